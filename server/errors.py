@@ -1,0 +1,181 @@
+"""Every failure a client can see, in one tree.
+
+    GatewayError                     500 server_error
+      InvalidRequest                 400 invalid_request_error
+        UnknownParameter                 code unknown_parameter
+        MissingParameter                 code missing_required_parameter
+        InvalidType                      code invalid_type
+        InvalidValue                     code invalid_value
+        UnsupportedValue                 code unsupported_value
+        ContextLengthExceeded            code context_length_exceeded
+        BadJson                          code invalid_json
+        BodyTooLarge                 413 code request_too_large
+        HeadersTooLarge              431 code headers_too_large
+        UnsupportedMediaType         415 code unsupported_media_type
+        UnknownRoute                 404 code unknown_url
+        MethodNotAllowed             405 code method_not_allowed
+        RequestTimedOut              408 code request_timeout
+      InvalidApiKey                  401 code invalid_api_key
+      PermissionDenied               403 code permission_denied
+      ModelNotFound                  404 code model_not_found
+      TooManyRequests                429 code rate_limit_exceeded
+      EngineFailure                  502 code engine_error
+        EngineUnavailable            503 code engine_unavailable
+        EngineOverloaded             503 code engine_overloaded
+        EngineTimedOut               504 code engine_timeout
+      ShuttingDown                   503 code shutting_down
+
+The wire shape is OpenAI's `{"error": {"message", "type", "param", "code"}}`, all four keys present.
+A message names the field and the way out and never repeats what the user sent: bodies may hold secrets.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class GatewayError(Exception):
+    """Base of everything a client may see. `retry_after` is in seconds; None tells the client not to wait."""
+
+    status: int = 500
+    type: str = "server_error"
+    code: str | None = "internal_error"
+    outcome: str = "error"  # bounded name for metrics and logs
+    close: bool = False  # the connection cannot be used again (part of the request was not read)
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    def body(self) -> bytes:
+        """The JSON body, UTF-8."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return msgspec.json.encode({"error": error})
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    type = "invalid_request_error"
+    code = None
+    outcome = "invalid"
+
+
+class UnknownParameter(InvalidRequest):
+    code = "unknown_parameter"
+
+
+class MissingParameter(InvalidRequest):
+    code = "missing_required_parameter"
+
+
+class InvalidType(InvalidRequest):
+    code = "invalid_type"
+
+
+class InvalidValue(InvalidRequest):
+    code = "invalid_value"
+
+
+class UnsupportedValue(InvalidRequest):
+    code = "unsupported_value"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class BadJson(InvalidRequest):
+    code = "invalid_json"
+
+
+class BodyTooLarge(InvalidRequest):
+    status = 413
+    code = "request_too_large"
+    close = True
+
+
+class HeadersTooLarge(InvalidRequest):
+    status = 431
+    code = "headers_too_large"
+    close = True
+
+
+class UnsupportedMediaType(InvalidRequest):
+    status = 415
+    code = "unsupported_media_type"
+    close = True
+
+
+class UnknownRoute(InvalidRequest):
+    status = 404
+    code = "unknown_url"
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimedOut(InvalidRequest):
+    status = 408
+    code = "request_timeout"
+    outcome = "timeout"
+    close = True
+
+
+class InvalidApiKey(GatewayError):
+    status = 401
+    type = "invalid_request_error"  # what OpenAI sends with this code
+    code = "invalid_api_key"
+    outcome = "unauthorized"
+
+
+class PermissionDenied(GatewayError):
+    status = 403
+    type = "permission_error"
+    code = "permission_denied"
+    outcome = "forbidden"
+
+
+class ModelNotFound(InvalidRequest):
+    status = 404
+    code = "model_not_found"
+
+
+class TooManyRequests(GatewayError):
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    outcome = "limited"
+
+
+class EngineFailure(GatewayError):
+    status = 502
+    code = "engine_error"
+    outcome = "engine_error"
+
+
+class EngineUnavailable(EngineFailure):
+    status = 503
+    code = "engine_unavailable"
+    outcome = "engine_unavailable"
+
+
+class EngineOverloaded(EngineFailure):
+    status = 503
+    code = "engine_overloaded"
+    outcome = "engine_overloaded"
+
+
+class EngineTimedOut(EngineFailure):
+    status = 504
+    code = "engine_timeout"
+    outcome = "engine_timeout"
+
+
+class ShuttingDown(GatewayError):
+    status = 503
+    code = "shutting_down"
+    outcome = "shutting_down"
