@@ -35,8 +35,10 @@ class Section(BaseModel):
 
 
 class Tls(Section):
-    cert: Path | None = Field(None, description="Certificate chain in PEM; with `key`, the public port speaks TLS.")
-    key: Path | None = Field(None, description="Private key in PEM.")
+    cert: Path | None = Field(
+        default=None, description="Certificate chain in PEM; with `key`, the public port speaks TLS."
+    )
+    key: Path | None = Field(default=None, description="Private key in PEM.")
 
     @model_validator(mode="after")
     def _both(self) -> Self:
@@ -49,69 +51,84 @@ class Tls(Section):
 
 
 class Server(Section):
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    workers: int = Field(1, ge=1, le=256, description="Gateway processes that share the port.")
-    max_body_bytes: int = Field(10_485_760, ge=1024, description="Largest request body; more is refused with 413.")
-    max_header_bytes: int = Field(65_536, ge=1024, description="Largest request head; more is refused with 431.")
-    max_json_depth: int = Field(64, ge=4, le=500, description="Deepest nesting of a request body.")
-    shutdown_grace_s: float = Field(30, ge=0, description="How long open calls may go on after SIGTERM.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(default=1, ge=1, le=256, description="Gateway processes that share the port.")
+    max_body_bytes: int = Field(
+        default=10_485_760, ge=1024, description="Largest request body; more is refused with 413."
+    )
+    max_header_bytes: int = Field(
+        default=65_536, ge=1024, description="Largest request head; more is refused with 431."
+    )
+    max_json_depth: int = Field(default=64, ge=4, le=500, description="Deepest nesting of a request body.")
+    shutdown_grace_s: float = Field(default=30, ge=0, description="How long open calls may go on after SIGTERM.")
     first_event_grace_s: Seconds = Field(
-        5, description="An engine silent for longer commits a stream to status 200 and sends keep-alive comments."
+        default=5,
+        description="An engine silent for longer commits a stream to status 200 and sends keep-alive comments.",
     )
     client_timeout_s: Seconds = Field(
-        60, description="Longest silence of a client in mid-request, or of one that does not read its answer."
+        default=60, description="Longest silence of a client in mid-request, or of one that does not read its answer."
     )
-    idle_timeout_s: Seconds = Field(75, description="How long an unused keep-alive connection stays open.")
+    idle_timeout_s: Seconds = Field(default=75, description="How long an unused keep-alive connection stays open.")
     tls: Tls = Field(default_factory=Tls, description="TLS of the public port.")
-    cors_origins: tuple[str, ...] = Field((), description="Browser origins that may call the API; `*` for all.")
+    cors_origins: tuple[str, ...] = Field(default=(), description="Browser origins that may call the API; `*` for all.")
 
 
 class Metrics(Section):
-    host: str = Field("127.0.0.1", description="Address of the metrics listener.")
-    port: int = Field(9464, ge=0, le=65535, description="Its port, never the public one; 0 takes a free one.")
-    token: str | None = Field(None, description="Bearer token that a scraper must send.", repr=False)
+    host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
+    port: int = Field(default=9464, ge=0, le=65535, description="Its port, never the public one; 0 takes a free one.")
+    token: str | None = Field(default=None, description="Bearer token that a scraper must send.", repr=False)
 
 
 class Stores(Section):
-    durable: str = Field("sqlite:///var/portico.db", description="Reserved for keys, usage and state.")
-    volatile: str = Field("memory://", description="Reserved for shared limits.")
+    durable: str = Field(default="sqlite:///var/portico.db", description="Reserved for keys, usage and state.")
+    volatile: str = Field(default="memory://", description="Reserved for shared limits.")
 
 
 class StaticKey(Section):
     name: Name = Field(description="Name of the key in logs.")
-    key_sha256: Sha256 = Field(description="SHA-256 of the key in hexadecimal: `printf %s KEY | sha256sum`.", repr=False)
+    key_sha256: Sha256 = Field(
+        description="SHA-256 of the key in hexadecimal: `printf %s KEY | sha256sum`.", repr=False
+    )
 
 
 class Auth(Section):
-    mode: Literal["keys", "none"] = Field("keys", description="`none` asks for no key and is for loopback only.")
-    static_keys: tuple[StaticKey, ...] = Field((), description="Keys known by their hash.")
+    mode: Literal["keys", "none"] = Field(
+        default="keys", description="`none` asks for no key and is for loopback only."
+    )
+    static_keys: tuple[StaticKey, ...] = Field(default=(), description="Keys known by their hash.")
 
 
 class Timeouts(Section):
-    connect_s: Seconds = Field(5, description="Opening a connection to the engine.")
-    first_byte_s: Seconds = Field(600, description="From the request to the first byte of the answer.")
-    between_bytes_s: Seconds = Field(120, description="Silence within a streamed answer.")
-    total_s: Seconds = Field(3600, description="The whole call.")
+    connect_s: Seconds = Field(default=5, description="Opening a connection to the engine.")
+    first_byte_s: Seconds = Field(default=600, description="From the request to the first byte of the answer.")
+    between_bytes_s: Seconds = Field(default=120, description="Silence within a streamed answer.")
+    total_s: Seconds = Field(default=3600, description="The whole call.")
 
 
 class Managed(Section):
-    model: str = Field("auto", description="`auto`, `demo`, a preset of config/models, or the path of a model folder.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the engine runs.")
-    args: tuple[str, ...] = Field((), description="Further arguments for vLLM, after those of the preset.")
-    port: int = Field(8100, ge=0, le=65535, description="Loopback port of the engine; 0 takes a free one.")
+    model: str = Field(
+        default="auto", description="`auto`, `demo`, a preset of config/models, or the path of a model folder."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the engine runs.")
+    args: tuple[str, ...] = Field(default=(), description="Further arguments for vLLM, after those of the preset.")
+    port: int = Field(default=8100, ge=0, le=65535, description="Loopback port of the engine; 0 takes a free one.")
     lora_adapters: dict[Name, Path] = Field(
         default_factory=dict, description="LoRA adapters by name; a model whose `engine_model` is that name uses it."
     )
 
 
 class Engine(Section):
-    url: Url | None = Field(None, description="Base URL of an OpenAI-compatible engine, with its /v1.")
-    managed: Managed | None = Field(None, description="A vLLM that Portico installs, starts and watches.")
-    api_key: str | None = Field(None, description="Key that the engine asks for.", repr=False)
-    max_in_flight: int = Field(64, ge=1, description="Calls that the engine gets at once; more wait in the gateway.")
+    url: Url | None = Field(default=None, description="Base URL of an OpenAI-compatible engine, with its /v1.")
+    managed: Managed | None = Field(default=None, description="A vLLM that Portico installs, starts and watches.")
+    api_key: str | None = Field(default=None, description="Key that the engine asks for.", repr=False)
+    max_in_flight: int = Field(
+        default=64, ge=1, description="Calls that the engine gets at once; more wait in the gateway."
+    )
     health_path: str | None = Field(
-        None, pattern="^/", description="Path probed on the engine's host; default /health if managed, else URL/models."
+        default=None,
+        pattern="^/",
+        description="Path probed on the engine's host; default /health if managed, else URL/models.",
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Longest waits on the engine.")
 
@@ -123,34 +140,40 @@ class Engine(Section):
 
 
 class Defaults(Section):
-    temperature: float | None = Field(None, ge=0, le=2, description="Used where the request names none.")
-    top_p: float | None = Field(None, gt=0, le=1, description="Used where the request names none.")
-    max_tokens: int | None = Field(None, ge=1, description="Bound of the answer where the request names none.")
-    reasoning_effort: Effort | None = Field(None, description="Used where the request names none.")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Used where the request names none.")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="Used where the request names none.")
+    max_tokens: int | None = Field(default=None, ge=1, description="Bound of the answer where the request names none.")
+    reasoning_effort: Effort | None = Field(default=None, description="Used where the request names none.")
 
 
-ExtraField = Literal["top_k", "min_p", "repetition_penalty", "min_tokens", "length_penalty", "include_stop_str_in_output"]
+ExtraField = Literal[
+    "top_k", "min_p", "repetition_penalty", "min_tokens", "length_penalty", "include_stop_str_in_output"
+]
 
 
 class Model(Section):
     engines: tuple[str, ...] = Field(min_length=1, description="Engines that serve it; several form a fleet.")
-    engine_model: str | None = Field(None, description="What the engine calls it, where that differs.")
-    aliases: tuple[Name, ...] = Field((), description="Further names that clients may use.")
-    context_length: int = Field(131_072, ge=16, description="Longest prompt and answer together, in tokens.")
-    description: str | None = Field(None, description="Shown by /v1/models.")
-    developer_prompt: str | None = Field(None, description="A developer message put in front of every chat.")
+    engine_model: str | None = Field(default=None, description="What the engine calls it, where that differs.")
+    aliases: tuple[Name, ...] = Field(default=(), description="Further names that clients may use.")
+    context_length: int = Field(default=131_072, ge=16, description="Longest prompt and answer together, in tokens.")
+    description: str | None = Field(default=None, description="Shown by /v1/models.")
+    developer_prompt: str | None = Field(default=None, description="A developer message put in front of every chat.")
     defaults: Defaults = Field(default_factory=Defaults, description="Values for fields that a request leaves out.")
-    reasoning: Literal["shown", "hidden"] = Field("shown", description="Whether clients get the chain of thought.")
-    extra_fields: tuple[ExtraField, ...] = Field((), description="Sampling fields of vLLM that clients may use.")
+    reasoning: Literal["shown", "hidden"] = Field(
+        default="shown", description="Whether clients get the chain of thought."
+    )
+    extra_fields: tuple[ExtraField, ...] = Field(
+        default=(), description="Sampling fields of vLLM that clients may use."
+    )
     raw_special_tokens: bool = Field(
-        False, description="Whether /v1/completions prompts may hold control tokens such as <|start|>."
+        default=False, description="Whether /v1/completions prompts may hold control tokens such as <|start|>."
     )
 
 
 class Limit(Section):
-    requests_per_minute: int | None = Field(None, ge=1, description="Reserved.")
-    tokens_per_minute: int | None = Field(None, ge=1, description="Reserved.")
-    concurrent_requests: int | None = Field(None, ge=1, description="Reserved.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Reserved.")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="Reserved.")
+    concurrent_requests: int | None = Field(default=None, ge=1, description="Reserved.")
 
 
 class Limits(Section):
@@ -158,17 +181,19 @@ class Limits(Section):
 
 
 class Admission(Section):
-    max_queue: int = Field(1024, ge=0, description="Calls that may wait for a busy engine; more get 429.")
-    max_wait_s: Seconds = Field(30, description="Longest wait in the queue; then 503.")
+    max_queue: int = Field(default=1024, ge=0, description="Calls that may wait for a busy engine; more get 429.")
+    max_wait_s: Seconds = Field(default=30, description="Longest wait in the queue; then 503.")
 
 
 class Moderation(Section):
-    policy: Path | None = Field(None, description="Reserved for the path of a policy file.")
+    policy: Path | None = Field(default=None, description="Reserved for the path of a policy file.")
 
 
 class Logging(Section):
-    format: Literal["auto", "json", "text"] = Field("auto", description="`auto`: text on a terminal, else JSON lines.")
-    requests: bool = Field(True, description="One line per request, without bodies or keys.")
+    format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="`auto`: text on a terminal, else JSON lines."
+    )
+    requests: bool = Field(default=True, description="One line per request, without bodies or keys.")
 
 
 class Config(Section):
@@ -236,12 +261,16 @@ def shipped(part: str) -> Path:
     return packaged if packaged.exists() else Path(__file__).parent.parent / part
 
 
-def load(path: Path | None, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None) -> Config:
+def load(
+    path: Path | None, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+) -> Config:
     """Read `path` (or $PORTICO_CONFIG, or the shipped config/portico.yaml), the environment, then `overrides`.
 
     `overrides` are dotted keys from the command line, such as `{"server.port": 9000}`. Raises `ConfigError`.
     """
-    chosen = path or (Path(environ["PORTICO_CONFIG"]) if environ.get("PORTICO_CONFIG") else shipped("config/portico.yaml"))
+    chosen = path or (
+        Path(environ["PORTICO_CONFIG"]) if environ.get("PORTICO_CONFIG") else shipped("config/portico.yaml")
+    )
     tree = _read(chosen)
     sources: dict[str, str] = {}
     for name in sorted(environ):
@@ -269,7 +298,9 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from None
+        raise ConfigError(
+            f"{path}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
+        ) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -296,7 +327,7 @@ def _put(tree: dict[str, Any], keys: list[str], value: object, source: str) -> N
 
 
 def _one_line(error: ValidationError, sources: Mapping[str, str], file: str) -> str:
-    """The first problem as `source: key: reason`, and how many more there are. Values are never shown: they may be secrets."""
+    """The first problem as `source: key: reason`, and how many more. Values are never shown: they may be secrets."""
     problems = error.errors(include_url=False, include_input=False)
     key = ".".join(str(part) for part in problems[0]["loc"])
     source = next((text for dotted, text in sources.items() if key == dotted or key.startswith(dotted + ".")), file)

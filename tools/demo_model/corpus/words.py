@@ -21,7 +21,7 @@ WORDS_EN = (
     "table", "chair", "book", "paper", "pencil", "music", "dance", "light", "night", "morning", "evening", "winter",
     "spring", "flower", "tree", "bird", "fish", "horse", "tiger", "lion", "dog", "cat", "bread", "butter", "coffee",
     "tea", "water", "milk", "sugar", "silver", "gold", "stone", "glass", "bridge", "train", "car", "boat", "plane",
-    "hello", "yes", "no", "test", "demo", "Portico",
+    "hello", "yes", "no", "test", "demo", "Portico", "OK", "pong",
 )  # fmt: skip
 WORDS_ZH = (
     "苹果", "香蕉", "樱桃", "橙子", "房子", "河流", "高山", "大海", "森林", "花园", "窗户", "桌子", "椅子", "书本",

@@ -1,0 +1,120 @@
+"""The machinery of stages that change the text of an answer: one editor per choice, on the content channel.
+
+An editor is a pure class. The stage asks it only where it could matter: plain text passes as the bytes it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from server.call import Call, Tokens
+from server.openai.chunks import ENCODER, Choice, Chunk, Usage
+from server.openai.events import Batch, ChunkEvent, Event, TextEvent
+
+
+class Editor(Protocol):
+    ended: bool
+    """The choice is over: nothing more of it may leave, and it finishes with `stop`."""
+
+    def indifferent(self, escaped: bytes) -> bool:
+        """Whether this text (JSON-escaped UTF-8) can pass without being looked at."""
+        ...
+
+    def feed(self, text: str) -> str:
+        """What may leave now; the rest is held."""
+        ...
+
+    def finish(self) -> str:
+        """What was held, at the end of the choice."""
+        ...
+
+
+async def edit(
+    call: Call, batches: AsyncIterator[Batch], new_editor: Callable[[], Editor], choices: int
+) -> AsyncIterator[Batch]:
+    """Run an editor over every choice. Ends early, leaving the engine to be aborted, once every choice has ended."""
+    state = _State(new_editor)
+    async for batch in batches:
+        edited: Batch = []
+        for event in batch:
+            state.apply(event, edited)
+        if edited or not batch:
+            yield edited
+        if len(state.ended) >= choices:
+            if state.chunk is not None and call.tokens is not None:
+                yield [_usage_event(call.tokens, state.chunk)]
+            return
+
+
+class _State:
+    def __init__(self, new_editor: Callable[[], Editor]) -> None:
+        self._new_editor = new_editor
+        self._editors: dict[int, Editor] = {}
+        self.ended: set[int] = set()
+        self.chunk: Chunk | None = None
+
+    def apply(self, event: Event, out: Batch) -> None:
+        if isinstance(event, TextEvent):
+            self._text(event, out)
+        else:
+            self._chunk(event, out)
+
+    def _editor(self, index: int) -> Editor:
+        editor = self._editors.get(index)
+        if editor is None:
+            editor = self._editors[index] = self._new_editor()
+        return editor
+
+    def _text(self, event: TextEvent, out: Batch) -> None:
+        index = event.template.index
+        if index in self.ended:
+            return
+        editor = self._editor(index)
+        if event.template.channel != "content" or editor.indifferent(event.text):
+            out.append(event)
+            return
+        text = editor.feed(event.plain())
+        if text:
+            out.append(TextEvent(event.template, ENCODER.encode(text)[1:-1]))
+        if editor.ended:
+            self._end(index, out)
+
+    def _chunk(self, event: ChunkEvent, out: Batch) -> None:
+        chunk = event.chunk
+        if not isinstance(chunk, Chunk):
+            out.append(event)
+            return
+        self.chunk = chunk
+        over: list[int] = []
+        alive = [choice for choice in chunk.choices if choice.index not in self.ended]
+        for choice in alive:
+            editor = self._editor(choice.index)
+            text = editor.feed(choice.delta.content) if isinstance(choice.delta.content, str) else ""
+            if choice.finish_reason is not None and not editor.ended:
+                text += editor.finish()
+            if text or isinstance(choice.delta.content, str):
+                choice.delta.content = text
+            if editor.ended:
+                choice.finish_reason = "stop"
+                over.append(choice.index)
+        if alive or not chunk.choices:
+            chunk.choices = alive
+            out.append(event)
+        self.ended.update(over)
+
+    def _end(self, index: int, out: Batch) -> None:
+        """Finish a choice that ended within a text event: send its last chunk in the engine's stead."""
+        self.ended.add(index)
+        if self.chunk is not None:
+            out.append(ChunkEvent(_last_chunk(self.chunk, index)))
+
+
+def _last_chunk(like: Chunk, index: int) -> Chunk:
+    return Chunk(like.id, like.object, like.created, like.model, [Choice(index, finish_reason="stop")])
+
+
+def _usage_event(tokens: Tokens, like: Chunk) -> Event:
+    return ChunkEvent(
+        Chunk(like.id, like.object, like.created, like.model, [], Usage(tokens.prompt, tokens.completion))
+    )

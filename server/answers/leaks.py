@@ -1,0 +1,78 @@
+"""Control tokens that vLLM's harmony parser lets into the content, as when the output ends in a tool call's header.
+
+Such text looks like `<|start|>assistant<|channel|>commentary to=functions.f`. It is cut from there on. A user who asks
+about the format in prose gets his answer: only a control token in the place where the format puts it counts as leaked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from server.answers.edit import edit
+from server.call import Call
+from server.openai.chat_request import ChatRequest
+from server.openai.events import Batch
+
+_LEAK = re.compile(
+    r"<\|start\|>assistant|<\|channel\|>(?:analysis|commentary|final)|<\|message\|>|<\|(?:end|return|call)\|>\Z"
+)
+_OPENINGS = ("<|start|>assistant", "<|channel|>commentary", "<|channel|>analysis", "<|channel|>final", "<|message|>")
+_ENDINGS = ("<|end|>", "<|return|>", "<|call|>")
+_LONGEST = max(map(len, _OPENINGS))
+
+
+class LeakCutter:
+    """Swallows everything from the first leaked control token; holds back what could become one."""
+
+    def __init__(self, on_leak: Callable[[], None]) -> None:
+        self._on_leak = on_leak
+        self._held = ""
+        self._cut = False
+        self.ended = False
+
+    def indifferent(self, escaped: bytes) -> bool:
+        return not self._held and not self._cut and b"<" not in escaped
+
+    def feed(self, text: str) -> str:
+        if self._cut:
+            return ""
+        text = self._held + text
+        self._held = ""
+        leak = _LEAK.search(text)
+        if leak and not leak.group().endswith(_ENDINGS):
+            return self._cut_at(text, leak.start())
+        keep = _could_become(text)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def finish(self) -> str:
+        held, self._held = self._held, ""
+        # An answer that ends within a control token has leaked the beginning of it.
+        if held in _ENDINGS or held.startswith(("<|start|>", "<|channel|>")):
+            return self._cut_at(held, 0)
+        return held
+
+    def _cut_at(self, text: str, position: int) -> str:
+        self._cut = True
+        self._on_leak()
+        return text[:position]
+
+
+def _could_become(text: str) -> int:
+    """Length of the longest end of `text` that is the beginning of a leak, or a whole ending."""
+    start = text.find("<", max(0, len(text) - _LONGEST))
+    while start >= 0:
+        tail = text[start:]
+        if any(marker.startswith(tail) for marker in (*_OPENINGS, *_ENDINGS)):
+            return len(tail)
+        start = text.find("<", start + 1)
+    return 0
+
+
+def cut_leaks(call: Call, batches: AsyncIterator[Batch], on_leak: Callable[[], None]) -> AsyncIterator[Batch]:
+    """The stage, for chat completions: raw completions may well write control tokens."""
+    if not isinstance(call.body, ChatRequest):
+        return batches
+    return edit(call, batches, partial(LeakCutter, on_leak), call.body.n or 1)

@@ -1,0 +1,54 @@
+"""Log probabilities of the answer alone. vLLM lists every token it made: headers, reasoning and control tokens too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from msgspec import UNSET
+
+from server.call import Call
+from server.openai.chat_request import ChatRequest
+from server.openai.chunks import ChatLogprobs, Choice, Chunk, TokenLogprob
+from server.openai.events import Batch, ChunkEvent, Event
+
+
+def final_tokens(tokens: list[TokenLogprob]) -> list[TokenLogprob]:
+    """The tokens after the last header, control tokens left out."""
+    start = 0
+    for position, token in enumerate(tokens):
+        if token.token == "<|message|>":  # noqa: S105
+            start = position + 1
+    return [token for token in tokens[start:] if not _is_control(token.token)]
+
+
+def _is_control(token: str) -> bool:
+    return token.startswith("<|") and token.endswith("|>")
+
+
+def answer_logprobs(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+    """The stage. Calls without logprobs pass as they are."""
+    wanted = isinstance(call.body, ChatRequest) and bool(call.body.logprobs)
+    return _trim(batches) if wanted else batches
+
+
+async def _trim(batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+    async for batch in batches:
+        yield [event for event in batch if _keep(event)]
+
+
+def _keep(event: Event) -> bool:
+    """Trim an event's logprobs in place; False if nothing is left of it."""
+    if not isinstance(event, ChunkEvent) or not isinstance(event.chunk, Chunk):
+        return True
+    for choice in event.chunk.choices:
+        if isinstance(choice.logprobs, ChatLogprobs):
+            tokens = final_tokens(choice.logprobs.content or []) if choice.delta.content else []
+            choice.logprobs = ChatLogprobs(tokens, None) if tokens else UNSET
+    return not event.chunk.choices or any(map(_has_news, event.chunk.choices))
+
+
+def _has_news(choice: Choice) -> bool:
+    delta = choice.delta
+    return bool(
+        choice.finish_reason or delta.role or delta.content or delta.reasoning or delta.tool_calls or choice.logprobs
+    )

@@ -1,0 +1,58 @@
+"""Stop texts. vLLM leaves them in harmony output and lets them end the reasoning too; OpenAI does neither.
+
+So the engine is not told of them: the gateway looks for them in the content, cuts there and ends the engine's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from server.answers.edit import edit
+from server.call import Call
+from server.openai.chat_request import ChatRequest
+from server.openai.events import Batch
+
+
+class StopScanner:
+    """Holds back exactly the longest end of the text that could still become a stop text."""
+
+    def __init__(self, stops: list[str]) -> None:
+        self._stops = stops
+        self._longest = max(map(len, stops))
+        self._held: str = ""
+        self.ended = False
+
+    def indifferent(self, escaped: bytes) -> bool:
+        return False
+
+    def feed(self, text: str) -> str:
+        if self.ended:
+            return ""
+        text = self._held + text
+        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        if found:
+            self.ended = True
+            self._held = ""
+            return text[: min(found)]
+        keep = self._could_become(text)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def finish(self) -> str:
+        held, self._held = self._held, ""
+        return held
+
+    def _could_become(self, text: str) -> int:
+        for size in range(min(self._longest - 1, len(text)), 0, -1):
+            if any(stop.startswith(text[-size:]) for stop in self._stops):
+                return size
+        return 0
+
+
+def stop_texts(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+    """The stage. A call without stop texts passes as it is."""
+    body = call.body
+    if not isinstance(body, ChatRequest) or not body.stop:
+        return batches
+    stops = [body.stop] if isinstance(body.stop, str) else body.stop
+    return edit(call, batches, lambda: StopScanner(stops), body.n or 1)

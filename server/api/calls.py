@@ -1,0 +1,68 @@
+"""From a body to a `Call`: parse, resolve the model, check what depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.call import Call, Key, ServedModel
+from server.errors import ModelNotFound
+from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
+from server.openai.parse import CHAT, COMPLETION, parse
+from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
+
+
+class Catalogue:
+    """The served models, by id and by alias."""
+
+    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+        self.models = models
+        self._by_name = {alias: model for model in models.values() for alias in (model.id, *model.config.aliases)}
+
+    def find(self, name: str) -> ServedModel:
+        """Raises `ModelNotFound`, which lists what there is."""
+        model = self._by_name.get(name)
+        if model is None:
+            there = ", ".join(self.models) or "none"
+            raise ModelNotFound(f"This server has no model of that name. Models: {there}.", param="model")
+        return model
+
+
+class CallFactory:
+    def __init__(self, catalogue: Catalogue, max_json_depth: int) -> None:
+        self._catalogue = catalogue
+        self._max_depth = max_json_depth
+
+    def chat(self, body: bytes, key: Key, request_id: str) -> Call:
+        request = parse(CHAT, body, self._max_depth)
+        validate_chat(request)
+        model = self._model(request)
+        asked = request.max_completion_tokens
+        check_length(asked, "max_completion_tokens", model.config.context_length)
+        return _call("chat.completions", request, key, request_id, model)
+
+    def completion(self, body: bytes, key: Key, request_id: str) -> Call:
+        request = parse(COMPLETION, body, self._max_depth)
+        model = self._model(request)
+        validate_completion(request, raw_special_tokens=model.config.raw_special_tokens)
+        return _call("completions", request, key, request_id, model)
+
+    def _model(self, request: Sampling) -> ServedModel:
+        model = self._catalogue.find(request.model)
+        check_extra_fields(request, model.config.extra_fields)
+        check_length(request.max_tokens, "max_tokens", model.config.context_length)
+        return model
+
+
+def _call(
+    endpoint: str, request: ChatRequest | CompletionRequest, key: Key, request_id: str, model: ServedModel
+) -> Call:
+    options = request.stream_options
+    return Call(
+        id=request_id,
+        endpoint=endpoint,
+        key=key,
+        model=model,
+        body=request,
+        stream=bool(request.stream),
+        include_usage=bool(options and options.include_usage),
+    )

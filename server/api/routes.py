@@ -1,0 +1,58 @@
+"""The routes that FastAPI serves itself: health and the list of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from server.api.calls import Catalogue
+from server.auth.keys import KeyRing
+from server.call import ServedModel
+
+Ready = Callable[[], bool]
+
+
+def health_routes(ready: Ready) -> APIRouter:
+    """`ready` tells whether an engine can answer. Both routes need no key and give no detail."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", summary="Alive")
+    async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="An engine can answer")
+    async def readyz(response: Response) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        if ready():
+            return {"status": "ok"}
+        response.status_code = 503
+        return {"status": "unavailable"}
+
+    return router
+
+
+def model_routes(catalogue: Catalogue, keys: KeyRing) -> APIRouter:
+    router = APIRouter(tags=["models"])
+
+    @router.get("/v1/models", summary="List models")
+    async def models(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        keys.authenticate(request.scope["headers"])
+        return {"object": "list", "data": [_model(model) for model in catalogue.models.values()]}
+
+    @router.get("/v1/models/{model_id:path}", summary="Retrieve a model")
+    async def model(model_id: str, request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        keys.authenticate(request.scope["headers"])
+        return _model(catalogue.find(model_id))
+
+    return router
+
+
+def _model(model: ServedModel) -> dict[str, Any]:
+    """OpenAI's four fields, and what a person would want to know besides."""
+    facts: dict[str, Any] = {"id": model.id, "object": "model", "created": model.created, "owned_by": "portico"}
+    facts["aliases"] = list(model.config.aliases)
+    facts["context_length"] = model.config.context_length
+    if model.config.description:
+        facts["description"] = model.config.description
+    return facts

@@ -1,0 +1,202 @@
+"""The composition root: the only file that names concrete parts, builds them once and hands them to each other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter, time
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from server.admission.admission import Admission
+from server.answers.leaks import cut_leaks
+from server.answers.logprobs import answer_logprobs
+from server.answers.stop import stop_texts
+from server.answers.usage import usage_as_asked
+from server.api.calls import CallFactory, Catalogue
+from server.api.describe import describe
+from server.api.http import (
+    HeaderList,
+    Receive,
+    Scope,
+    Send,
+    answer_headers,
+    client_request_id,
+    error_headers,
+    new_request_id,
+)
+from server.api.relay import Relay
+from server.api.routes import health_routes, model_routes
+from server.auth.keys import KeyRing
+from server.call import Call, ServedModel
+from server.config import Config
+from server.engines.engine import Engine
+from server.errors import GatewayError, InvalidRequest, MethodNotAllowed, UnknownRoute
+from server.gateway import Batch, Gateway, Stage
+from server.telemetry.metrics import Metrics
+from server.telemetry.request_log import LogWriter, RequestLog
+from server.watchdog import Watchdog
+
+
+@dataclass(frozen=True)
+class EngineAddress:
+    """Where an engine of the configuration is, once a managed one has its port and key."""
+
+    url: str
+    api_key: str | None
+
+
+class Portico(FastAPI):
+    """FastAPI with a table of relay paths in front of its routing, and OpenAI's headers on everything."""
+
+    def __init__(self, relays: Mapping[str, Relay], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._relays = relays
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            relay = self._relays.get(scope["path"])
+            if relay is not None:
+                await relay(scope, receive, send)
+                return
+            send = _with_headers(scope, send)
+        await super().__call__(scope, receive, send)
+
+
+def _with_headers(scope: Scope, send: Send) -> Send:
+    started = perf_counter()
+    headers = scope["headers"]
+
+    async def send_with_headers(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            extra = answer_headers(new_request_id(), client_request_id(headers), started)
+            message["headers"] = [*message.get("headers", ()), *extra]
+        await send(message)
+
+    return send_with_headers
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker and the tests need to reach besides the ASGI app."""
+
+    app: Any
+    gateway: Gateway
+    engines: Mapping[str, Engine]
+    watchdog: Watchdog
+    metrics: Metrics
+
+
+def build(
+    config: Config, addresses: Mapping[str, EngineAddress], registry: CollectorRegistry, log: LogWriter | None
+) -> Parts:
+    """Everything that serves `config`. `addresses` gives the URL and key of every engine of `config.engines`."""
+    watchdog = Watchdog()
+    metrics = Metrics(registry)
+    request_log = RequestLog(log if config.logging.requests else None, as_json=config.logging.format != "text")
+    heartbeat = config.server.first_event_grace_s
+    engines = {
+        name: Engine(name, engine, addresses[name].url, addresses[name].api_key, watchdog, heartbeat)
+        for name, engine in config.engines.items()
+    }
+    started = int(time())
+    models = {name: ServedModel(name, model, started) for name, model in config.models.items()}
+    catalogue = Catalogue(models)
+    fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
+    admission = Admission(config.admission, fleets)
+    for engine in engines.values():
+        engine.on_change = partial(_engine_changed, metrics, admission)
+    keys = KeyRing(config.auth.static_keys, open_to_all=config.auth.mode == "none")
+    gateway = Gateway(admission, (), tuple(_stages(metrics).values()), metrics, request_log)
+    factory = CallFactory(catalogue, config.server.max_json_depth)
+    relay = partial(
+        Relay, gateway=gateway, keys=keys, settings=config.server, watchdog=watchdog, metrics=metrics, log=request_log
+    )
+    relays = {
+        "/v1/chat/completions": relay("chat.completions", factory.chat),
+        "/v1/completions": relay("completions", factory.completion),
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        if log is not None:
+            watchdog.add(log)
+        watchdog.start()
+        for engine in engines.values():
+            metrics.engine_up(engine.name, up=False)
+            engine.start()
+        yield
+        for engine in engines.values():
+            await engine.stop()
+        await watchdog.stop()
+        if log is not None:
+            log.flush()
+
+    app = Portico(
+        relays, title="Portico", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json"
+    )
+    app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
+    app.include_router(model_routes(catalogue, keys))
+    describe(app)
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _any_error)
+    outer: Any = app
+    if config.server.cors_origins:
+        outer = CORSMiddleware(
+            app,
+            allow_origins=config.server.cors_origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"),
+        )
+    return Parts(outer, gateway, engines, watchdog, metrics)
+
+
+def _stages(metrics: Metrics) -> dict[str, Stage]:
+    """What is done to an answer, in order. Adding a stage is a line here."""
+
+    def leaks(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+        return cut_leaks(call, batches, metrics.model(call.model.id).leaked)
+
+    return {"logprobs": answer_logprobs, "leaks": leaks, "stop": stop_texts, "usage": usage_as_asked}
+
+
+def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
+    metrics.engine_up(engine.name, up=bool(engine.up))
+    admission.slots.offer(engine)
+
+
+async def _gateway_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101
+    return _response(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals: no such route, wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == 404:
+        return _response(UnknownRoute(f"Unknown request URL: {request.method} {request.url.path}. See /openapi.json."))
+    if error.status_code == 405:
+        response = _response(MethodNotAllowed(f"{request.url.path} does not take {request.method}."))
+        response.headers["allow"] = (error.headers or {}).get("Allow", "GET")
+        return response
+    refusal = InvalidRequest("The request cannot be served.")
+    refusal.status = error.status_code
+    return _response(refusal)
+
+
+async def _any_error(_: Request, __: Exception) -> Response:
+    return _response(GatewayError("The server had an error. It was logged under this request id."))
+
+
+def _response(error: GatewayError) -> Response:
+    headers: HeaderList = error_headers(error)
+    named = {name.decode(): value.decode() for name, value in headers}
+    return Response(error.body(), error.status, named, media_type="application/json")

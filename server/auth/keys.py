@@ -1,0 +1,58 @@
+"""Static keys, known by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+
+from server.call import Key
+from server.config import StaticKey
+from server.errors import InvalidApiKey
+
+Headers = Iterable[tuple[bytes, bytes]]
+MAX_KEY_BYTES = 512
+
+ANONYMOUS = Key("anonymous")
+
+
+class KeyRing:
+    """Finds the key of a request. With `open_to_all`, any request passes."""
+
+    def __init__(self, keys: Iterable[StaticKey], *, open_to_all: bool = False) -> None:
+        self._keys = {digest: (digest, Key(key.name)) for key in keys for digest in (bytes.fromhex(key.key_sha256),)}
+        self._open = open_to_all
+
+    def authenticate(self, headers: Headers) -> Key:
+        """From `Authorization: Bearer` or `x-api-key`. Raises `InvalidApiKey`.
+
+        What an attacker can time is a look-up by SHA-256, whose prefix tells nothing about the key; the digests are
+        then compared in constant time.
+        """
+        if self._open:
+            return ANONYMOUS
+        secret = _secret(headers)
+        if secret is None:
+            raise InvalidApiKey(
+                "You didn't provide an API key. Send it as 'Authorization: Bearer KEY' (SDKs: api_key=..., or "
+                "OPENAI_API_KEY in the environment)."
+            )
+        digest = hashlib.sha256(secret[:MAX_KEY_BYTES]).digest()
+        known, key = self._keys.get(digest, (b"", ANONYMOUS))
+        if hmac.compare_digest(known, digest):
+            return key
+        raise InvalidApiKey(
+            "Incorrect API key provided. Check that it is a key of this server and that it was not revoked."
+        )
+
+
+def _secret(headers: Headers) -> bytes | None:
+    secret: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer" and token.strip():
+                return token.strip()
+        elif name == b"x-api-key" and value.strip():
+            secret = value.strip()
+    return secret

@@ -1,0 +1,38 @@
+"""`portico`: the command line. Exit status 0 good, 1 failed, 2 wrong use; messages on stderr, data on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from server.commands.config import add_config_commands
+#T from server.commands.doctor import add_doctor_command
+#T from server.commands.engine import add_engine_commands
+from server.commands.serve import add_serve_command
+#T from server.commands.try_ import add_try_command
+from server.config import ConfigError
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="portico", description="An OpenAI-compatible API server in front of vLLM.")
+    parser.add_argument("--version", action="version", version=f"portico {version('portico')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_serve_command(commands)
+    add_config_commands(commands)
+    parsed = parser.parse_args(arguments)
+    handler: Handler = parsed.run
+    try:
+        return handler(parsed)
+    except ConfigError as error:
+        print(f"portico: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""What a person sees on the terminal when Portico starts: progress, then one clear screen."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from rich.console import Console
+from rich.status import Status
+
+from server.config import Config
+
+PLAIN_EVERY_S = 5.0
+
+
+class Waiting:
+    """`engine loading ... 12 s (warming up)`: a live line on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = monotonic()
+        self._said = -PLAIN_EVERY_S
+        self._status: Status | None = None
+
+    def __enter__(self) -> Waiting:
+        if self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def update(self, what: str) -> None:
+        seconds = monotonic() - self._began
+        text = f"{what} ... {seconds:.0f} s"
+        if self._status is not None:
+            self._status.update(text)
+        elif seconds - self._said >= PLAIN_EVERY_S:
+            self._said = seconds
+            self._console.print(text)
+
+
+def ready_screen(config: Config, base_url: str, metrics_url: str, key: str | None) -> str:
+    """The text of the final screen; everything in it works when pasted."""
+    model_id, model = next(iter(config.models.items()))
+    shown = key or ("any" if config.auth.mode == "none" else "YOUR_KEY")
+    also = f" (also answers to {', '.join(model.aliases)})" if model.aliases else ""
+    note = f"\n  {model.description}\n" if model.description else ""
+    return f"""
+Portico is ready.
+
+  Base URL   {base_url}
+  API key    {shown}
+  Model      {model_id}{also}
+  Metrics    {metrics_url}
+{note}
+Try it:
+
+  curl {base_url}/chat/completions \\
+    -H "Authorization: Bearer {shown}" -H "Content-Type: application/json" \\
+    -d '{{"model": "{model_id}", "messages": [{{"role": "user", "content": "Who are you?"}}]}}'
+
+or in Python (pip install openai):
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{base_url}", api_key="{shown}")
+  answer = client.chat.completions.create(
+      model="{model_id}", messages=[{{"role": "user", "content": "What is the capital of France?"}}])
+  print(answer.choices[0].message.content)
+
+or let it answer a dozen questions, in another terminal:  .venv/bin/portico try
+
+Ctrl-C stops it.
+"""

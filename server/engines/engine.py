@@ -1,0 +1,84 @@
+"""An engine as the gateway sees it: a client, whether it is up, and how many calls it has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from server.config import Engine as EngineConfig
+from server.engines.client import EngineClient
+from server.engines.connection import EngineLost, EngineSilent
+from server.watchdog import Watchdog
+
+PROBE_UP_S = 5.0
+PROBE_DOWN_S = 0.5
+PROBE_TIMEOUT_S = 5.0
+log = logging.getLogger("portico")
+
+
+class Engine:
+    """`up` is None until the first probe has an answer."""
+
+    def __init__(
+        self, name: str, config: EngineConfig, url: str, api_key: str | None, watchdog: Watchdog, heartbeat_s: float
+    ) -> None:
+        self.name = name
+        self.capacity = config.max_in_flight
+        self.in_flight = 0
+        self.up: bool | None = None
+        self.client = EngineClient(config, url, api_key, watchdog, heartbeat_s)
+        self._health_path = config.health_path or ("/health" if config.managed else None)
+        self.on_change: Callable[[Engine], None] = lambda engine: None
+        self._task: asyncio.Task[None] | None = None
+        self._look = asyncio.Event()
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._watch(), name=f"probe {self.name}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.client.close()
+
+    def suspect(self) -> None:
+        """A call could not reach it: believe that until a probe says otherwise."""
+        self._set(up=False)
+        self._look.set()
+
+    def check_soon(self) -> None:
+        """An answer broke off: probe now rather than later."""
+        self._look.set()
+
+    async def probe(self) -> bool:
+        """Whether the engine answers its health path with 200 within `PROBE_TIMEOUT_S`."""
+        path, from_root = (self._health_path, True) if self._health_path else ("/models", False)
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S), self.client.get(path, from_root=from_root) as connection:
+                while not await connection.head():
+                    pass
+                if connection.status != 200:
+                    return False
+                while await connection.read() != b"":
+                    pass
+                return True
+        except (OSError, TimeoutError, EngineLost, EngineSilent):
+            return False
+
+    async def _watch(self) -> None:
+        while True:
+            self._look.clear()
+            self._set(up=await self.probe())
+            try:
+                async with asyncio.timeout(PROBE_UP_S if self.up else PROBE_DOWN_S):
+                    await self._look.wait()
+                await asyncio.sleep(PROBE_DOWN_S)
+            except TimeoutError:
+                pass
+
+    def _set(self, *, up: bool) -> None:
+        if up != self.up:
+            log.log(logging.INFO if up else logging.WARNING, "engine %s is %s", self.name, "up" if up else "down")
+            self.up = up
+            self.on_change(self)

@@ -1,0 +1,81 @@
+"""The engine's errors, translated. Its texts may quote the prompt, so none of them passes on whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+import msgspec
+
+from server.errors import (
+    ContextLengthExceeded,
+    EngineFailure,
+    EngineOverloaded,
+    GatewayError,
+    InvalidRequest,
+    InvalidValue,
+)
+
+_CONTEXT = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)")
+_INPUT_TOKENS = re.compile(r"(?:contains at least|has|requested|resulted in|prompt contains) (\d+) (?:input )?tokens")
+_GRAMMAR = re.compile(r"grammar|json.?schema|structured output|guided", re.IGNORECASE)
+_LONGEST = 300
+
+
+def translate(status: int, body: bytes) -> GatewayError:
+    """What a client is told for an engine's answer with `status` >= 400."""
+    text = message_of(body)
+    if status in (400, 413, 422):
+        return _bad_request(text)
+    if status in (429, 503):
+        return EngineOverloaded("The model is overloaded. Try again shortly.", retry_after=2)
+    if status in (401, 403):
+        return EngineFailure("The engine refuses the gateway's key. The operator must set engines.*.api_key.")
+    if status == 404:
+        return EngineFailure("The engine does not serve this model. The operator must check models.*.engine_model.")
+    return EngineFailure("The engine failed to answer this request. Try again.")
+
+
+def translate_event(payload: bytes) -> GatewayError:
+    """For an error (or nonsense) in the middle of a stream or in place of an answer."""
+    error = _error_of(payload)
+    status = error.get("code")
+    if isinstance(status, int) and 400 <= status < 600:
+        return translate(status, payload)
+    return EngineFailure("The engine sent an answer that cannot be read. Try again.")
+
+
+def message_of(body: bytes) -> str:
+    return str(_error_of(body).get("message") or "")
+
+
+def _error_of(body: bytes) -> dict[str, Any]:
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    if not isinstance(tree, dict):
+        return {}
+    answer = cast("dict[str, Any]", tree)
+    error = answer.get("error", answer)
+    return cast("dict[str, Any]", error) if isinstance(error, dict) else {"message": error}
+
+
+def _bad_request(text: str) -> InvalidRequest:
+    if limit := _CONTEXT.search(text):
+        tokens = _INPUT_TOKENS.search(text)
+        said = f" Your messages have {tokens[1]} tokens." if tokens else ""
+        return ContextLengthExceeded(
+            f"This model's maximum context length is {limit[1]} tokens for prompt and answer together.{said} "
+            "Shorten the messages or ask for fewer tokens.",
+            param="messages",
+        )
+    if _GRAMMAR.search(text):
+        return InvalidValue(
+            "The engine cannot follow this JSON schema. Check it, and leave out unusual keywords.",
+            param="response_format",
+        )
+    first_line = text.split("\n", 1)[0][:_LONGEST]
+    return InvalidRequest(
+        f"The engine refused the request: {first_line}" if first_line else "The engine refused the request."
+    )

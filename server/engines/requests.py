@@ -1,0 +1,151 @@
+"""What an engine is asked: built field by field, so that what is not named here cannot reach it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from server.call import Call
+from server.config import Defaults, Model
+from server.openai.chat_request import (
+    AssistantMessage,
+    ChatRequest,
+    CompletionRequest,
+    DeveloperMessage,
+    Message,
+    Sampling,
+    StreamOptions,
+    Strict,
+    ToolCall,
+)
+
+EFFORTS = {
+    "none": "low",
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+"""Harmony knows three efforts; the nearest of OpenAI's others."""
+
+SMALLEST_TOP_P = 1e-6  # OpenAI allows 0, vLLM does not; both mean the most likely token
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class ContinuousStreamOptions(Strict):
+    """vLLM's: usage on every chunk, so that it is known when the gateway ends the stream itself."""
+
+    include_usage: bool = False
+    continuous_usage_stats: bool = False
+
+
+USAGE_AT_END = StreamOptions(include_usage=True)
+USAGE_ALWAYS = ContinuousStreamOptions(include_usage=True, continuous_usage_stats=True)
+
+
+class EngineRequest(Sampling, kw_only=True):
+    """Sampling fields plus what vLLM takes besides."""
+
+    stream_options: StreamOptions | ContinuousStreamOptions | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    messages: list[Message] | None = None
+    prompt: str | list[str] | None = None
+    logprobs: bool | int | None = None
+    top_logprobs: int | None = None
+    tools: list[object] | None = None
+    tool_choice: object = None
+    parallel_tool_calls: bool | None = None
+    response_format: object = None
+    reasoning_effort: str | None = None
+    echo: bool | None = None
+
+
+def streams_from_engine(call: Call) -> bool:
+    """Whether the engine is asked for a stream.
+
+    Also for unary calls with tools, because vLLM writes tool arguments differently on its two paths, and with stop
+    texts, because the gateway finds those itself and then ends the engine's work.
+    """
+    body = call.body
+    return call.stream or (isinstance(body, ChatRequest) and bool(body.tools or body.stop))
+
+
+def engine_request(call: Call) -> bytes:
+    """The JSON for the engine."""
+    body: Sampling = call.body
+    model = call.model.config
+    defaults = model.defaults
+    request = EngineRequest(
+        model=call.model.engine_name,
+        temperature=_or(body.temperature, defaults.temperature),
+        top_p=_or(body.top_p, defaults.top_p),
+        frequency_penalty=body.frequency_penalty,
+        presence_penalty=body.presence_penalty,
+        logit_bias=body.logit_bias,
+        n=body.n,
+        seed=body.seed,
+        max_tokens=_max_tokens(body, defaults),
+        top_k=body.top_k,
+        min_p=body.min_p,
+        repetition_penalty=body.repetition_penalty,
+        length_penalty=body.length_penalty,
+        min_tokens=body.min_tokens,
+        include_stop_str_in_output=body.include_stop_str_in_output,
+    )
+    if request.top_p == 0:
+        request.top_p = SMALLEST_TOP_P
+    if isinstance(body, ChatRequest):
+        _chat(request, body, model)
+    elif isinstance(body, CompletionRequest):
+        _completion(request, body)
+    if streams_from_engine(call):
+        request.stream = True
+        request.stream_options = USAGE_ALWAYS if body.stop and isinstance(body, ChatRequest) else USAGE_AT_END
+    return _ENCODER.encode(request)
+
+
+def _chat(request: EngineRequest, body: ChatRequest, model: Model) -> None:
+    request.messages = [_message(message) for message in body.messages]
+    if model.developer_prompt:
+        request.messages.insert(0, DeveloperMessage(content=model.developer_prompt))
+    request.logprobs = body.logprobs
+    request.top_logprobs = body.top_logprobs
+    effort = body.reasoning_effort or model.defaults.reasoning_effort
+    request.reasoning_effort = EFFORTS[effort] if effort else None
+    request.response_format = body.response_format
+    # `tool_choice: none` is kept by not showing the tools: vLLM shows them and loses the call that may come.
+    if body.tools and body.tool_choice != "none":
+        request.tools = list(body.tools)
+        request.tool_choice = body.tool_choice
+        request.parallel_tool_calls = body.parallel_tool_calls
+
+
+def _completion(request: EngineRequest, body: CompletionRequest) -> None:
+    request.prompt = body.prompt
+    request.logprobs = body.logprobs
+    request.echo = body.echo
+    request.stop = body.stop
+
+
+def _message(message: Message) -> Message:
+    """An assistant message keeps what the model wrote; the rest of what SDKs echo goes."""
+    if not isinstance(message, AssistantMessage):
+        return message
+    calls = [ToolCall(id=call.id, function=call.function, type="function") for call in message.tool_calls or ()]
+    return AssistantMessage(
+        content=message.content,
+        name=message.name,
+        refusal=None,
+        tool_calls=calls or None,
+        reasoning=message.reasoning or message.reasoning_content,
+    )
+
+
+def _max_tokens(body: Sampling, defaults: Defaults) -> int | None:
+    asked = body.max_completion_tokens if isinstance(body, ChatRequest) else None
+    return asked or body.max_tokens or defaults.max_tokens
+
+
+def _or(asked: float | None, default: float | None) -> float | None:
+    return default if asked is None else asked

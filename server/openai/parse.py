@@ -1,0 +1,144 @@
+"""From the bytes of a body to a request, or to the error that names the field and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TypeVar
+
+import msgspec
+
+from server.errors import (
+    BadJson,
+    GatewayError,
+    InvalidRequest,
+    InvalidType,
+    InvalidValue,
+    MissingParameter,
+    UnknownParameter,
+)
+from server.openai.chat_request import ChatRequest, CompletionRequest
+
+Request = TypeVar("Request", ChatRequest, CompletionRequest)
+
+CHAT = msgspec.json.Decoder(ChatRequest)
+COMPLETION = msgspec.json.Decoder(CompletionRequest)
+
+_AT = re.compile(r" - at `(?P<key>key in )?\$?(?P<path>[^`]*)`\Z")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`\Z", re.DOTALL)
+_BOUND = re.compile(
+    r"Expected `(?:str|int|float|array|object)` (?P<bound>[<>]=? \S+|of length [<>=]+ \d+|matching regex .*)\Z"
+)
+
+_WAYS_OUT = {
+    "guided_json": "use response_format with a json_schema",
+    "guided_choice": "use response_format with a json_schema that has an enum",
+    "guided_regex": "use response_format with a json_schema that has a pattern",
+    "guided_grammar": "use response_format with a json_schema",
+    "priority": "only the operator sets it",
+    "cache_salt": "only the operator sets it",
+    "kv_transfer_params": "only the operator sets it",
+    "vllm_xargs": "only the operator sets it",
+    "prompt_embeds": "send text",
+    "include_reasoning": "the operator sets models.*.reasoning",
+}
+_ALLOWED = {
+    "role": "system, developer, user, assistant, tool",
+    "tool_choice": "none, auto, required, or {'type': 'function', 'function': {'name': ...}}",
+    "reasoning_effort": "none, minimal, low, medium, high, xhigh, max",
+    "service_tier": "auto, default, flex, scale, priority",
+    "verbosity": "low, medium, high",
+    "response_format.type": "text, json_object, json_schema",
+    "content.type": "text",
+    "tools.type": "function",
+}
+
+
+def parse(decoder: msgspec.json.Decoder[Request], body: bytes, max_depth: int) -> Request:
+    """Decode and check `body`. Raises an `InvalidRequest` that names the field; never repeats its value."""
+    if body.count(b"[") + body.count(b"{") > max_depth and depth(body) > max_depth:
+        raise BadJson(f"The JSON body is nested deeper than {max_depth} levels.")
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise explain(str(error), decoder.type) from None
+    except msgspec.DecodeError as error:
+        raise _not_json(body, str(error)) from None
+    except UnicodeDecodeError:
+        raise BadJson("The body is not valid UTF-8. Encode the JSON as UTF-8.") from None
+    except RecursionError:
+        raise BadJson("The JSON body is nested too deeply.") from None
+
+
+def depth(body: bytes) -> int:
+    """Nesting of a JSON text, strings left out. Called only for bodies with more brackets than the limit."""
+    level = deepest = 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', body, re.DOTALL):
+        mark = token.group()
+        if mark in (b"[", b"{"):
+            level += 1
+            deepest = max(deepest, level)
+        elif mark in (b"]", b"}"):
+            level -= 1
+    return deepest
+
+
+def explain(text: str, shape: type[msgspec.Struct]) -> GatewayError:
+    """Turn msgspec's message into an error in OpenAI's words."""
+    found = _AT.search(text)
+    path = found["path"].lstrip(".") if found else ""
+    reason = text[: found.start()] if found else text
+    if unknown := _UNKNOWN.match(reason):
+        return _unknown(path, unknown["name"], shape)
+    if missing := _MISSING.match(reason):
+        param = _join(path, missing["name"])
+        return MissingParameter(f"Missing required parameter: '{param}'.", param=param)
+    where = f"'{path}'" if path else "the body"
+    if bound := _BOUND.match(reason):
+        return InvalidValue(f"Invalid value for {where}: expected {_plain(bound['bound'])}.", param=path or None)
+    if reason.startswith("Invalid"):
+        allowed = _ALLOWED.get(_leaf(path)) or _ALLOWED.get(_leaf(path).rpartition(".")[2])
+        return InvalidValue(
+            f"Invalid value for {where}." + (f" Supported values: {allowed}." if allowed else ""), param=path or None
+        )
+    if reason.startswith("Expected"):
+        return InvalidType(
+            f"Invalid type for {where}: {reason[0].lower()}{reason[1:].replace('`', '')}.", param=path or None
+        )
+    return InvalidRequest(f"Invalid value for {where}.", param=path or None)
+
+
+def _unknown(path: str, name: str, shape: type[msgspec.Struct]) -> UnknownParameter:
+    param = _join(path, name[:64])
+    way_out = _WAYS_OUT.get(name)
+    if way_out is None and not path and (close := difflib.get_close_matches(name, shape.__struct_fields__, 1)):
+        way_out = f"did you mean '{close[0]}'?"
+    return UnknownParameter(f"Unknown parameter: '{param}'" + (f"; {way_out}." if way_out else "."), param=param)
+
+
+def _not_json(body: bytes, reason: str) -> BadJson:
+    if not body:
+        return BadJson("The body is empty. Send a JSON object.")
+    if "surrogate" in reason:
+        return BadJson("The body holds half of a surrogate pair (such as \\ud83d alone), which is not text.")
+    return BadJson(f"The body is not valid JSON: {reason.removeprefix('JSON is malformed: ')}.")
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _leaf(path: str) -> str:
+    """`messages[0].content[1].type` -> `content.type`."""
+    names = re.sub(r"\[[^\]]*\]", "", path).split(".")
+    return ".".join(names[-2:])
+
+
+def _plain(bound: str) -> str:
+    if bound.startswith("matching regex"):
+        return "1 to 64 letters, digits, '_' or '-'" if "A-Za-z" in bound else "another form"
+    bound = bound.removeprefix("of length ")
+    words = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+    sign, _, number = bound.partition(" ")
+    return f"{words.get(sign, sign)} {number.removesuffix('.0')}"

@@ -1,0 +1,63 @@
+"""The Prometheus listener: its own port, in the parent process, over the files that the workers write."""
+
+from __future__ import annotations
+
+import hmac
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app  # pyright: ignore[reportUnknownVariableType]
+from prometheus_client.multiprocess import MultiProcessCollector
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10  # seconds that a scraper may be silent
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes are not logged."""
+
+
+class _Server(WSGIServer):
+    address_family = socket.AF_INET
+
+
+class MetricsListener:
+    """One scrape at a time: a scraper that stalls delays scrapes, never the service."""
+
+    def __init__(self, folder: Path, listener: socket.socket, token: str | None) -> None:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(folder))
+        self._app: Callable[[Environ, StartResponse], Iterable[bytes]] = make_wsgi_app(registry)
+        self._token = token
+        self._server = _Server(listener.getsockname()[:2], _Handler, bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = listener
+        self._server.server_name, self._server.server_port = "metrics", listener.getsockname()[1]
+        self._server.setup_environ()
+        self._server.set_app(self._serve)
+        self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+    def _serve(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] not in ("/metrics", "/"):
+            start("404 Not Found", [("content-type", "text/plain")])
+            return [b"The metrics are at /metrics.\n"]
+        given = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
+        if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
+            start("401 Unauthorized", [("content-type", "text/plain"), ("www-authenticate", "Bearer")])
+            return [b"Send 'Authorization: Bearer TOKEN' with the token of metrics.token.\n"]
+        return self._app(environ, start)

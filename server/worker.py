@@ -1,0 +1,103 @@
+"""One gateway process: `python -m server.worker`, started by the parent with its settings on standard input.
+
+Standard input stays open as a lifeline: when it ends, the parent is gone and the worker stops too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import uvicorn
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from server.api.protocol import protocol_class
+from server.app import EngineAddress, Parts, build
+from server.config import Config
+from server.telemetry.metrics import use_worker_slot
+from server.telemetry.request_log import LineFormatter, LogWriter
+
+FORCE_AFTER_GRACE_S = 5.0
+BACKLOG = 4096
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its signal handling, which would end the process by the signal and not with status 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def main() -> int:
+    settings: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    config = Config.model_validate(settings["config"])
+    addresses = {name: EngineAddress(**address) for name, address in settings["addresses"].items()}
+    use_worker_slot(settings["slot"])
+    as_json = config.logging.format != "text"
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LineFormatter(as_json=as_json))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    parts = build(config, addresses, CollectorRegistry(), LogWriter(sys.stdout.fileno()))
+    listener = socket.socket(fileno=settings["fd"])
+    uvloop.run(serve(config, parts, listener))
+    return 0
+
+
+async def serve(config: Config, parts: Parts, listener: socket.socket) -> None:
+    """Until SIGTERM, SIGINT or the end of standard input; then drain."""
+    tls = config.server.tls
+    server = QuietServer(
+        uvicorn.Config(
+            parts.app,
+            http=protocol_class(config.server.max_header_bytes),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=int(config.server.idle_timeout_s),
+            timeout_graceful_shutdown=int(config.server.shutdown_grace_s + FORCE_AFTER_GRACE_S),
+            ssl_certfile=tls.cert,
+            ssl_keyfile=tls.key,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(sys.stdin.fileno(), _lifeline, stop)
+    drain = loop.create_task(_drain(config, parts, server, stop), name="drain")
+    await server.serve(sockets=[listener])
+    drain.cancel()
+    await asyncio.gather(drain, return_exceptions=True)
+
+
+def _lifeline(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
+
+
+async def _drain(config: Config, parts: Parts, server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    parts.gateway.drain()
+    server.should_exit = True  # closes the listener; open calls go on
+    await asyncio.sleep(config.server.shutdown_grace_s)
+    parts.gateway.end_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

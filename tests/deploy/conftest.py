@@ -1,0 +1,62 @@
+"""What the tests of deployment share: the compose file as Compose reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?:(?P<kind>:?-|:?\?)(?P<rest>[^}]*))?\}")
+
+
+def interpolate(node: Any, environ: Mapping[str, str]) -> Any:
+    """Fill in `${NAME}`, `${NAME:-default}` and `${NAME-default}` as Compose does: in values, never in keys."""
+    if isinstance(node, dict):
+        return {key: interpolate(value, environ) for key, value in node.items()}
+    if isinstance(node, list):
+        return [interpolate(value, environ) for value in node]
+    if not isinstance(node, str):
+        return node
+
+    def value(match: re.Match[str]) -> str:
+        given = environ.get(match["name"])
+        if match["kind"] == ":-":
+            return given or match["rest"]
+        return given if given is not None else (match["rest"] or "")
+
+    return VARIABLE.sub(value, node)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def compose_raw() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def compose(compose_raw: dict[str, Any]) -> dict[str, Any]:
+    """The file as it is with no .env at all."""
+    return interpolate(compose_raw, {})
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Where promtool is. On a developer's machine without it the test is skipped, in CI it fails."""
+    found = shutil.which("promtool")
+    if found is None:
+        missing = "promtool is not installed (Debian's package prometheus has it)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found

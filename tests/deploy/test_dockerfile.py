@@ -1,0 +1,94 @@
+"""The Dockerfile, read as text: there may be no engine to build it with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Instruction:
+    word: str
+    rest: str
+
+
+@pytest.fixture(scope="module")
+def stages(root: Path) -> list[list[Instruction]]:
+    """The instructions, one list per stage; what stands before the first FROM belongs to none."""
+    text = re.sub(r"^#.*\n", "", (root / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = [line.strip() for line in re.sub(r"\\\n\s*", "", text).splitlines() if line.strip()]
+    found: list[list[Instruction]] = []
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            found.append([])
+        if found:
+            found[-1].append(Instruction(word, rest.strip()))
+    return found
+
+
+def of(stage: list[Instruction], word: str) -> list[str]:
+    return [instruction.rest for instruction in stage if instruction.word == word]
+
+
+def test_every_stage_starts_from_the_pinned_slim_image(root: Path, stages: list[list[Instruction]]) -> None:
+    text = (root / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG PYTHON=python:3\.12-slim-[a-z]+$", text, re.MULTILINE)
+    assert [of(stage, "FROM") for stage in stages] == [["${PYTHON} AS build"], ["${PYTHON}"]]
+
+
+def test_dependencies_come_from_the_lock_with_hashes_and_nothing_is_compiled(stages: list[list[Instruction]]) -> None:
+    lock, project = (run for run in of(stages[0], "RUN") if " install --no-cache-dir" in run)
+    for flag in ("--require-hashes", "--only-binary :all:", "--requirement requirements/gateway.lock"):
+        assert flag in lock
+    for flag in ("--no-deps", "--no-build-isolation"):
+        assert flag in project
+
+
+def test_no_stage_installs_a_compiler(stages: list[list[Instruction]]) -> None:
+    runs = " ".join(run for stage in stages for run in of(stage, "RUN"))
+    assert re.findall(r"apt-get install --yes --no-install-recommends ([a-z0-9 -]+?) *&&", runs) == ["tini"]
+    assert not re.search(r"build-essential|gcc|g\+\+|clang|cargo|rust", runs)
+
+
+def test_the_result_installs_nothing(stages: list[list[Instruction]]) -> None:
+    for run in of(stages[-1], "RUN"):
+        assert not re.search(r"\b(apt|apt-get|pip|curl|wget)\b", run)
+    assert of(stages[-1], "ADD") == []
+
+
+def test_it_runs_as_a_numeric_user_that_owns_only_its_state(stages: list[list[Instruction]]) -> None:
+    (user,) = of(stages[-1], "USER")
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
+    uid, gid = user.split(":")
+    (run,) = of(stages[-1], "RUN")
+    assert f"--owner {uid} --group {gid} --mode 0700 /var/lib/portico" in run
+    assert not any("--chown" in copy for copy in of(stages[-1], "COPY"))
+
+
+def test_start_stop_and_health(stages: list[list[Instruction]]) -> None:
+    final = stages[-1]
+    assert of(final, "ENTRYPOINT") == ['["tini", "--", "portico-entrypoint"]']
+    assert of(final, "CMD") == ['["serve"]']
+    assert of(final, "STOPSIGNAL") == ["SIGTERM"]
+    assert of(final, "EXPOSE") == ["8000 9464"]
+    (env,) = of(final, "ENV")
+    assert "PORTICO_HOME=/var/lib/portico" in env
+    (health,) = of(final, "HEALTHCHECK")
+    code = health.split('"-c", "')[1].removesuffix('"]')
+    assert "/healthz" in code
+    compile(code, "healthcheck", "exec")
+
+
+def test_what_is_copied_exists_and_reaches_the_builder(root: Path, stages: list[list[Instruction]]) -> None:
+    ignore = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = [line.removeprefix("!").rstrip("/") for line in ignore if line.startswith("!")]
+    assert "*" in ignore, "what is not named stays out: .env, .git, environments"
+    for copy in (copy for stage in stages for copy in of(stage, "COPY") if "--from" not in copy):
+        for source in [part for part in copy.split()[:-1] if not part.startswith("--")]:
+            path = source.rstrip("/")
+            assert (root / path).exists(), source
+            assert any(path == name or path.startswith(name + "/") for name in allowed), source
