@@ -11,7 +11,7 @@ import functools
 
 import msgspec
 
-FINGERPRINT = "vllm-0.32.0-tp1-00000000"
+FINGERPRINT = "vllm-0.32.0-e02487d4"
 PROMPT_TOKENS = 120
 _WORDS = (" the", " engine", " answers", " in", " text", " that", " looks", " like", " language", ",", " 可以", ' "so"')
 

@@ -90,7 +90,7 @@ class StreamRun:
 
 
 async def run_unary(target: Target, body: bytes, clients: int, seconds: float, tokens: int | None = None) -> UnaryRun:
-    """`clients` clients, each sending its next request when the answer is there, for `seconds`."""
+    """`clients` clients, each sending its next request when the answer is there, for `seconds` (one at least)."""
     run, payload = UnaryRun(), target.request(body)
     begun = time.perf_counter()
     deadline = begun + seconds
@@ -98,7 +98,7 @@ async def run_unary(target: Target, body: bytes, clients: int, seconds: float, t
     async def one() -> None:
         client = Client(target)
         try:
-            while time.perf_counter() < deadline:
+            while True:
                 answer = Whole(tokens)
                 try:
                     sent = await client.ask(payload, answer)
@@ -108,6 +108,8 @@ async def run_unary(target: Target, body: bytes, clients: int, seconds: float, t
                 else:
                     run.latencies.append(time.perf_counter() - sent)
                     run.tokens += answer.tokens
+                if time.perf_counter() > deadline:
+                    return
         finally:
             client.close()
 

@@ -92,7 +92,7 @@ class Engine:
         self._fixed = self._fixed_answers(options.model, self.started)
 
     def new_id(self) -> bytes:
-        return b"chatcmpl-%016x%016x" % (self.started, next(self._ids))
+        return b"chatcmpl-%016x" % (self.started << 24 | next(self._ids))
 
     def plain(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body of everything that is not a chat completion."""
@@ -101,6 +101,8 @@ class Engine:
         if path == "/metrics":
             text = f"vllm:num_requests_running {self.stats.open}\nvllm:num_requests_waiting 0\n"
             return 200, "text/plain; version=0.0.4; charset=utf-8", text.encode()
+        if path == "/health":
+            return 200, "", b""
         if path in self._fixed:
             return 200, _JSON, self._fixed[path]
         return 404, _JSON, b'{"detail":"Not Found"}'
@@ -112,7 +114,6 @@ class Engine:
         about = msgspec.json.encode({"model_path": model, "is_generation": True})
         return {
             "/v1/models": canned.models(model, started),
-            "/health": b"",
             "/version": b'{"version":"0.32.0"}',
             **dict.fromkeys(("/server_info", "/get_server_info"), server),
             **dict.fromkeys(("/model_info", "/get_model_info"), about),
@@ -190,14 +191,19 @@ def _framed(data: bytes) -> bytes:
 
 
 def _head(status: int, content_type: str, length: int | None, keep_alive: bool) -> bytes:
-    size = b"Transfer-Encoding: chunked" if length is None else b"content-length: %d" % length
-    return b"HTTP/1.1 %d %b\r\ndate: %b\r\nserver: uvicorn\r\n%b\r\ncontent-type: %b\r\n%b\r\n" % (
+    """A response head as uvicorn and vLLM's middleware write it; `length` None is a chunked body."""
+    kind = b"content-type: %b\r\n" % content_type.encode() if content_type else b""
+    close = b"" if keep_alive else b"connection: close\r\n"
+    size = b"" if length is None else b"content-length: %d\r\n" % length
+    chunked = b"transfer-encoding: chunked\r\n" if length is None else b""
+    return b"HTTP/1.1 %d %b\r\ndate: %b\r\nserver: uvicorn\r\n%b%bvary: Origin\r\n%b%b\r\n" % (
         status,
         REASONS[status],
         _date(int(time.time())),
         size,
-        content_type.encode(),
-        b"" if keep_alive else b"connection: close\r\n",
+        kind,
+        close,
+        chunked,
     )
 
 

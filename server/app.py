@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from server.admission.admission import Admission
+from server.answers.calls import true_calls
 from server.answers.leaks import cut_leaks
 from server.answers.logprobs import answer_logprobs
 from server.answers.stop import stop_texts
@@ -127,6 +128,7 @@ def build(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         if log is not None:
             watchdog.add(log)
+        watchdog.add(metrics)
         watchdog.start()
         for engine in engines.values():
             metrics.engine_up(engine.name, up=False)
@@ -135,6 +137,7 @@ def build(
         for engine in engines.values():
             await engine.stop()
         await watchdog.stop()
+        metrics.flush()
         if log is not None:
             log.flush()
 
@@ -163,9 +166,15 @@ def _stages(metrics: Metrics) -> dict[str, Stage]:
     """What is done to an answer, in order. Adding a stage is a line here."""
 
     def leaks(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-        return cut_leaks(call, batches, metrics.model(call.model.id).leaked)
+        return cut_leaks(call, batches, metrics.model(call.model.id).leaks)
 
-    return {"logprobs": answer_logprobs, "leaks": leaks, "stop": stop_texts, "usage": usage_as_asked}
+    return {
+        "calls": true_calls,
+        "logprobs": answer_logprobs,
+        "leaks": leaks,
+        "stop": stop_texts,
+        "usage": usage_as_asked,
+    }
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:

@@ -330,12 +330,17 @@ def _one_line(error: ValidationError, sources: Mapping[str, str], file: str) -> 
     """The first problem as `source: key: reason`, and how many more. Values are never shown: they may be secrets."""
     problems = error.errors(include_url=False, include_input=False)
     key = ".".join(str(part) for part in problems[0]["loc"])
-    source = next((text for dotted, text in sources.items() if key == dotted or key.startswith(dotted + ".")), file)
+    source = next((text for dotted, text in sources.items() if _related(key, dotted)), file)
     reason = problems[0]["msg"].removeprefix("Value error, ")
     if problems[0]["type"] == "extra_forbidden":
         reason = "is not a known key; `portico config schema` lists them all"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{source}: {key + ': ' if key else ''}{reason}{more}"
+
+
+def _related(key: str, dotted: str) -> bool:
+    """Whether a problem at `key` can come from the setting `dotted`: one is the other or holds it."""
+    return key == dotted or key.startswith(dotted + ".") or dotted.startswith(key + ".")
 
 
 def _with_environment_key(config: Config, key: str | None) -> Config:

@@ -15,9 +15,9 @@
         UnknownRoute                 404 code unknown_url
         MethodNotAllowed             405 code method_not_allowed
         RequestTimedOut              408 code request_timeout
+        ModelNotFound                404 code model_not_found
       InvalidApiKey                  401 code invalid_api_key
       PermissionDenied               403 code permission_denied
-      ModelNotFound                  404 code model_not_found
       TooManyRequests                429 code rate_limit_exceeded
       EngineFailure                  502 code engine_error
         EngineUnavailable            503 code engine_unavailable
@@ -93,7 +93,6 @@ class BadJson(InvalidRequest):
 class BodyTooLarge(InvalidRequest):
     status = 413
     code = "request_too_large"
-    close = True
 
 
 class HeadersTooLarge(InvalidRequest):
@@ -105,7 +104,6 @@ class HeadersTooLarge(InvalidRequest):
 class UnsupportedMediaType(InvalidRequest):
     status = 415
     code = "unsupported_media_type"
-    close = True
 
 
 class UnknownRoute(InvalidRequest):

@@ -45,7 +45,7 @@ class Gateway:
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncGenerator[AsyncIterator[Batch]]:
-        """Batches of events for the client. Raises `GatewayError` here for what fails before the engine answers."""
+        """Batches of events for the client. Raises `GatewayError`, before or amid the answer."""
         if self._draining:
             raise ShuttingDown("The server is shutting down. Try again.", retry_after=1)
         for check in self._checks:
@@ -61,13 +61,12 @@ class Gateway:
 
     def begin(self, call: Call) -> None:
         self.calls.add(call)
-        self._metrics.model(call.model.id).in_flight.inc()
+        self._metrics.began(call)
 
     def finish(self, call: Call) -> None:
         """The last thing done for a call, however it ended: count it and write its line."""
         call.finished = perf_counter()
         self.calls.discard(call)
-        self._metrics.model(call.model.id).in_flight.dec()
         self._metrics.finished(call)
         self._log.finished(call)
 

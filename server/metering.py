@@ -13,7 +13,7 @@ from server.telemetry.metrics import Metrics
 
 async def meter(call: Call, batches: AsyncIterator[Batch], metrics: Metrics) -> AsyncIterator[Batch]:
     """Note the first token, the gaps between tokens and the usage."""
-    observe_gap = metrics.inter_token(call.model.id) if call.stream else None
+    gaps = metrics.model(call.model.id).token_gap if call.stream else None
     async for batch in batches:
         deltas = 0
         for event in batch:
@@ -29,8 +29,8 @@ async def meter(call: Call, batches: AsyncIterator[Batch], metrics: Metrics) -> 
             now = perf_counter()
             if call.last_token is None:
                 call.first_token = now
-            elif observe_gap is not None:
-                observe_gap((now - call.last_token) / deltas, deltas)
+            elif gaps is not None:
+                gaps.observe((now - call.last_token) / deltas, deltas)
             call.last_token = now
         yield batch
 

@@ -49,7 +49,11 @@ class Slot(Generic[Engine]):
         engine = self._admission.slots.take(self._engines)
         if engine is None:
             began = perf_counter()
-            engine = await self._admission.wait(self._engines)
+            try:
+                engine = await self._admission.wait(self._engines)
+            except (EngineOverloaded, asyncio.CancelledError):
+                self._call.queued_s = perf_counter() - began
+                raise
             self._call.queued_s = perf_counter() - began
         self.engine = engine
         return self

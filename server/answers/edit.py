@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from server.call import Call, Tokens
-from server.openai.chunks import ENCODER, Choice, Chunk, Usage
+from server.openai.chunks import ENCODER, Choice, Chunk, CompletionDetails, PromptDetails, Usage
 from server.openai.events import Batch, ChunkEvent, Event, TextEvent
 
 
@@ -87,9 +87,12 @@ class _State:
             return
         self.chunk = chunk
         over: list[int] = []
-        alive = [choice for choice in chunk.choices if choice.index not in self.ended]
-        for choice in alive:
+        alive: list[Choice] = []
+        for choice in chunk.choices:
+            if choice.index in self.ended:
+                continue
             editor = self._editor(choice.index)
+            had = bool(choice.delta.content)
             text = editor.feed(choice.delta.content) if isinstance(choice.delta.content, str) else ""
             if choice.finish_reason is not None and not editor.ended:
                 text += editor.finish()
@@ -98,6 +101,8 @@ class _State:
             if editor.ended:
                 choice.finish_reason = "stop"
                 over.append(choice.index)
+            if not (had and _is_empty(choice)):
+                alive.append(choice)
         if alive or not chunk.choices:
             chunk.choices = alive
             out.append(event)
@@ -110,11 +115,20 @@ class _State:
             out.append(ChunkEvent(_last_chunk(self.chunk, index)))
 
 
+def _is_empty(choice: Choice) -> bool:
+    delta = choice.delta
+    return not (delta.content or delta.role or delta.reasoning or delta.tool_calls or choice.finish_reason)
+
+
 def _last_chunk(like: Chunk, index: int) -> Chunk:
     return Chunk(like.id, like.object, like.created, like.model, [Choice(index, finish_reason="stop")])
 
 
 def _usage_event(tokens: Tokens, like: Chunk) -> Event:
-    return ChunkEvent(
-        Chunk(like.id, like.object, like.created, like.model, [], Usage(tokens.prompt, tokens.completion))
+    usage = Usage(
+        tokens.prompt,
+        tokens.completion,
+        prompt_tokens_details=PromptDetails(tokens.cached),
+        completion_tokens_details=CompletionDetails(tokens.reasoning),
     )
+    return ChunkEvent(Chunk(like.id, like.object, like.created, like.model, [], usage))

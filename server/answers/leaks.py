@@ -7,8 +7,9 @@ about the format in prose gets his answer: only a control token in the place whe
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
+from typing import Protocol
 
 from server.answers.edit import edit
 from server.call import Call
@@ -16,18 +17,24 @@ from server.openai.chat_request import ChatRequest
 from server.openai.events import Batch
 
 _LEAK = re.compile(
-    r"<\|start\|>assistant|<\|channel\|>(?:analysis|commentary|final)|<\|message\|>|<\|(?:end|return|call)\|>\Z"
+    r"(?:<\|(?:end|return|call)\|>)?"
+    r"(?:<\|start\|>assistant|<\|channel\|>(?:analysis|commentary|final)|<\|message\|>)|<\|(?:end|return|call)\|>\Z"
 )
 _OPENINGS = ("<|start|>assistant", "<|channel|>commentary", "<|channel|>analysis", "<|channel|>final", "<|message|>")
 _ENDINGS = ("<|end|>", "<|return|>", "<|call|>")
-_LONGEST = max(map(len, _OPENINGS))
+_MARKERS = (*_OPENINGS, *(ending + opening for ending in _ENDINGS for opening in _OPENINGS))
+_LONGEST = max(map(len, _MARKERS))
+
+
+class Count(Protocol):
+    value: float
 
 
 class LeakCutter:
     """Swallows everything from the first leaked control token; holds back what could become one."""
 
-    def __init__(self, on_leak: Callable[[], None]) -> None:
-        self._on_leak = on_leak
+    def __init__(self, leaks: Count) -> None:
+        self._leaks = leaks
         self._held = ""
         self._cut = False
         self.ended = False
@@ -50,13 +57,13 @@ class LeakCutter:
     def finish(self) -> str:
         held, self._held = self._held, ""
         # An answer that ends within a control token has leaked the beginning of it.
-        if held in _ENDINGS or held.startswith(("<|start|>", "<|channel|>")):
+        if held.startswith((*_ENDINGS, "<|start|>", "<|channel|>")):
             return self._cut_at(held, 0)
         return held
 
     def _cut_at(self, text: str, position: int) -> str:
         self._cut = True
-        self._on_leak()
+        self._leaks.value += 1
         return text[:position]
 
 
@@ -65,14 +72,14 @@ def _could_become(text: str) -> int:
     start = text.find("<", max(0, len(text) - _LONGEST))
     while start >= 0:
         tail = text[start:]
-        if any(marker.startswith(tail) for marker in (*_OPENINGS, *_ENDINGS)):
+        if any(marker.startswith(tail) for marker in _MARKERS):
             return len(tail)
         start = text.find("<", start + 1)
     return 0
 
 
-def cut_leaks(call: Call, batches: AsyncIterator[Batch], on_leak: Callable[[], None]) -> AsyncIterator[Batch]:
+def cut_leaks(call: Call, batches: AsyncIterator[Batch], leaks: Count) -> AsyncIterator[Batch]:
     """The stage, for chat completions: raw completions may well write control tokens."""
     if not isinstance(call.body, ChatRequest):
         return batches
-    return edit(call, batches, partial(LeakCutter, on_leak), call.body.n or 1)
+    return edit(call, batches, partial(LeakCutter, leaks), call.body.n or 1)

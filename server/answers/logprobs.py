@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from server.call import Call
 from server.openai.chat_request import ChatRequest
-from server.openai.chunks import ChatLogprobs, Choice, Chunk, TokenLogprob
+from server.openai.chunks import ChatLogprobs, Chunk, TokenLogprob
 from server.openai.events import Batch, ChunkEvent, Event
 
 
@@ -44,11 +44,4 @@ def _keep(event: Event) -> bool:
         if isinstance(choice.logprobs, ChatLogprobs):
             tokens = final_tokens(choice.logprobs.content or []) if choice.delta.content else []
             choice.logprobs = ChatLogprobs(tokens, None) if tokens else UNSET
-    return not event.chunk.choices or any(map(_has_news, event.chunk.choices))
-
-
-def _has_news(choice: Choice) -> bool:
-    delta = choice.delta
-    return bool(
-        choice.finish_reason or delta.role or delta.content or delta.reasoning or delta.tool_calls or choice.logprobs
-    )
+    return not event.chunk.choices or any(choice.has_news() for choice in event.chunk.choices)

@@ -29,11 +29,12 @@ class StopScanner:
         if self.ended:
             return ""
         text = self._held + text
-        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        # The one that is complete first, as if the text had come letter by letter: no cut changes the outcome.
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
             self.ended = True
             self._held = ""
-            return text[: min(found)]
+            return text[: min(found)[1]]
         keep = self._could_become(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

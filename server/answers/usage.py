@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from server.call import Call
+from server.openai.chunks import Chunk
 from server.openai.events import Batch, Event, TextEvent
 
 
@@ -28,4 +29,4 @@ def _keep(event: Event, asked: bool) -> bool:
     if not event.chunk.choices:
         return asked
     event.chunk.usage = None  # usage so far, on a chunk of text
-    return True
+    return not isinstance(event.chunk, Chunk) or any(choice.has_news() for choice in event.chunk.choices)

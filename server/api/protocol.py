@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from server.errors import GatewayError, HeadersTooLarge, InvalidRequest
 
 HEAD_TIMEOUT_S = 15.0
+LINGER_S = 60.0
 
 
 def protocol_class(max_header_bytes: int) -> type[HttpToolsProtocol]:
@@ -27,6 +28,7 @@ class BoundedHeadProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._head_bytes = 0
+        self._latest = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
 
@@ -39,10 +41,10 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._latest = len(data)
+        self._head_bytes += self._latest
         super().data_received(data)
-        if self._in_head and self._head_bytes:
+        if self._in_head:
             if self._head_bytes > self.max_head:
                 self._refuse(HeadersTooLarge(f"The request head is larger than {self.max_head} bytes."))
             else:
@@ -50,17 +52,29 @@ class BoundedHeadProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        self._head_bytes = self._latest
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        oversize = sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > self.max_head
+        # What was received so far may hold some of the body too: only then is the head itself measured.
+        oversize = self._head_bytes > self.max_head and self._head_size() > self.max_head
         self._in_head = False
-        self._head_bytes = 0
         self._stop_timer()
         if oversize:
             self._refuse(HeadersTooLarge(f"The request head is larger than {self.max_head} bytes."))
             return
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # A refusal may come before the body. Closing now could reset the connection before the client has read the
+        # answer, so the rest is read and dropped; but not for ever.
+        if self.cycle.more_body and not self._in_head and not self.transport.is_closing():
+            self._stop_timer()
+            self._head_timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))

@@ -7,6 +7,7 @@ failure is a real 4xx or 5xx, a late one an error event and a closed stream.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from time import perf_counter
 
@@ -36,6 +37,7 @@ from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
 from server.watchdog import Watchdog
 
+log = logging.getLogger("portico")
 NewCall = Callable[[bytes, Key, str], Call]
 EVENT_STREAM: HeaderList = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -85,7 +87,8 @@ class Relay:
         except ClientLeft:
             self._refused(request_id, 499, "client_gone", started)
             return
-        except GatewayError as error:
+        except Exception as caught:
+            error = _as_gateway_error(caught)
             await _send_error(send, error, answer_headers(request_id, client_id, started))
             self._refused(request_id, error.status, error.outcome, started)
             return
@@ -107,7 +110,8 @@ class Relay:
         try:
             async with self._gateway.open(call) as batches:
                 await answer.send_all(batches)
-        except GatewayError as error:
+        except Exception as caught:
+            error = _as_gateway_error(caught)
             call.outcome = error.outcome
             await answer.fail(error)
         except asyncio.CancelledError:
@@ -143,6 +147,8 @@ class Answer:
 
     async def fail(self, error: GatewayError) -> None:
         """Tell the client, by status if none was sent yet."""
+        if self._call.status:
+            return
         self._call.status = error.status
         await _send_error(self._send, error, self._headers())
 
@@ -193,6 +199,14 @@ class StreamAnswer(Answer):
             await self._send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM + self._headers()})
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         self._watch.sending_since = None
+
+
+def _as_gateway_error(error: Exception) -> GatewayError:
+    """Anything but a `GatewayError` is a bug of ours: logged, and the client gets no detail."""
+    if isinstance(error, GatewayError):
+        return error
+    log.error("a bug in the gateway", exc_info=error)
+    return GatewayError("The server had an error. It was logged.")
 
 
 async def _send_error(send: Send, error: GatewayError, headers: HeaderList) -> None:

@@ -35,8 +35,8 @@ def _kept(path: Path) -> str:
         key = path.read_text(encoding="ascii").strip()
         if key.startswith(PREFIX):
             return key
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, UnicodeDecodeError):
+        pass  # made below, or made anew
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     key = PREFIX + secrets.token_urlsafe(24)

@@ -16,9 +16,15 @@ from server.errors import (
     InvalidValue,
 )
 
-_CONTEXT = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)")
-_INPUT_TOKENS = re.compile(r"(?:contains at least|has|requested|resulted in|prompt contains) (\d+) (?:input )?tokens")
+# vLLM 0.32 has one text for chats and another for raw prompts: "Input length (9068) exceeds model's maximum context
+# length (8192).", "This model's maximum context length is 8192 tokens. ... contains at least 8193 input tokens ..."
+_CONTEXT = re.compile(r"maximum (?:context|model) length (?:is |of |\()(\d+)")
+_INPUT_TOKENS = re.compile(
+    r"(?:Input length \(|(?:contains at least|has|requested|resulted in|prompt contains) )(\d+)"
+    r"(?:\)| (?:input )?tokens)"
+)
 _GRAMMAR = re.compile(r"grammar|json.?schema|structured output|guided", re.IGNORECASE)
+_QUOTED = re.compile(r"""(["'`]).*?(?:\1|$)|\binput(?:_value)?[=:].*""")  # where a text may repeat what the user sent
 _LONGEST = 300
 
 
@@ -75,7 +81,7 @@ def _bad_request(text: str) -> InvalidRequest:
             "The engine cannot follow this JSON schema. Check it, and leave out unusual keywords.",
             param="response_format",
         )
-    first_line = text.split("\n", 1)[0][:_LONGEST]
+    first_line = _QUOTED.sub("...", text.split("\n", 1)[0])[:_LONGEST]
     return InvalidRequest(
         f"The engine refused the request: {first_line}" if first_line else "The engine refused the request."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import Struct
 
 from server.call import Call
 from server.config import Defaults, Model
@@ -11,11 +12,11 @@ from server.openai.chat_request import (
     ChatRequest,
     CompletionRequest,
     DeveloperMessage,
+    FunctionCall,
     Message,
     Sampling,
     StreamOptions,
     Strict,
-    ToolCall,
 )
 
 EFFORTS = {
@@ -30,6 +31,7 @@ EFFORTS = {
 """Harmony knows three efforts; the nearest of OpenAI's others."""
 
 SMALLEST_TOP_P = 1e-6  # OpenAI allows 0, vLLM does not; both mean the most likely token
+SMALLEST_TEMPERATURE = 0.01  # vLLM refuses n > 1 below it, OpenAI does not
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -43,6 +45,14 @@ class ContinuousStreamOptions(Strict):
 
 USAGE_AT_END = StreamOptions(include_usage=True)
 USAGE_ALWAYS = ContinuousStreamOptions(include_usage=True, continuous_usage_stats=True)
+
+
+class EngineToolCall(Struct):
+    """Unlike a request's, with every field: vLLM refuses a call without `type`."""
+
+    id: str
+    function: FunctionCall
+    type: str = "function"
 
 
 class EngineRequest(Sampling, kw_only=True):
@@ -64,11 +74,12 @@ class EngineRequest(Sampling, kw_only=True):
 def streams_from_engine(call: Call) -> bool:
     """Whether the engine is asked for a stream.
 
-    Also for unary calls with tools, because vLLM writes tool arguments differently on its two paths, and with stop
-    texts, because the gateway finds those itself and then ends the engine's work.
+    Also for unary calls with tools, because vLLM writes tool arguments differently on its two paths; with stop texts,
+    because the gateway finds those itself and then ends the engine's work; and with a forced schema, because vLLM's
+    unary path can lose the answer (answers/calls.py).
     """
     body = call.body
-    return call.stream or (isinstance(body, ChatRequest) and bool(body.tools or body.stop))
+    return call.stream or (isinstance(body, ChatRequest) and bool(body.tools or body.stop or body.response_format))
 
 
 def engine_request(call: Call) -> bytes:
@@ -95,6 +106,8 @@ def engine_request(call: Call) -> bytes:
     )
     if request.top_p == 0:
         request.top_p = SMALLEST_TOP_P
+    if body.n and body.n > 1 and request.temperature is not None and request.temperature < SMALLEST_TEMPERATURE:
+        request.temperature = SMALLEST_TEMPERATURE
     if isinstance(body, ChatRequest):
         _chat(request, body, model)
     elif isinstance(body, CompletionRequest):
@@ -132,12 +145,15 @@ def _message(message: Message) -> Message:
     """An assistant message keeps what the model wrote; the rest of what SDKs echo goes."""
     if not isinstance(message, AssistantMessage):
         return message
-    calls = [ToolCall(id=call.id, function=call.function, type="function") for call in message.tool_calls or ()]
+    calls = [
+        EngineToolCall(call.id, FunctionCall(name=call.function.name, arguments=call.function.arguments))
+        for call in message.tool_calls or ()
+    ]
     return AssistantMessage(
         content=message.content,
         name=message.name,
         refusal=None,
-        tool_calls=calls or None,
+        tool_calls=calls or None,  # pyright: ignore[reportArgumentType]
         reasoning=message.reasoning or message.reasoning_content,
     )
 

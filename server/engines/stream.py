@@ -12,7 +12,7 @@ from server.engines.connection import Connection, EngineLost, EngineSilent
 from server.engines.engine import Engine
 from server.engines.errors import translate, translate_event
 from server.engines.requests import engine_request, streams_from_engine
-from server.errors import EngineFailure, EngineTimedOut, EngineUnavailable
+from server.errors import EngineFailure, EngineTimedOut, EngineUnavailable, GatewayError
 from server.openai.events import Batch
 from server.openai.reader import EngineAnswerError, StreamReader, View, read_whole
 
@@ -97,6 +97,8 @@ class EngineStream:
                 yield []
             while not reader.done and (data := await self._connection.read()) != b"":
                 yield reader.feed(data) if data else []
+                if reader.failure is not None:
+                    raise reader.failure
         except (EngineLost, EngineSilent, EngineAnswerError) as error:
             raise _translated(error) from None
         self._call.engine_done = perf_counter()
@@ -145,7 +147,7 @@ def _unavailable() -> EngineUnavailable:
     return EngineUnavailable("No engine can be reached for this model. Try again shortly.", retry_after=RETRY_AFTER_S)
 
 
-def _translated(error: Exception) -> EngineFailure:
+def _translated(error: Exception) -> GatewayError:
     if isinstance(error, EngineSilent):
         return EngineTimedOut(
             "The engine did not answer in time. Try again, or ask for a shorter answer.", retry_after=1
@@ -153,5 +155,4 @@ def _translated(error: Exception) -> EngineFailure:
     if isinstance(error, EngineLost):
         return EngineFailure("The connection to the engine broke during the answer. Try again.", retry_after=1)
     payload = error.payload if isinstance(error, EngineAnswerError) else b""
-    translated = translate_event(payload)
-    return translated if isinstance(translated, EngineFailure) else EngineFailure(translated.message)
+    return translate_event(payload)  # vLLM sends 200 and then an error event for what a unary call gets a 400 for

@@ -76,6 +76,7 @@ class UserMessage(Strict, tag_field="role", tag="user"):
 class FunctionCall(Strict):
     name: Identifier
     arguments: str
+    parsed_arguments: Any = None  # echoed by SDKs that parse; not passed on
 
 
 class ToolCall(Strict):
@@ -92,6 +93,7 @@ class AssistantMessage(Strict, tag_field="role", tag="assistant"):
     tool_calls: list[ToolCall] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
+    parsed: Any = None  # echoed by SDKs that parse; not passed on
     annotations: Empty | None = None  # these three are echoed, empty, by SDKs that dump a message
     audio: None = None
     function_call: None = None

@@ -55,6 +55,19 @@ class Choice(Struct, omit_defaults=True):
         if self.finish_reason is UNSET:
             self.finish_reason = None  # OpenAI always sends the key
 
+    def has_news(self) -> bool:
+        """Whether a client learns anything from it."""
+        delta = self.delta
+        return bool(
+            self.finish_reason
+            or delta.role
+            or delta.content
+            or delta.reasoning
+            or delta.refusal
+            or delta.tool_calls
+            or self.logprobs
+        )
+
 
 class PromptDetails(Struct, omit_defaults=True):
     cached_tokens: int | None = None

@@ -56,6 +56,7 @@ class Collector:
         self._head: Chunk | TextChunk | None = None
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
+        self._fingerprint: str | None = None
 
     def feed(self, event: Event) -> None:
         if isinstance(event, TextEvent):
@@ -65,6 +66,7 @@ class Collector:
         chunk = event.chunk
         self._head = self._head or chunk
         self._usage = chunk.usage or self._usage
+        self._fingerprint = chunk.system_fingerprint or self._fingerprint  # vLLM: on the last chunk of a stream only
         for part in chunk.choices:
             if isinstance(part, TextChoice):
                 self._add_text(self._choice(part.index), part)
@@ -86,7 +88,7 @@ class Collector:
             head.model,
             choices,  # pyright: ignore[reportArgumentType]
             self._usage,
-            head.system_fingerprint,
+            self._fingerprint,
         )
         return ENCODER.encode(answer)
 

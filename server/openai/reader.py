@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -33,6 +35,8 @@ class View:
     def shape(self, chunk: AnyChunk) -> None:
         """Make `chunk` what goes out, in place."""
         chunk.model = self.model
+        if chunk.system_fingerprint is not None:
+            chunk.system_fingerprint = _fingerprint(chunk.system_fingerprint)
         if isinstance(chunk, TextChunk):
             return
         for choice in chunk.choices:
@@ -46,6 +50,12 @@ class View:
                 delta.tool_calls = delta.tool_calls or None
 
 
+@lru_cache(maxsize=64)
+def _fingerprint(of_engine: str) -> str:
+    """Changes when the engine does, which is what it is for, and does not name it."""
+    return "fp_" + hashlib.sha256(of_engine.encode()).hexdigest()[:10]
+
+
 class StreamReader:
     """Feed it the body of a streamed answer. `done` once the engine said [DONE]."""
 
@@ -55,6 +65,8 @@ class StreamReader:
         self._templates: list[Template] = []
         self._decode: Callable[[bytes], AnyChunk] = CHUNK.decode if view.chat else TEXT_CHUNK.decode
         self.done = False
+        self.failure: EngineAnswerError | None = None
+        """What followed the events that `feed` returned last: they are still good."""
 
     def feed(self, data: bytes) -> Batch:
         """Events completed by `data`. Raises `EngineAnswerError`."""
@@ -71,7 +83,13 @@ class StreamReader:
                         events.append(TextEvent(template, text))
                     break
             else:
-                self._slow(payload, events)
+                try:
+                    self._slow(payload, events)
+                except EngineAnswerError as error:
+                    if not events:
+                        raise
+                    self.failure = error
+                    break
         return events
 
     def _slow(self, payload: bytes, events: Batch) -> None:

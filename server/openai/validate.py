@@ -61,9 +61,11 @@ def validate_completion(request: CompletionRequest, *, raw_special_tokens: bool)
     """Raises `InvalidRequest`; control tokens in a raw prompt could forge roles and channels."""
     _unserved(request, ("best_of", "suffix"))
     _stream_options(request)
+    prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
+    if not all(prompts):
+        raise InvalidValue("The prompt is empty.", param="prompt")
     if raw_special_tokens:
         return
-    prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
     if any(_CONTROL_TOKEN.search(prompt) for prompt in prompts):
         raise InvalidValue(
             "The prompt holds a control token such as <|start|>. Use /v1/chat/completions, "

@@ -122,7 +122,7 @@ class LineFormatter(logging.Formatter):
         facts: dict[str, Any] = {
             "ts": round(record.created, 3),
             "level": record.levelname.lower(),
-            "msg": record.getMessage(),
+            "msg": record.getMessage().split("\n", 1)[0],  # asyncio puts the values of a failed task below
         }
         if record.exc_info and record.exc_info[0] is not None:
             facts["exception"] = record.exc_info[0].__name__

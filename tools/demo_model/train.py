@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from . import checkpoint
 from .batches import batches
-from .corpus import conversations
+from .corpus.mix import conversations
 from .model import TinyGptOss
 from .optimizer import optimizers, rate
 from .rendering import Sample, render

@@ -195,6 +195,11 @@ def _says_dummy(args: tuple[str, ...]) -> bool:
 
 def _with_wishes(plan: Plan, managed: Managed) -> Plan:
     """What the configuration adds to the plan: port, adapters, arguments (the last of a flag counts)."""
+    if managed.lora_adapters and plan.kind == "cpu":
+        raise EngineSetupError(  # seen with 0.32.0: the first call to the adapter ends the engine
+            "LoRA adapters need a GPU (vLLM's kernels for them in mixture-of-experts layers are Triton's): take "
+            "engines.local.managed.lora_adapters out."
+        )
     return replace(
         plan,
         args=(*plan.args, *managed.args),

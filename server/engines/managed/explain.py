@@ -39,8 +39,8 @@ _CAUSES = (
     ),
     (
         r"CUDA out of memory|OutOfMemoryError|CUDA error: out of memory",
-        "the GPU's memory does not suffice: end other programs on the GPU (nvidia-smi shows them), name a smaller model, "
-        "or lower --max-num-seqs / --max-model-len in engines.local.managed.args",
+        "the GPU's memory does not suffice: end other programs on the GPU (nvidia-smi shows them), name a smaller "
+        "model, or lower --max-num-seqs / --max-model-len in engines.local.managed.args",
     ),
     (
         r"Free memory on device .* less than desired",
@@ -52,7 +52,7 @@ _CAUSES = (
         "no memory is left for the KV cache: lower --max-model-len in engines.local.managed.args",
     ),
     (
-        r"std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: can't allocate|MemoryError",
+        r"Available memory on node|std::bad_alloc|Cannot allocate memory|can't allocate memory|MemoryError",
         "the machine's memory does not suffice: end other programs, or lower --kv-cache-memory-bytes / --max-num-seqs "
         "in engines.local.managed.args",
     ),
@@ -70,7 +70,8 @@ _CAUSES = (
         "cache that has them, or HF_ENDPOINT to a mirror that can be reached",
     ),
     (
-        r"does not appear to have a file named|no file named|Cannot find any model weights|is not a valid model folder",
+        r"does not appear to have a file named|no file named|Cannot find any model weights|"
+        r"instantiate the backend tokenizer",
         "the model folder is not complete: it needs config.json, the tokenizer and *.safetensors",
     ),
 )
@@ -88,18 +89,27 @@ def explain(log_tail: str, status: int | None = None) -> str:
     """
     if wrong := re.search(r"error: (unrecognized arguments: .*|argument .*|the following arguments .*)", log_tail):
         return f"vLLM does not take its arguments ({_short(wrong[1])}): check engines.local.managed.args"
+    if status == -9:
+        return "something killed it (the kernel does when memory runs out; `dmesg | tail` tells)"
     for pattern, line in _CAUSES:
         if re.search(pattern, log_tail):
             return line
     if status == -4:
-        return "this processor lacks instructions that vLLM's build uses (SIGILL): give engines.local.url another engine"
+        return "this processor lacks instructions of vLLM's build (SIGILL): give engines.local.url another engine"
+    return _own_words(log_tail)
+
+
+def _own_words(log_tail: str) -> str:
+    """What vLLM itself says, where the cause is not one of those above."""
+    if refused := re.search(r"Value error, (.+?)(?: \[type=|$)", log_tail, re.MULTILINE):
+        return f"vLLM refuses its settings: {_short(refused[1])}"
     errors = _ERROR.findall(log_tail)
     told = [error for error in errors if "EngineDeadError" not in error and "Engine core initialization" not in error]
-    if told or errors:
-        return f"vLLM says: {_short((told or errors)[-1])}"
-    if status == -9:
-        return "something killed it (the kernel does when memory runs out; `dmesg | tail` tells)"
-    lines = [line.strip() for line in log_tail.splitlines() if line.strip()]
+    if told:
+        return f"vLLM says: {_short(told[-1])}"
+    if errors:
+        return "its engine process ended without a reason (the kernel kills when memory runs out; `dmesg | tail` tells)"
+    lines = [line.strip() for line in log_tail.splitlines() if line.strip() and " INFO " not in line]
     return f"vLLM's last words: {_short(lines[-1])}" if lines else "vLLM ended without a word"
 
 

@@ -7,8 +7,10 @@ Run by path with -I -S and the standard library only, so that it is up in some 2
 It tells Portico on descriptor 1: `started PID`, then `exited STATUS` (minus the signal where one ended it). vLLM gets
 descriptor 2 as its output. What ends vLLM and all it started, TERM first and KILL after the grace time:
 
-    end of file on descriptor 0     Portico is gone (SIGKILL, the OOM killer, a crash)
-    SIGTERM or SIGINT               Portico asks for it
+    end of file on descriptor 0     Portico is gone (SIGKILL, the OOM killer, a crash), or asks for the end
+    another parent process          Portico is gone, and some other process has the pipe too
+    a byte on descriptor 0          Portico asks for the end without a grace time
+    SIGTERM, SIGINT, SIGHUP         somebody asks for it
     vLLM's API server ends          its engine processes must not outlive it
 
 and what does when this guard is killed itself: the kernel kills the API server (PR_SET_PDEATHSIG), and the watchman, a
@@ -17,6 +19,7 @@ fork of the guard that waits for its end, kills the rest of the session that vLL
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -28,10 +31,13 @@ import time
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
+PARENT_POLL_S = 1.0
+TRACKER_GRACE_S = 2.0
 
 
 def main(arguments: list[str]) -> int:
     grace = float(arguments[0])
+    portico = os.getppid()
     # Orphans of vLLM become children of the guard, so that it sees and ends those that left the session too.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake_read, wake_write = os.pipe()
@@ -47,12 +53,15 @@ def main(arguments: list[str]) -> int:
     os.write(tell_watchman, f"{engine.pid}\n".encode())
     report(f"started {engine.pid}")
     while engine.poll() is None and not stopping:
-        ready, _, _ = select.select([0, wake_read], [], [])
+        ready, _, _ = select.select([0, wake_read], [], [], PARENT_POLL_S)
+        if os.getppid() != portico:
+            stopping.append(0)
         if wake_read in ready:
             os.read(wake_read, 4096)
-        if 0 in ready and not os.read(0, 4096):
+        if 0 in ready:
             stopping.append(0)
-    end_all(engine, watchman, grace if engine.poll() is None else min(grace, 2.0))
+            grace = 0.0 if os.read(0, 1) else grace
+    end_all(engine, watchman, grace if engine.poll() is None else min(grace, 0.5))
     report(f"exited {engine.returncode}")
     return 0
 
@@ -61,15 +70,20 @@ def start_engine(command: list[str]) -> subprocess.Popen[bytes]:
     guard = os.getpid()
     libc = ctypes.CDLL(None, use_errno=True)
 
-    def in_child() -> None:  # safe: the guard has one thread
+    def in_child() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != guard:  # the guard died before prctl: no signal will come
             os._exit(1)
 
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=2, stderr=2, start_new_session=True, preexec_fn=in_child
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            stderr=2,
+            start_new_session=True,
+            preexec_fn=in_child,  # noqa: PLW1509 - there is one thread
+        )
     except OSError as error:
         os.write(2, f"guard: {command[0]}: {error.strerror}\n".encode())
         report("exited 127")
@@ -111,14 +125,17 @@ def end_all(engine: subprocess.Popen[bytes], watchman: int, grace: float) -> Non
 
 
 def kill_members(session: int, watchman: int = 0, engine: subprocess.Popen[bytes] | None = None) -> None:
-    """KILL until nothing is left: a process may fork while the list is read."""
-    deadline = time.monotonic() + 10
-    while (found := members(session, watchman)) and time.monotonic() < deadline:
+    """KILL until nothing is left: a process may fork while the list is read.
+
+    Python's resource trackers are spared for a moment: once alone they remove shared memory from /dev/shm and end.
+    """
+    began = time.monotonic()
+    while (found := members(session, watchman)) and time.monotonic() < began + 10:
         for pid in found:
-            try:
+            if time.monotonic() < began + TRACKER_GRACE_S and is_tracker(pid):
+                continue
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         if engine is not None:
             reap(engine)
         time.sleep(POLL_S)
@@ -128,10 +145,10 @@ def members(session: int, watchman: int) -> list[int]:
     """Living processes of `session` and descendants of this process, but for the watchman."""
     parents: dict[int, int] = {}
     found: set[int] = set()
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the time to start
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/stat", "rb") as file:
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
                     state, parent, _group, of_session = file.read().rpartition(b")")[2].split()[:4]
             except OSError:
                 continue  # it ended meanwhile
@@ -143,6 +160,14 @@ def members(session: int, watchman: int) -> list[int]:
     while more := {pid for pid, parent in parents.items() if parent in below} - below:
         below |= more
     return sorted((found | below) - {os.getpid(), watchman})
+
+
+def is_tracker(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            return b"multiprocessing.resource_tracker" in file.read()
+    except OSError:
+        return False
 
 
 def reap(engine: subprocess.Popen[bytes]) -> None:
@@ -158,10 +183,8 @@ def reap(engine: subprocess.Popen[bytes]) -> None:
 
 
 def report(text: str) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError):  # Portico is gone: that is one of the reasons to be here
         os.write(1, f"{text}\n".encode())
-    except BrokenPipeError:
-        pass  # Portico is gone; that is one of the reasons to be here
 
 
 if __name__ == "__main__":

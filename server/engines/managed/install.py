@@ -17,12 +17,10 @@ import hashlib
 import json
 import os
 import platform
-import selectors
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +34,11 @@ from server.engines.managed.errors import EngineSetupError
 from server.engines.managed.hardware import disk_free_mib
 from server.engines.managed.progress import Progress
 from server.engines.managed.recipe import EngineKind, Recipe, recipe
+from server.engines.managed.run_logged import Runner, run_logged
 
 DEMO_SOURCE = Path(__file__).parent / "demo"
 MARKER = ".complete"
 DEMO_DISK_MIB = 512
-
-Runner = Callable[[list[str], BinaryIO, int, Callable[[str], None]], int]
-"""`run(command, log, held_fd, on_line)` gives the exit status; on_line gets each line, and "" about once a second."""
 
 
 @dataclass(frozen=True)
@@ -98,49 +94,6 @@ def install(kind: EngineKind, home: Path, console: Console, *, demo: bool) -> In
         raise EngineSetupError(
             f"The engine cannot be installed under {home}: {where}{error.strerror}; set PORTICO_HOME to another folder."
         ) from None
-
-
-def run_logged(command: list[str], log: BinaryIO, held_fd: int, on_line: Callable[[str], None]) -> int:
-    """The real Runner. `held_fd` stays open in the child, so that the lock outlives a killed parent's pip."""
-    child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=_environment(os.environ), pass_fds=(held_fd,),
-    )  # fmt: skip
-    try:
-        for line in _lines(child.stdout.fileno() if child.stdout else -1):
-            log.write(line)
-            log.flush()
-            on_line(line.decode(errors="replace").rstrip())
-        return child.wait()
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
-
-
-def _lines(fd: int) -> Iterator[bytes]:
-    """Lines as they come, and an empty one about every second."""
-    rest = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(fd, selectors.EVENT_READ)
-        while True:
-            if not selector.select(1.0):
-                yield b""
-                continue
-            data = os.read(fd, 65536)
-            *lines, rest = (rest + data).split(b"\n")
-            yield from (line + b"\n" for line in lines)
-            if not data:
-                if rest:
-                    yield rest
-                return
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """pip's environment: the person's own (mirrors, proxies), without what would point it at another place."""
-    dropped = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "PIP_TARGET", "PIP_PREFIX"}
-    kept = {key: value for key, value in environ.items() if key not in dropped}
-    return kept | {"PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class Installer:

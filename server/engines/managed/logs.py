@@ -10,7 +10,7 @@ TAIL_BYTES = 64 * 1024
 
 
 def rotate(path: Path, at_bytes: int = ROTATE_AT_BYTES, kept: int = KEPT) -> None:
-    """Move a log of `at_bytes` or more to path.1, path.1 to path.2, ...; `kept` of them stay, the current one included."""
+    """Move a log of `at_bytes` or more to path.1, path.1 to path.2, ...; `kept` stay, the current one included."""
     if not path.is_file() or path.stat().st_size < at_bytes:
         return
     numbered = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, kept))]

@@ -49,8 +49,8 @@ def write_record(path: Path, record: EngineRecord) -> None:
     """Replace the file in one step, readable for its owner only. A home that cannot be written does no harm."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(record) + b"\n")
+        new.touch(mode=0o600)
+        new.write_bytes(msgspec.json.encode(record) + b"\n")
         new.replace(path)
 
 

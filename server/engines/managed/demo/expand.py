@@ -88,7 +88,9 @@ def tokenizer(tokens: list[bytes]) -> Tokenizer:
     pairs = [(spelled(left), spelled(right)) for left, right in merges(ranks)]
     made = Tokenizer(models.BPE({spelled(text): rank for text, rank in ranks.items()}, pairs, fuse_unk=False))
     split = pre_tokenizers.Split(Regex(O200K_PATTERN), behavior="isolated", invert=False)
-    made.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     made.decoder = decoders.ByteLevel()
     made.post_processor = processors.ByteLevel(trim_offsets=False)
     made.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in special_tokens()])
@@ -98,7 +100,9 @@ def tokenizer(tokens: list[bytes]) -> Tokenizer:
 def special_tokens() -> list[str]:
     """Names of the ids from ORDINARY_TOKENS on, in order and without a gap."""
     harmony = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
-    return sorted(harmony.special_tokens_set, key=lambda name: harmony.encode(name, allowed_special="all")[0])[: VOCABULARY_SIZE - ORDINARY_TOKENS]
+    return sorted(harmony.special_tokens_set, key=lambda name: harmony.encode(name, allowed_special="all")[0])[
+        : VOCABULARY_SIZE - ORDINARY_TOKENS
+    ]
 
 
 def expand(compact_file: Path, out: Path) -> str:
@@ -114,7 +118,10 @@ def expand(compact_file: Path, out: Path) -> str:
         save_file(weights(tokens, tensors), folder / "model.safetensors", metadata={"format": "pt"})
         tokenizer(tokens).save(str(folder / "tokenizer.json"), pretty=False)
         write_json(folder / "config.json", config)
-        write_json(folder / "generation_config.json", {"do_sample": True, "eos_token_id": config["eos_token_id"], "pad_token_id": config["pad_token_id"]})
+        write_json(
+            folder / "generation_config.json",
+            {"do_sample": True, "eos_token_id": config["eos_token_id"], "pad_token_id": config["pad_token_id"]},
+        )
         write_json(
             folder / "tokenizer_config.json",
             {

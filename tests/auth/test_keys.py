@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.auth.keys import KeyRing
+from server.config import StaticKey
+from server.errors import InvalidApiKey
+
+
+def ring(*keys: str) -> KeyRing:
+    return KeyRing(
+        [StaticKey(name=f"k{i}", key_sha256=hashlib.sha256(k.encode()).hexdigest()) for i, k in enumerate(keys)]
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"authorization", b"Bearer two")],
+        [(b"authorization", b"BEARER two")],
+        [(b"authorization", b"Bearer   two ")],
+        [(b"x-api-key", b"two")],
+        [(b"x-api-key", b"one"), (b"authorization", b"Bearer two")],
+        [(b"authorization", b"Basic abc"), (b"x-api-key", b"two")],
+    ],
+)
+def test_found(headers: list[tuple[bytes, bytes]]) -> None:
+    assert ring("one", "two").authenticate(headers).name == "k1"
+
+
+@given(st.binary(max_size=700).filter(lambda secret: secret.strip() != b"one"))
+def test_nothing_else_opens(secret: bytes) -> None:
+    for headers in ([(b"authorization", b"Bearer " + secret)], [(b"x-api-key", secret)], []):
+        with pytest.raises(InvalidApiKey) as caught:
+            ring("one").authenticate(headers)
+        assert "one" not in caught.value.message.split()
+
+
+def test_no_keys_at_all() -> None:
+    with pytest.raises(InvalidApiKey):
+        ring().authenticate([(b"authorization", b"Bearer x")])
+
+
+def test_open() -> None:
+    assert KeyRing((), open_to_all=True).authenticate(()).name == "anonymous"

@@ -1,0 +1,210 @@
+"""The whole of Portico in the test's own event loop, behind the protocol class that the workers use.
+
+async with EngineDouble() as engine, portico(engine) as gate:
+    reply = await gate.chat(messages=[...], stream=True)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from openai import AsyncOpenAI
+from prometheus_client import CollectorRegistry, generate_latest
+
+from server.api.protocol import protocol_class
+from server.app import EngineAddress, Parts, build
+from server.config import Config
+from server.telemetry.request_log import LineFormatter, LogWriter
+from server.worker import QuietServer
+from tests.behaviour.engine_double import EngineDouble
+from tests.behaviour.wire import Reply, Wire
+
+KEY = "sk-test-0123456789abcdef"
+MODEL = "gpt-oss-20b"
+MESSAGES = [{"role": "user", "content": "Hello!"}]
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+
+
+def configuration(engines: tuple[EngineDouble, ...], **sections: Any) -> dict[str, Any]:
+    """Engines are called one, two, ...; `engine` and `model` are settings of all engines and of the one model."""
+    engine, model = sections.pop("engine", {}), sections.pop("model", {})
+    names = ("one", "two", "three")[: len(engines)]
+    tree: dict[str, Any] = {
+        "server": {"first_event_grace_s": 0.3},
+        "auth": {"static_keys": [{"name": "tester", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}]},
+        "engines": {name: {"url": one.url, **engine} for name, one in zip(names, engines, strict=True)},
+        "models": {MODEL: {"engines": names, "aliases": ["gpt-4o-mini"], "context_length": 4096, **model}},
+        "logging": {"format": "json"},
+    }
+    for name, section in sections.items():
+        merge = isinstance(section, dict) and name != "models"
+        tree[name] = {**tree.get(name, {}), **section} if merge else section
+    return tree
+
+
+class Gate:
+    """A running Portico."""
+
+    def __init__(self, parts: Parts, registry: CollectorRegistry, port: int, log: Path, writer: LogWriter) -> None:
+        self.parts = parts
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self._registry = registry
+        self._log = log
+        self._writer = writer
+
+    async def request(
+        self, method: str, path: str, body: object = None, key: str | None = KEY, **headers: str
+    ) -> Reply:
+        """One request on a connection of its own. `body` is JSON unless it is bytes."""
+        async with Wire(self.port) as wire:
+            await wire.request(method, path, body, key, **headers)
+            return await wire.reply()
+
+    async def chat(self, **body: Any) -> Reply:
+        return await self.request("POST", CHAT, {"model": MODEL, "messages": MESSAGES} | body)
+
+    async def complete(self, **body: Any) -> Reply:
+        return await self.request("POST", COMPLETIONS, {"model": MODEL, "prompt": "Once"} | body)
+
+    @asynccontextmanager
+    async def opened(self, path: str = CHAT, **body: Any) -> AsyncIterator[Wire]:
+        """A request sent, its answer not read yet. Leaving closes the connection."""
+        base = {"prompt": "Once"} if path == COMPLETIONS else {"messages": MESSAGES}
+        async with Wire(self.port) as wire:
+            await wire.request("POST", path, {"model": MODEL} | base | body)
+            yield wire
+
+    @asynccontextmanager
+    async def sdk(self, **settings: Any) -> AsyncIterator[AsyncOpenAI]:
+        async with AsyncOpenAI(base_url=self.url, **{"api_key": KEY, "max_retries": 0} | settings) as client:
+            yield client
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a series; 0 if it does not exist."""
+        self.parts.metrics.flush()
+        return self._registry.get_sample_value(name, labels) or 0.0
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum over all series of `name` that have these labels."""
+        self.parts.metrics.flush()
+        return sum(
+            sample.value
+            for family in self._registry.collect()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def exposition(self) -> str:
+        self.parts.metrics.flush()
+        return generate_latest(self._registry).decode()
+
+    def log_text(self) -> str:
+        self._writer.flush()
+        return self._log.read_text(encoding="utf-8")
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The lines of requests. Every line of the log must be JSON."""
+        lines = [json.loads(line) for line in self.log_text().splitlines()]
+        return [line for line in lines if line["msg"] == "request"]
+
+
+class PromptServer(QuietServer):
+    """uvicorn without the tenths of a second that it waits when it should stop."""
+
+    async def main_loop(self) -> None:
+        self.ending = asyncio.Event()
+        await self.on_tick(0)
+        await self.ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for one in (*self.servers, *(sockets or ())):
+            one.close()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=1)
+        await self.lifespan.shutdown()
+
+    async def end(self) -> None:
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+        self.should_exit = True
+        self.ending.set()
+
+
+@asynccontextmanager
+async def portico(*engines: EngineDouble, ready: bool = True, **sections: Any) -> AsyncIterator[Gate]:
+    """Serve until the block ends. `ready=False` does not wait until every engine is up."""
+    config = Config.model_validate(configuration(engines, **sections))
+    addresses = {name: EngineAddress(engine.url or "", engine.api_key) for name, engine in config.engines.items()}
+    registry = CollectorRegistry()
+    with tempfile.NamedTemporaryFile(prefix="portico-log-") as file, socket.socket() as listener:
+        writer = LogWriter(os.open(file.name, os.O_WRONLY | os.O_APPEND))
+        parts = build(config, addresses, registry, writer)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        server = PromptServer(uvicorn_config(parts, config))
+        with logging_to(Path(file.name)):
+            task = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                await eventually(lambda: server.started)
+                if ready:
+                    await eventually(lambda: all(engine.up for engine in parts.engines.values()))
+                yield Gate(parts, registry, listener.getsockname()[1], Path(file.name), writer)
+            finally:
+                await server.end()
+                await asyncio.wait_for(task, 5)
+
+
+def uvicorn_config(parts: Parts, config: Config) -> uvicorn.Config:
+    """As in server/worker.py."""
+    return uvicorn.Config(
+        parts.app,
+        http=protocol_class(config.server.max_header_bytes),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(config.server.idle_timeout_s),
+        timeout_graceful_shutdown=1,
+    )
+
+
+@contextmanager
+def logging_to(path: Path) -> Any:
+    """Everything that is logged goes where the request lines go."""
+    handler = logging.FileHandler(path, "a", encoding="utf-8")
+    handler.setFormatter(LineFormatter(as_json=True))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    before, root.level = root.level, logging.INFO
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.level = before
+        handler.close()
+
+
+async def eventually(condition: Callable[[], object], within_s: float = 5.0) -> None:
+    """Wait until the condition holds. Raises AssertionError."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError("it did not come to that in time")
+        await asyncio.sleep(0.002)

@@ -1,0 +1,163 @@
+"""Requests that are hardly HTTP, and bounds on the head."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from server.api import protocol
+from tests.behaviour.engine_double import EngineDouble
+from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, eventually, portico
+from tests.behaviour.wire import Wire
+
+BODY = json.dumps({"model": MODEL, "messages": MESSAGES}).encode()
+HEAD = f"POST {CHAT} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST " + CHAT.encode() + b" HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"POST " + CHAT.encode() + b" HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST " + CHAT.encode() + b" HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx: a\x00b\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_not_http(data: bytes) -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        async with Wire(gate.port) as wire:
+            await wire.send(data)
+            reply = await wire.reply()
+            assert reply.status == 400
+            assert reply.error["type"] == "invalid_request_error"
+            assert await wire.rest() == b""
+        assert (await gate.chat()).status == 200
+        assert len(engine.calls) == 1
+
+
+async def test_head_size() -> None:
+    async with EngineDouble() as engine, portico(engine, server={"max_header_bytes": 2048}) as gate:
+        async with Wire(gate.port) as wire:
+            await wire.send(b"GET /healthz HTTP/1.1\r\nx: " + b"a" * 3000 + b"\r\n\r\n")
+            reply = await wire.reply()
+            assert (reply.status, reply.error["code"]) == (431, "headers_too_large")
+        async with Wire(gate.port) as wire:  # without an end, in pieces
+            await wire.send(b"GET /healthz HTTP/1.1\r\n")
+            for number in range(60):
+                await wire.send(b"x-%d: %b\r\n" % (number, b"a" * 50))
+                if number > 50:
+                    break
+            assert (await wire.reply()).status == 431
+        async with Wire(gate.port) as wire:  # a second request on the same connection
+            await wire.send(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert (await wire.reply()).status == 200
+            await wire.send(b"GET /healthz HTTP/1.1\r\nx: " + b"a" * 3000 + b"\r\n\r\n")
+            assert (await wire.reply()).status == 431
+        large = {"model": MODEL, "messages": [{"role": "user", "content": "x" * 5000}]}
+        assert (await gate.request("POST", CHAT, large)).status == 200
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /healthz HTTP/1.1\r\n\r\n"])
+async def test_a_head_that_does_not_end(first: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.2)
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        if first:
+            await wire.send(first)
+            assert (await wire.reply()).status == 200
+        await wire.send(b"GET /healthz HT")
+        closed = asyncio.create_task(wire.rest())
+        await eventually(closed.done, 2)
+
+
+async def test_a_body_in_pieces_and_in_chunks() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        async with Wire(gate.port) as wire:
+            await wire.send(HEAD + b"content-length: %d\r\n\r\n" % len(BODY))
+            for at in range(0, len(BODY), 7):
+                await wire.send(BODY[at : at + 7])
+            assert (await wire.reply()).status == 200
+        async with Wire(gate.port) as wire:
+            await wire.send(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+            for at in range(0, len(BODY), 7):
+                await wire.send(b"%x\r\n%b\r\n" % (len(BODY[at : at + 7]), BODY[at : at + 7]))
+            await wire.send(b"0\r\n\r\n")
+            assert (await wire.reply()).status == 200
+
+
+async def test_a_chunked_body_that_is_too_large() -> None:
+    settings = {"max_body_bytes": 2000}
+    async with EngineDouble() as engine, portico(engine, server=settings) as gate, Wire(gate.port) as wire:
+        await wire.send(HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"7d0\r\n" + b" " * 2000 + b"\r\n1\r\n \r\n")
+        assert (await wire.reply()).status == 413
+
+
+async def test_a_body_that_does_not_come() -> None:
+    async with EngineDouble() as engine, portico(engine, server={"client_timeout_s": 0.2}) as gate:
+        async with Wire(gate.port) as wire:
+            await wire.send(HEAD + b"content-length: 100\r\n\r\n{")
+            reply = await wire.reply()
+            assert (reply.status, reply.error["code"]) == (408, "request_timeout")
+            assert await wire.rest() == b""
+        assert gate.log_lines()[-1]["outcome"] == "timeout"
+
+
+async def test_a_client_that_leaves_before_its_body_is_there() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        async with Wire(gate.port) as wire:
+            await wire.send(HEAD + b"content-length: 100\r\n\r\n{")
+        await eventually(gate.log_lines)
+        assert (gate.log_lines()[0]["status"], gate.log_lines()[0]["outcome"]) == (499, "client_gone")
+        assert engine.calls == []
+
+
+async def test_expect_continue() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        await wire.send(HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(BODY))
+        assert await wire.head() == 100
+        await wire.send(BODY)
+        assert (await wire.reply()).status == 200
+
+
+async def test_requests_one_after_the_other_on_one_connection() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        for number in range(6):
+            if number % 3 == 2:
+                await wire.request("POST", CHAT, b"{")
+                assert (await wire.reply()).status == 400
+            else:
+                await wire.request("POST", CHAT, {"model": MODEL, "messages": MESSAGES, "stream": bool(number % 2)})
+                assert (await wire.reply()).text() == "Hello there, friend."
+        await wire.send(2 * (HEAD + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)))  # pipelined
+        assert (await wire.reply()).status == 200
+        assert (await wire.reply()).status == 200
+        assert len({call.connection for call in engine.calls}) == 1
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/models", "/v1/nothing"])
+async def test_head_has_no_body(path: str) -> None:
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        await wire.request("HEAD", path)
+        assert (await wire.reply(method="HEAD")).status in (404, 405)
+        await wire.request("GET", "/healthz")
+        assert (await wire.reply()).status == 200
+
+
+async def test_health_needs_no_key_and_says_nothing() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        for path in ("/healthz", "/readyz"):
+            reply = await gate.request("GET", path, key=None)
+            assert (reply.status, reply.json) == (200, {"status": "ok"})
+        engine.healthy = False
+        await engine.stop()
+        await gate.chat()
+        await eventually(lambda: not any(one.up for one in gate.parts.engines.values()))
+        assert (await gate.request("GET", "/healthz", key=None)).status == 200
+        reply = await gate.request("GET", "/readyz", key=None)
+        assert (reply.status, reply.json) == (503, {"status": "unavailable"})

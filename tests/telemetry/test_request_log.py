@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+
+from server.call import Call, Key, ServedModel, Tokens
+from server.config import Model
+from server.telemetry.request_log import MAX_LINES, LineFormatter, LogWriter, RequestLog
+
+
+def lines(act: object) -> list[bytes]:
+    read, write = os.pipe()
+    writer = LogWriter(write)
+    act(writer)  # type: ignore[operator]
+    writer.flush()
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        return pipe.read().splitlines()
+
+
+def call() -> Call:
+    model = ServedModel("m", Model(engines=("e",)), 1)
+    one = Call("req_1", "chat.completions", Key("k"), model, object(), stream=True, include_usage=False, received=1.0)
+    one.first_token, one.finished, one.status, one.tokens = 1.25, 2.0, 200, Tokens(3, 4)
+    return one
+
+
+def test_json() -> None:
+    def act(writer: LogWriter) -> None:
+        log = RequestLog(writer, as_json=True)
+        log.finished(call())
+        log.refused("req_2", "completions", 401, "unauthorized", 0.001)
+
+    first, second = map(json.loads, lines(act))
+    assert (first["ms"], first["ttft_ms"], first["prompt_tokens"]) == (1000.0, 250.0, 3)
+    assert (second["status"], second["outcome"], second["id"]) == (401, "unauthorized", "req_2")
+
+
+def test_text() -> None:
+    def act(writer: LogWriter) -> None:
+        log = RequestLog(writer, as_json=False)
+        log.finished(call())
+        log.refused("req_2", "completions", 401, "unauthorized", 0.001)
+
+    first, second = lines(act)
+    assert b"3+4 tokens" in first and b"first token 250.0 ms" in first
+    assert b"401" in second and b"unauthorized" in second
+
+
+def test_full_buffers_are_written() -> None:
+    read, write = os.pipe()
+    writer = LogWriter(write)
+    for _ in range(MAX_LINES):
+        writer.write(b"x")
+    assert os.read(read, 100_000).count(b"\n") == MAX_LINES
+    writer.tick(0.0)
+    os.close(read)
+    writer.write(b"y")
+    writer.flush()  # nobody reads any more: no failure
+    os.close(write)
+
+
+def test_nothing_but_the_place_of_an_exception() -> None:
+    try:
+        raise ValueError("canary")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "f", 1, "oops %d\ncanary", (5,), sys.exc_info())
+    for as_json in (True, False):
+        text = LineFormatter(as_json=as_json).format(record)
+        assert "ValueError" in text and "test_request_log.py" in text and "oops 5" in text
+        assert "canary" not in text
+        assert "\n" not in text

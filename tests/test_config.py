@@ -1,0 +1,163 @@
+"""The configuration: what may be said, where, and the one line that says what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.config import Config, ConfigError, home, is_loopback, load
+
+GOOD = "engines: {e: {url: 'http://127.0.0.1:1/v1'}}\nmodels: {m: {engines: [e]}}\n"
+SECRET = "hunter2-canary"
+
+
+def read(tmp_path: Path, text: str = GOOD, environ: dict[str, str] | None = None, **overrides: Any) -> Config:
+    file = tmp_path / "portico.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file, environ or {}, {name.replace("__", "."): value for name, value in overrides.items()})
+
+
+def refusal(tmp_path: Path, text: str = GOOD, environ: dict[str, str] | None = None, **overrides: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, environ, **overrides)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert SECRET not in line
+    return line
+
+
+def test_defaults_of_the_contract(tmp_path: Path) -> None:
+    config = read(tmp_path)
+    assert (config.server.host, config.server.port, config.server.workers) == ("127.0.0.1", 8000, 1)
+    assert (config.server.max_body_bytes, config.server.shutdown_grace_s) == (10_485_760, 30)
+    assert (config.server.first_event_grace_s, config.metrics.port) == (5, 9464)
+    assert (config.admission.max_queue, config.admission.max_wait_s) == (1024, 30)
+    assert (config.auth.mode, config.engines["e"].max_in_flight) == ("keys", 64)
+    assert config.models["m"].context_length == 131_072
+
+
+def test_the_shipped_file_is_good() -> None:
+    assert load(None, {}).engines
+
+
+def test_environment_over_file_and_command_line_over_both(tmp_path: Path) -> None:
+    text = GOOD + "server: {port: 1000, workers: 2, host: 127.0.0.2}\n"
+    environ = {"PORTICO__SERVER__PORT": "2000", "PORTICO__SERVER__HOST": "127.0.0.3", "OTHER": "x"}
+    config = read(tmp_path, text, environ, server__port=3000)
+    assert (config.server.port, config.server.host, config.server.workers) == (3000, "127.0.0.3", 2)
+
+
+def test_whole_sections_in_the_environment(tmp_path: Path) -> None:
+    environ = {
+        "PORTICO__ENGINES__FAR__URL": "https://far.example/v1",
+        "PORTICO__MODELS": "{big: {engines: [far, e], aliases: [gpt-4o]}}",
+        "PORTICO__SERVER__CORS_ORIGINS": "['*']",
+    }
+    config = read(tmp_path, GOOD, environ)
+    assert set(config.engines) == {"e", "far"}
+    assert config.models["big"].aliases == ("gpt-4o",)
+    assert config.server.cors_origins == ("*",)
+
+
+def test_a_key_from_the_environment(tmp_path: Path) -> None:
+    key = "sk-0123456789abcdef"
+    config = read(tmp_path, GOOD, {"PORTICO_API_KEY": key})
+    assert config.auth.static_keys[-1].key_sha256 == hashlib.sha256(key.encode()).hexdigest()
+    assert key not in repr(config)
+    assert "16 characters" in refusal(tmp_path, GOOD, {"PORTICO_API_KEY": "short"})
+
+
+def test_portico_config_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(GOOD + "server: {port: 7}")
+    assert load(None, {"PORTICO_CONFIG": str(tmp_path / "other.yaml")}).server.port == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "sever: {}", ["sever", "not a known key"]),
+        (GOOD + "server: {prot: 1}", ["server.prot", "not a known key"]),
+        (GOOD + "server: {port: many}", ["server.port"]),
+        (GOOD + "server: {port: 70000}", ["server.port", "65535"]),
+        (GOOD + "server: 5", ["server"]),
+        (GOOD + "auth: {static_keys: [{name: a, key_sha256: hunter2-canary}]}", ["auth.static_keys.0.key_sha256"]),
+        (GOOD + "auth: {mode: none}\nserver: {host: 0.0.0.0}", ["auth.mode", "loopback"]),
+        (GOOD + "server: {tls: {cert: /nowhere}}", ["server.tls", "together"]),
+        (GOOD + "server: {tls: {cert: /nowhere, key: /nowhere}}", ["server.tls", "/nowhere"]),
+        (GOOD + "server: {port: 9464}", ["metrics.port"]),
+        (GOOD + "metrics: {token: [hunter2-canary]}", ["metrics.token"]),
+        ("engines: {}\nmodels: {}", ["engines"]),
+        ("engines: {e: {url: 'ftp://x'}}\nmodels: {m: {engines: [e]}}", ["engines.e.url"]),
+        ("engines: {e: {}}\nmodels: {m: {engines: [e]}}", ["engines.e", "url", "managed"]),
+        ("engines: {e: {url: 'http://x/v1', api_key: {a: hunter2-canary}}}\nmodels: {m: {engines: [e]}}",
+         ["engines.e.api_key"]),
+        ("engines: {e: {url: 'http://x/v1'}}", ["models"]),
+        ("engines: {e: {url: 'http://x/v1'}}\nmodels: {m: {engines: [f]}}", ["models.m.engines", "f"]),
+        (GOOD.replace("[e]}", "[e], aliases: [m]}"), ["already belongs"]),
+        ("[]", ["mapping"]),
+        ("a: [", ["line", "YAML"]),
+        ("a: b: c", ["YAML"]),
+        ("\x00", ["YAML"]),
+        ("engines: {a: {managed: {}}, b: {managed: {}}}", ["only one"]),
+    ],
+)  # fmt: skip
+def test_one_line_that_names_file_key_and_reason(tmp_path: Path, text: str, words: list[str]) -> None:
+    line = refusal(tmp_path, text)
+    assert line.startswith(str(tmp_path / "portico.yaml"))
+    assert [word for word in words if word not in line] == [], line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORTICO__SERVER__PORT", SECRET),
+        ("PORTICO__SERVER__PROT", "1"),
+        ("PORTICO__SEVER__PORT", "1"),
+        ("PORTICO__SEVER", "1"),
+        ("PORTICO__SERVER__PORT__X", "1"),
+        ("PORTICO__SERVER", "[1"),
+        ("PORTICO__AUTH__STATIC_KEYS", "[{name: a, key_sha256: hunter2-canary}]"),
+    ],
+)
+def test_the_variable_is_named(tmp_path: Path, name: str, value: str) -> None:
+    assert name in refusal(tmp_path, GOOD + "server: {port: 1}", {name: value})
+
+
+def test_the_command_line_is_named(tmp_path: Path) -> None:
+    assert "command line" in refusal(tmp_path, GOOD, server__port=-1)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "none.yaml", {})
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, {})
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load(tmp_path / "bytes.yaml", {})
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    text = f"engines: {{e: {{url: 'http://x/v1', api_key: {SECRET}}}}}\nmodels: {{m: {{engines: [e]}}}}\n"
+    config = read(tmp_path, text + f"metrics: {{token: {SECRET}}}")
+    assert SECRET not in repr(config) + str(config)
+
+
+def test_every_key_is_described() -> None:
+    schema = Config.model_json_schema()
+    for name, section in {"Config": schema, **schema["$defs"]}.items():
+        for key, about in section.get("properties", {}).items():
+            assert about.get("description"), f"{name}.{key}"
+
+
+def test_loopback() -> None:
+    assert [host for host in ("127.0.0.1", "::1", "localhost", "127.9.9.9") if not is_loopback(host)] == []
+    assert [host for host in ("0.0.0.0", "::", "10.0.0.1", "example.org", "") if is_loopback(host)] == []
+
+
+def test_home() -> None:
+    assert home({"PORTICO_HOME": "/x"}) == Path("/x")
+    assert home({}) == Path.home() / ".local/share/portico"
