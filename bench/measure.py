@@ -7,12 +7,13 @@ import math
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bench import cpu
 from bench.answers import Whole
-from bench.client import Client, Fault, Target
+from bench.client import Client, Fault, Reader, Target
 from bench.load import chat_body, percentile, run_streams, run_unary
 from bench.peers import KEY, MODEL, Running
 from bench.process import StartError
@@ -78,16 +79,23 @@ def median(rounds: list[Figures]) -> Figures:
     return result
 
 
-async def wait_ready(running: Running, limit_s: float = 120) -> None:
+async def wait_ready(running: Running) -> None:
     """Ask until a real answer comes. Raises StartError."""
-    target, last = Target(running.base, KEY), "no answer"
-    payload = target.request(chat_body(MODEL, 8, stream=False))
+    target = Target(running.base, KEY)
+    await wait_answer(running, target, chat_body(MODEL, 8, stream=False), lambda: Whole(8))
+
+
+async def wait_answer(
+    running: Running, target: Target, body: bytes, reader: Callable[[], Reader], limit_s: float = 120
+) -> None:
+    """Ask `body` until `reader` is content with the answer. Raises StartError."""
+    last, payload = "no answer", target.request(body)
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         running.process.check()
         client = Client(target)
         try:
-            await asyncio.wait_for(client.ask(payload, Whole(8)), 10)
+            await asyncio.wait_for(client.ask(payload, reader()), 10)
         except (Fault, TimeoutError) as error:
             last = str(error) or "no answer within 10 s"
         else:

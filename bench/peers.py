@@ -7,6 +7,7 @@ A new gateway is one function and one line in GATEWAYS.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -112,10 +113,11 @@ general_settings: {{master_key: {KEY}}}
 
 @dataclass(frozen=True)
 class Served:
-    """The model of an engine: its name and its longest prompt and answer together, in tokens."""
+    """An engine's model: its name, its longest prompt and answer together in tokens, the key the engine asks for."""
 
     name: str = MODEL
     context_length: int = 131_072
+    api_key: str | None = None
 
 
 def portico_config(engine_url: str, ports: tuple[int, int], folder: Path, model: Served) -> str:
@@ -125,8 +127,8 @@ def portico_config(engine_url: str, ports: tuple[int, int], folder: Path, model:
 metrics: {{host: 127.0.0.1, port: {metrics_port}}}
 stores: {{durable: "sqlite:///{folder}/portico.db"}}
 auth: {{mode: keys, static_keys: [{{name: bench, key_sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]}}
-engines: {{engine: {{url: "{engine_url}/v1", max_in_flight: 4096}}}}
-models: {{"{model.name}": {{engines: [engine], context_length: {model.context_length}}}}}
+engines: {{engine: {{url: "{engine_url}/v1", api_key: {json.dumps(model.api_key)}, max_in_flight: 4096}}}}
+models: {{{json.dumps(model.name)}: {{engines: [engine], context_length: {model.context_length}}}}}
 logging: {{format: json, requests: true}}
 """
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter, time
@@ -124,6 +124,28 @@ def build(
         "/v1/completions": relay("completions", factory.completion),
     }
 
+    app = Portico(
+        relays,
+        title="Portico",
+        lifespan=_lifespan(engines, watchdog, metrics, log),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
+    app.include_router(model_routes(catalogue, keys))
+    describe(app)
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _any_error)
+    return Parts(_with_cors(app, config.server.cors_origins), gateway, engines, watchdog, metrics)
+
+
+def _lifespan(
+    engines: Mapping[str, Engine], watchdog: Watchdog, metrics: Metrics, log: LogWriter | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Starts and ends the background tasks of a worker."""
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         if log is not None:
@@ -141,25 +163,19 @@ def build(
         if log is not None:
             log.flush()
 
-    app = Portico(
-        relays, title="Portico", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json"
+    return lifespan
+
+
+def _with_cors(app: Portico, origins: tuple[str, ...]) -> Any:
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=("GET", "POST", "DELETE"),
+        allow_headers=("*",),
+        expose_headers=("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"),
     )
-    app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
-    app.include_router(model_routes(catalogue, keys))
-    describe(app)
-    app.add_exception_handler(GatewayError, _gateway_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _any_error)
-    outer: Any = app
-    if config.server.cors_origins:
-        outer = CORSMiddleware(
-            app,
-            allow_origins=config.server.cors_origins,
-            allow_methods=("GET", "POST", "DELETE"),
-            allow_headers=("*",),
-            expose_headers=("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"),
-        )
-    return Parts(outer, gateway, engines, watchdog, metrics)
 
 
 def _stages(metrics: Metrics) -> dict[str, Stage]:

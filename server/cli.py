@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from server.commands.config import add_config_commands
-#T from server.commands.doctor import add_doctor_command
-#T from server.commands.engine import add_engine_commands
+from server.commands.doctor import add_doctor_command
+from server.commands.engine import add_engine_commands
 from server.commands.serve import add_serve_command
-#T from server.commands.try_ import add_try_command
+from server.commands.try_ import add_try_command
 from server.config import ConfigError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"portico {version('portico')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_serve_command(commands)
+    add_try_command(commands)
+    add_engine_commands(commands)
+    add_doctor_command(commands)
     add_config_commands(commands)
     parsed = parser.parse_args(arguments)
     handler: Handler = parsed.run

@@ -116,4 +116,6 @@ class Workers:
         }
         assert process.stdin is not None  # noqa: S101
         process.stdin.write(json.dumps(settings).encode() + b"\n")
+        if self._stopping:  # the stop came while it was being born
+            process.send_signal(signal.SIGTERM)
         return process

@@ -1,4 +1,4 @@
-"""The development key: made on the first start on a loopback address, kept for the next, known to the server by its hash."""
+"""The development key: made on the first start on loopback, kept for the next, known to the server by its hash."""
 
 from __future__ import annotations
 
@@ -46,5 +46,7 @@ def _kept(path: Path) -> str:
         with os.fdopen(descriptor, "w") as file:
             file.write(key + "\n")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}; set PORTICO_HOME to a folder of yours") from None
+        raise ConfigError(
+            f"{path}: cannot be written: {error.strerror}; set PORTICO_HOME to a folder of yours"
+        ) from None
     return key

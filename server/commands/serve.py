@@ -1,4 +1,4 @@
-"""`portico serve`: the parent process. It chooses the engine, starts workers, shows what is going on, ends everything."""
+"""`portico serve`: the parent process. It chooses the engine, starts workers, shows what goes on, ends everything."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from rich.console import Console
 from server.app import EngineAddress
 from server.commands.devkey import with_development_key
 from server.commands.screen import Waiting, ready_screen
-from server.config import Config, home, load
+from server.config import Config, Model, home, load
+from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Plan, Prepared, prepare
 from server.telemetry.exposition import MetricsListener
 from server.telemetry.request_log import LineFormatter
 from server.workers import CannotListen, Workers, listeners
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 READY_POLL_S = 0.25
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+log = logging.getLogger("portico")
 
 
 def add_serve_command(commands: Subparsers) -> None:
@@ -47,10 +51,42 @@ def _serve(arguments: argparse.Namespace) -> int:
     config = _with_log_format(config)
     _log_to_stdout(as_json=config.logging.format == "json")
     try:
-        return asyncio.run(Service(config, key, console).run())
-    except CannotListen as error:
+        prepared = _prepare(config, console)
+        if prepared is not None:
+            config = with_planned_models(config, prepared.plan)
+        return asyncio.run(Service(config, prepared, key, console).run())
+    except (CannotListen, EngineSetupError) as error:
         print(f"portico: {error}", file=sys.stderr)
         return 1
+
+
+def _prepare(config: Config, console: Console) -> Prepared | None:
+    """Say which engine answers and why, and install it if it is ours to run. Raises `EngineSetupError`."""
+    for name, engine in config.engines.items():
+        if engine.url is not None:
+            console.print(f"Engine {name}: {engine.url}, as configured.", markup=False)
+    managed = next((engine.managed for engine in config.engines.values() if engine.managed), None)
+    return prepare(managed, home(), console) if managed else None
+
+
+def with_planned_models(config: Config, plan: Plan) -> Config:
+    """The configuration with the managed engine's model: served as it is, or under the names that are configured."""
+    name = next(name for name, engine in config.engines.items() if engine.managed)
+    models = {
+        model_id: model.model_copy(update={"engine_model": plan.model_id})
+        if name in model.engines and model.engine_model is None
+        else model
+        for model_id, model in config.models.items()
+    }
+    if not models:
+        models[plan.model_id] = Model(
+            engines=(name,),
+            aliases=plan.aliases,
+            context_length=plan.context_length,
+            description=plan.description,
+            defaults=plan.defaults,
+        )
+    return config.model_copy(update={"models": models})
 
 
 def _with_log_format(config: Config) -> Config:
@@ -70,53 +106,110 @@ def _log_to_stdout(*, as_json: bool) -> None:
 class Service:
     """Everything that runs under one `portico serve`."""
 
-    def __init__(self, config: Config, key: str | None, console: Console) -> None:
+    def __init__(self, config: Config, prepared: Prepared | None, key: str | None, console: Console) -> None:
         self._config = config
+        self._prepared = prepared
         self._key = key
         self._console = console
+        self._engine_state: EngineState | None = None
+        self._engine_key = "sk-" + secrets.token_urlsafe(24)
 
     async def run(self) -> int:
-        """Until SIGTERM or SIGINT. Raises `CannotListen`."""
+        """Until SIGTERM or SIGINT. Raises `CannotListen` and `EngineSetupError` if it cannot begin."""
         server, metrics = self._config.server, self._config.metrics
         public = listeners(server.host, server.port, server.workers, "server.port (--port)")
         scraped = listeners(metrics.host, metrics.port, 1, "metrics.port")[0]
-        workers = Workers(self._config, self._addresses(), public)
-        exposition = MetricsListener(workers.metrics_folder, scraped, metrics.token)
         stop = self._stop_signal()
-        workers.start()
-        exposition.start()
-        greeting = asyncio.get_running_loop().create_task(self._greet(public[0], scraped), name="greeting")
-        await stop.wait()
-        greeting.cancel()
-        await asyncio.gather(greeting, return_exceptions=True)
-        self._console.print(f"Stopping: open calls may finish within {server.shutdown_grace_s:g} s.")
-        await workers.stop()
-        exposition.stop()
+        async with self._engine() as supervisor:
+            workers = Workers(self._config, self._addresses(supervisor), public)
+            exposition = MetricsListener(workers.metrics_folder, scraped, metrics.token)
+            workers.start()
+            exposition.start()
+            try:
+                await self._until(stop, self._greet(supervisor, public[0], scraped))
+                self._console.print(f"Stopping: open calls may finish within {server.shutdown_grace_s:g} s.")
+            finally:
+                await workers.stop()
+                exposition.stop()
+        _ignore_signals()
         return 0
 
-    def _addresses(self) -> Mapping[str, EngineAddress]:
-        return {
-            name: EngineAddress(engine.url or "", engine.api_key) for name, engine in self._config.engines.items()
-        }
+    @contextlib.asynccontextmanager
+    async def _engine(self) -> AsyncGenerator[EngineSupervisor | None]:
+        """The managed engine, if there is one, for as long as the workers run."""
+        if self._prepared is None:
+            yield None
+            return
+        one = self._prepared
+        supervisor = EngineSupervisor(
+            one.plan, one.installed, one.log_path, self._engine_key, self._note, record_path=one.record_path
+        )
+        await supervisor.start()
+        try:
+            yield supervisor
+        finally:
+            await supervisor.stop()
+
+    def _note(self, state: EngineState) -> None:
+        before, self._engine_state = self._engine_state, state
+        if state.state in ("down", "failed") and (before is None or before.state != state.state):
+            log.error("engine %s: %s; next start in %.0f s", state.state, state.detail, state.retry_after_s or 0)
+
+    def _addresses(self, supervisor: EngineSupervisor | None) -> Mapping[str, EngineAddress]:
+        """Where every engine is: as configured, or where the managed one was started."""
+        addresses: dict[str, EngineAddress] = {}
+        for name, engine in self._config.engines.items():
+            if engine.url is not None:
+                addresses[name] = EngineAddress(engine.url, engine.api_key)
+            elif supervisor is not None:
+                addresses[name] = EngineAddress(supervisor.base_url, self._engine_key)
+        return addresses
 
     def _stop_signal(self) -> asyncio.Event:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, stop.set)
         return stop
 
-    async def _greet(self, public: socket.socket, scraped: socket.socket) -> None:
-        """Wait until an engine can answer, then show how to call it."""
+    async def _until(self, stop: asyncio.Event, greeting: Coroutine[None, None, None]) -> None:
+        """Greet meanwhile; a greeting that fails (the engine cannot start at all) ends the service."""
+        loop = asyncio.get_running_loop()
+        greet, stopped = loop.create_task(greeting, name="greeting"), loop.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait((greet, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not stopped.done():
+                await greet
+                await stopped
+        finally:
+            greet.cancel()
+            stopped.cancel()
+            await asyncio.gather(greet, stopped, return_exceptions=True)
+
+    async def _greet(self, supervisor: EngineSupervisor | None, public: socket.socket, scraped: socket.socket) -> None:
+        """Wait until an engine can answer, then show how to call it. Raises `EngineSetupError`."""
         tls = self._config.server.tls.cert is not None
         with Waiting(self._console) as waiting:
-            while not await self._ready(public):
-                waiting.update("waiting for the engine")
-                await asyncio.sleep(READY_POLL_S)
+            first_start = asyncio.get_running_loop().create_task(_first_start(supervisor))
+            try:
+                while not await self._ready(public):
+                    if first_start.done():
+                        first_start.result()
+                    waiting.update(self._doing())
+                    await asyncio.sleep(READY_POLL_S)
+            finally:
+                first_start.cancel()
+                await asyncio.gather(first_start, return_exceptions=True)
         base = _url(public, "https" if tls else "http", self._config.server.host)
         metrics = _url(scraped, "http", self._config.metrics.host)
         text = ready_screen(self._config, f"{base}/v1", f"{metrics}/metrics", self._key)
         self._console.print(text, markup=False)
+
+    def _doing(self) -> str:
+        state = self._engine_state
+        if state is None or state.state != "starting":
+            return "Waiting for an engine"
+        return f"Engine loading{f' ({state.phase})' if state.phase else ''}"
 
     async def _ready(self, public: socket.socket) -> bool:
         """Ask our own /readyz, as a load balancer would."""
@@ -131,6 +224,19 @@ class Service:
                     return (await reader.readline()).startswith(b"HTTP/1.1 200")
         except (OSError, TimeoutError):
             return False
+
+
+async def _first_start(supervisor: EngineSupervisor | None) -> None:
+    if supervisor is not None:
+        await supervisor.wait_ready()
+
+
+def _ignore_signals() -> None:
+    """Everything has ended well: a second SIGTERM that comes now must not make it look otherwise."""
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _unverified() -> ssl.SSLContext:

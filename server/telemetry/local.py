@@ -1,8 +1,8 @@
 """Counting without paying for shared memory on every request.
 
-prometheus_client's multi-process values cost about a microsecond for each of ten series per request. Here a worker counts in
-plain lists and adds them to prometheus_client a few times a second (the watchdog's tick) and at its end. A scrape is thus at
-most that much behind; a killed worker loses at most that much.
+prometheus_client's multi-process values cost about a microsecond for each of ten series per request. Here a worker
+counts in plain lists and adds them to prometheus_client a few times a second (the watchdog's tick) and at its end. A
+scrape is thus at most that much behind; a killed worker loses at most that much.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+# The same short commands for everyone. `make serve` and `make test` do all the set-up they need.
+# `make help` lists them.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup engine serve test lint format bench nightly clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.gateway ## the gateway's environment: leaves .venv/bin/portico
+engine: $(VENV)/.gateway ## the engine's environment and the demo model, under $$PORTICO_HOME
+	@$(BIN)/portico engine install
+
+serve: $(VENV)/.gateway ## set up what is missing and serve on http://127.0.0.1:8000/v1 until Ctrl-C
+	@exec $(BIN)/portico serve $(ARGS)
+
+test: $(VENV)/.dev engine ## set up what is missing and run every test; ARGS="-k name" runs some
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, pyright (strict), import-linter
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
+
+format: $(VENV)/.dev ## let ruff mend what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Portico beside nginx, sglang-router, vllm-router and LiteLLM; ARGS="--write" keeps the table
+	@$(BIN)/python -m bench $(ARGS)
+
+nightly: test bench ## everything, the slow things too
+
+clean: ## remove what was built here; the engine stays in $$PORTICO_HOME
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache tests/live/node/node_modules
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "[1/2] gateway environment: $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
+
+# A stamp is written last, so an interrupted install is done again.
+$(VENV)/.gateway: $(VENV)/bin/python requirements/gateway.lock pyproject.toml
+	@echo "[2/2] gateway packages: $$(grep -c == requirements/gateway.lock) from requirements/gateway.lock"
+	@$(PIP) install --quiet --require-hashes -r requirements/gateway.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.gateway requirements/dev.lock
+	@echo "development packages: $$(grep -c == requirements/dev.lock) from requirements/dev.lock"
+	@$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
