@@ -3,8 +3,8 @@
     python -m bench.profile unary [--seconds 8] [--clients 64]
     python -m bench.profile streams [--streams 200] [--folded FILE] [--native]
 
-"own" is time on top of the stack, "with callees" time anywhere on it, both in percent of all samples that had Python
-on the processor. `--folded` keeps the stacks for a flame graph. Needs the right to trace processes (root, or
+"own" is time on top of the stack, "with callees" time anywhere on it, both in percent of all samples but those of
+threads that wait. `--folded` keeps the stacks for a flame graph. Needs the right to trace processes (root, or
 kernel.yama.ptrace_scope 0).
 """
 
@@ -28,6 +28,9 @@ from bench.process import Process, StartError
 RATE = 500
 """Samples per second."""
 
+WAITING = ("ThreadedChildWatcher._do_waitpid", "EpollSelector.select", "_PollLikeSelector.select", "Condition.wait")
+"""On top of the stack of a thread that waits; py-spy takes some of these for work."""
+
 
 def own_and_total(folded: str) -> tuple[Counter[str], Counter[str], int]:
     """Samples by function on top of the stack, by function anywhere on it, and in all, from py-spy's raw form."""
@@ -36,7 +39,7 @@ def own_and_total(folded: str) -> tuple[Counter[str], Counter[str], int]:
     for line in folded.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = [frame for frame in stack.split(";") if not frame.startswith("process ")]
-        if not frames or not count.isdigit():
+        if not frames or not count.isdigit() or frames[-1].startswith(WAITING):
             continue
         own[frames[-1]] += int(count)
         for frame in set(frames):
@@ -72,26 +75,9 @@ def _profile(args: argparse.Namespace, folder: Path) -> str:
         portico = start_portico(int(engine.base.rpartition(":")[2]), folder)
         uvloop.run(wait_ready(portico))
         folded = folder / "folded"
-        command = [
-            py_spy,
-            "record",
-            "--pid",
-            portico.process.pid,
-            "--rate",
-            RATE,
-            "--format",
-            "raw",
-            "--output",
-            folded,
-        ]
-        command += [
-            "--duration",
-            int(args.seconds),
-            "--subprocesses",
-            "--function",
-            *(["--native"] if args.native else []),
-        ]
-        spy = Process([str(part) for part in command], folder / "py-spy.log")
+        command = [py_spy, "record", "--subprocesses", "--function", "--format=raw", f"--output={folded}"]
+        command += [f"--pid={portico.process.pid}", f"--rate={RATE}", f"--duration={int(args.seconds)}"]
+        spy = Process(command + (["--native"] if args.native else []), folder / "py-spy.log")
         uvloop.run(_load(args.kind, portico.base, args))
         deadline = time.monotonic() + 20
         while not folded.exists() and time.monotonic() < deadline:

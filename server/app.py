@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from server.admission.admission import Admission
 from server.answers.calls import true_calls
 from server.answers.leaks import cut_leaks
 from server.answers.logprobs import answer_logprobs
+from server.answers.stage import NewStage, Stage
 from server.answers.stop import stop_texts
 from server.answers.usage import usage_as_asked
 from server.api.calls import CallFactory, Catalogue
@@ -39,7 +40,7 @@ from server.call import Call, ServedModel
 from server.config import Config
 from server.engines.engine import Engine
 from server.errors import GatewayError, InvalidRequest, MethodNotAllowed, UnknownRoute
-from server.gateway import Batch, Gateway, Stage
+from server.gateway import Gateway
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import LogWriter, RequestLog
 from server.watchdog import Watchdog
@@ -178,11 +179,11 @@ def _with_cors(app: Portico, origins: tuple[str, ...]) -> Any:
     )
 
 
-def _stages(metrics: Metrics) -> dict[str, Stage]:
+def _stages(metrics: Metrics) -> dict[str, NewStage]:
     """What is done to an answer, in order. Adding a stage is a line here."""
 
-    def leaks(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-        return cut_leaks(call, batches, metrics.model(call.model.id).leaks)
+    def leaks(call: Call) -> Stage | None:
+        return cut_leaks(call, metrics.model(call.model.id).leaks)
 
     return {
         "calls": true_calls,

@@ -11,18 +11,18 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 from server.admission.admission import Admission
+from server.answers.stage import NewStage, Stage
 from server.call import Call
 from server.engines.engine import Engine
 from server.engines.stream import EngineStream
 from server.errors import ShuttingDown
-from server.metering import meter
+from server.metering import Meter
 from server.openai.events import Batch
 from server.openai.reader import View
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
 
 Check = Callable[[Call], Awaitable[None]]
-Stage = Callable[[Call, AsyncIterator[Batch]], AsyncIterator[Batch]]
 ENGINE_PATHS: Mapping[str, str] = {"chat.completions": "/chat/completions", "completions": "/completions"}
 
 
@@ -31,7 +31,7 @@ class Gateway:
         self,
         admission: Admission[Engine],
         checks: Sequence[Check],
-        stages: Sequence[Stage],
+        stages: Sequence[NewStage],
         metrics: Metrics,
         log: RequestLog,
     ) -> None:
@@ -54,10 +54,8 @@ class Gateway:
             self._admission.slot(call) as slot,
             EngineStream(call, slot, view_of(call), ENGINE_PATHS[call.endpoint]) as produced,
         ):
-            batches = meter(call, produced, self._metrics)
-            for stage in self._stages:
-                batches = stage(call, batches)
-            yield batches
+            stages = [stage for new_stage in self._stages if (stage := new_stage(call)) is not None]
+            yield through(produced, Meter(call, self._metrics), stages)
 
     def begin(self, call: Call) -> None:
         self.calls.add(call)
@@ -78,6 +76,28 @@ class Gateway:
         """The grace time is over: end what is still open with an error that the client sees."""
         for call in tuple(self.calls):
             call.abort(ShuttingDown("The server is shutting down and could not finish this answer. Try again."))
+
+
+async def through(produced: AsyncIterator[Batch], meter: Meter, stages: Sequence[Stage]) -> AsyncIterator[Batch]:
+    """What the client gets of what the engine produced. Heartbeats pass; batches of which nothing is left do not.
+
+    One loop over all stages, and not a chain of generators: every layer would cost each chunk of each stream.
+    """
+    async for batch in produced:
+        if not batch:
+            yield batch
+            continue
+        meter.feed(batch)
+        ended = False
+        for stage in stages:
+            batch = stage.feed(batch)  # noqa: PLW2901
+            ended = ended or stage.ended
+            if not batch:
+                break
+        if batch:
+            yield batch
+        if ended:
+            return
 
 
 def view_of(call: Call) -> View:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from time import perf_counter
 
 from server.call import Call, Tokens
@@ -11,10 +10,15 @@ from server.openai.events import Batch, TextEvent
 from server.telemetry.metrics import Metrics
 
 
-async def meter(call: Call, batches: AsyncIterator[Batch], metrics: Metrics) -> AsyncIterator[Batch]:
-    """Note the first token, the gaps between tokens and the usage."""
-    gaps = metrics.model(call.model.id).token_gap if call.stream else None
-    async for batch in batches:
+class Meter:
+    """Notes a call's first token, the gaps between its tokens and its usage. Feed it every batch."""
+
+    def __init__(self, call: Call, metrics: Metrics) -> None:
+        self._call = call
+        self._gaps = metrics.model(call.model.id).token_gap if call.stream else None
+
+    def feed(self, batch: Batch) -> None:
+        call = self._call
         deltas = 0
         for event in batch:
             if isinstance(event, TextEvent):
@@ -24,15 +28,15 @@ async def meter(call: Call, batches: AsyncIterator[Batch], metrics: Metrics) -> 
                 deltas += bool(_has_text(chunk))
                 if chunk.usage is not None:
                     call.tokens = tokens_of(chunk.usage)
-        if deltas:
-            call.deltas += deltas
-            now = perf_counter()
-            if call.last_token is None:
-                call.first_token = now
-            elif gaps is not None:
-                gaps.observe((now - call.last_token) / deltas, deltas)
-            call.last_token = now
-        yield batch
+        if not deltas:
+            return
+        call.deltas += deltas
+        now = perf_counter()
+        if call.last_token is None:
+            call.first_token = now
+        elif self._gaps is not None:
+            self._gaps.observe((now - call.last_token) / deltas, deltas)
+        call.last_token = now
 
 
 def tokens_of(usage: Usage) -> Tokens:

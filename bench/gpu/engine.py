@@ -122,12 +122,12 @@ def command(python: Path, weights: Weights, port: int, max_streams: int, extra: 
         "-m",
         "vllm.entrypoints.openai.api_server",  # `vllm serve` of the CPU wheel looks for a distribution called vllm
         f"--max-num-seqs={max_streams}",
+        f"--served-model-name={Path(weights.model).name}",
         "--max-model-len=8192",
         "--disable-uvicorn-access-log",
         *(["--load-format=dummy"] if weights.dummy else []),
         *extra,
         f"--model={weights.model}",
-        f"--served-model-name={Path(weights.model).name}",
         "--host=127.0.0.1",
         f"--port={port}",
     ]

@@ -109,10 +109,14 @@ def request_body(path: str, model: str, max_tokens: int) -> bytes:
 async def measure(
     ways: tuple[Way, ...], streams: int, model: str, plan: Plan, say: Callable[[str], None] = lambda _: None
 ) -> list[Side]:
-    """All ways in turn, `plan.rounds` times; each begins with short streams that open its connections."""
+    """All ways in turn, `plan.rounds` times.
+
+    A round that does not count comes first: it opens the connections, and an engine is slow with its first batches of
+    a size.
+    """
     sides = [Side(way.name, streams) for way in ways]
     for way in ways:
-        await run_streams(way.target, lambda: request_body(plan.path, model, 8), streams)
+        await run_streams(way.target, lambda: request_body(plan.path, model, plan.max_tokens), streams)
     for number in range(plan.rounds):
         for way, side in zip(ways, sides, strict=True):
             before = cpu.usage(way.pid).cpu_s if way.pid else 0.0

@@ -13,10 +13,10 @@ from bench.gpu.measure import Plan, Side
 from bench.machine import describe
 from bench.table import markdown, number
 
-TITLE = "# Portico in front of a real engine\n\nMade by `python -m bench.gpu --write`; bench/README.md says how to read it.\n"
+TITLE = "# Portico in front of a real engine\n\nMade by `python -m bench.gpu --write`; README.md says how to read it.\n"
 HEADINGS = (
-    "streams",
     "way",
+    "streams",
     "tokens/s",
     "TTFT p50 ms",
     "TTFT p99 ms",
@@ -43,11 +43,11 @@ def gpu() -> str | None:
 
 
 def cells(sides: Sequence[Side]) -> list[list[str]]:
-    lines = [list(HEADINGS)]
+    lines: list[list[str]] = [list(HEADINGS)]
     for side in sides:
         lines.append([
-            str(side.streams),
             side.name + (" (!)" if side.errors else ""),
+            str(side.streams),
             number(side.tokens_per_s, 0),
             number(side.milliseconds(side.ttft, 50), 1),
             number(side.milliseconds(side.ttft, 99), 1),
@@ -69,11 +69,11 @@ def heading(where: str, here: bool) -> str:
 
 def section(where: str, here: bool, engine: Engine, portico: str, plan: Plan, sides: Sequence[Side]) -> str:
     """The results as a section of bench/RESULTS-gpu.md."""
-    weights = "dummy weights" if engine.dummy else "its own weights"
+    weights = " with dummy weights" if engine.dummy else ""
     notes = [
-        f"{describe()}",
-        f"vLLM {engine.version}, model {Path(engine.model).name} with {weights}, Portico {portico}, {plan.path}, "
-        f"{plan.max_tokens} tokens per stream at most, {plan.rounds} rounds pooled",
+        f"Gateway and load generator on {describe()}",
+        f"vLLM {engine.version}, model {engine.model}{weights}, Portico {portico}, {plan.path}, "
+        f"{plan.max_tokens} tokens per stream at most, rounds pooled: {plan.rounds}",
     ]
     errors = [f"(!) {s.name}, {s.streams} streams: {n} x {why}" for s in sides for why, n in s.errors.most_common(3)]
     lines = "\n".join(f"- {line}" for line in notes + errors)

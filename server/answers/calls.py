@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
+from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chat_request import ChatRequest, JsonObjectFormat, JsonSchemaFormat
 from server.openai.chunks import Choice, Chunk, ToolCallDelta
@@ -22,31 +21,31 @@ def forces_json(body: object) -> bool:
     return isinstance(body, ChatRequest) and isinstance(body.response_format, JsonObjectFormat | JsonSchemaFormat)
 
 
-def true_calls(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-    """The stage. Calls without tools and schema pass as they are."""
+def true_calls(call: Call) -> Stage | None:
+    """The stage, for chat completions with tools or a forced schema."""
     body = call.body
     if not isinstance(body, ChatRequest) or not (body.tools or forces_json(body)):
-        return batches
+        return None
     named = {tool.function.name for tool in body.tools or ()}
-    return _mend(batches, _Mender(misread=forces_json(body) and MISREAD_HEADER not in named))
+    return CallsMender(misread=forces_json(body) and MISREAD_HEADER not in named)
 
 
-async def _mend(batches: AsyncIterator[Batch], mender: _Mender) -> AsyncIterator[Batch]:
-    async for batch in batches:
-        for event in batch:
-            if isinstance(event, ChunkEvent) and isinstance(event.chunk, Chunk):
-                for choice in event.chunk.choices:
-                    mender.mend(choice)
-        yield batch
-
-
-class _Mender:
+class CallsMender:
     """One per call; changes choices in place."""
+
+    ended = False
 
     def __init__(self, *, misread: bool) -> None:
         self._look = misread
         self._misread: set[tuple[int, object]] = set()  # (choice, call) that are content
         self._calling: set[int] = set()  # choices that hold true calls
+
+    def feed(self, batch: Batch) -> Batch:
+        for event in batch:
+            if isinstance(event, ChunkEvent) and isinstance(event.chunk, Chunk):
+                for choice in event.chunk.choices:
+                    self.mend(choice)
+        return batch
 
     def mend(self, choice: Choice) -> None:
         calls = choice.delta.tool_calls or []

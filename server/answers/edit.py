@@ -5,7 +5,7 @@ An editor is a pure class. The stage asks it only where it could matter: plain t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from server.call import Call, Tokens
@@ -30,35 +30,30 @@ class Editor(Protocol):
         ...
 
 
-async def edit(
-    call: Call, batches: AsyncIterator[Batch], new_editor: Callable[[], Editor], choices: int
-) -> AsyncIterator[Batch]:
-    """Run an editor over every choice. Ends early, leaving the engine to be aborted, once every choice has ended."""
-    state = _State(new_editor)
-    async for batch in batches:
-        edited: Batch = []
-        for event in batch:
-            state.apply(event, edited)
-        if edited or not batch:
-            yield edited
-        if len(state.ended) >= choices:
-            if state.chunk is not None and call.tokens is not None:
-                yield [_usage_event(call.tokens, state.chunk)]
-            return
+class EditStage:
+    """Runs an editor over every choice. Has ended, leaving the engine to be aborted, once every choice has."""
 
-
-class _State:
-    def __init__(self, new_editor: Callable[[], Editor]) -> None:
+    def __init__(self, call: Call, new_editor: Callable[[], Editor], choices: int) -> None:
+        self._call = call
         self._new_editor = new_editor
+        self._choices = choices
         self._editors: dict[int, Editor] = {}
-        self.ended: set[int] = set()
-        self.chunk: Chunk | None = None
+        self._over: set[int] = set()
+        self._like: Chunk | None = None  # the latest chunk: what chunks of our own are made after
+        self.ended = False
 
-    def apply(self, event: Event, out: Batch) -> None:
-        if isinstance(event, TextEvent):
-            self._text(event, out)
-        else:
-            self._chunk(event, out)
+    def feed(self, batch: Batch) -> Batch:
+        out: Batch = []
+        for event in batch:
+            if isinstance(event, TextEvent):
+                self._text(event, out)
+            else:
+                self._chunk(event, out)
+        if len(self._over) >= self._choices and not self.ended:
+            self.ended = True
+            if self._like is not None and self._call.tokens is not None:
+                out.append(_usage_event(self._call.tokens, self._like))
+        return out
 
     def _editor(self, index: int) -> Editor:
         editor = self._editors.get(index)
@@ -68,7 +63,7 @@ class _State:
 
     def _text(self, event: TextEvent, out: Batch) -> None:
         index = event.template.index
-        if index in self.ended:
+        if index in self._over:
             return
         editor = self._editor(index)
         if event.template.channel != "content" or editor.indifferent(event.text):
@@ -85,11 +80,11 @@ class _State:
         if not isinstance(chunk, Chunk):
             out.append(event)
             return
-        self.chunk = chunk
+        self._like = chunk
         over: list[int] = []
         alive: list[Choice] = []
         for choice in chunk.choices:
-            if choice.index in self.ended:
+            if choice.index in self._over:
                 continue
             editor = self._editor(choice.index)
             had = bool(choice.delta.content)
@@ -106,13 +101,13 @@ class _State:
         if alive or not chunk.choices:
             chunk.choices = alive
             out.append(event)
-        self.ended.update(over)
+        self._over.update(over)
 
     def _end(self, index: int, out: Batch) -> None:
         """Finish a choice that ended within a text event: send its last chunk in the engine's stead."""
-        self.ended.add(index)
-        if self.chunk is not None:
-            out.append(ChunkEvent(_last_chunk(self.chunk, index)))
+        self._over.add(index)
+        if self._like is not None:
+            out.append(ChunkEvent(_last_chunk(self._like, index)))
 
 
 def _is_empty(choice: Choice) -> bool:

@@ -7,14 +7,13 @@ about the format in prose gets his answer: only a control token in the place whe
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Protocol
 
-from server.answers.edit import edit
+from server.answers.edit import EditStage
+from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chat_request import ChatRequest
-from server.openai.events import Batch
 
 _LEAK = re.compile(
     r"(?:<\|(?:end|return|call)\|>)?"
@@ -47,6 +46,8 @@ class LeakCutter:
             return ""
         text = self._held + text
         self._held = ""
+        if "<" not in text:
+            return text
         leak = _LEAK.search(text)
         if leak and not leak.group().endswith(_ENDINGS):
             return self._cut_at(text, leak.start())
@@ -78,8 +79,8 @@ def _could_become(text: str) -> int:
     return 0
 
 
-def cut_leaks(call: Call, batches: AsyncIterator[Batch], leaks: Count) -> AsyncIterator[Batch]:
+def cut_leaks(call: Call, leaks: Count) -> Stage | None:
     """The stage, for chat completions: raw completions may well write control tokens."""
     if not isinstance(call.body, ChatRequest):
-        return batches
-    return edit(call, batches, partial(LeakCutter, leaks), call.body.n or 1)
+        return None
+    return EditStage(call, partial(LeakCutter, leaks), call.body.n or 1)

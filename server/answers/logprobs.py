@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from msgspec import UNSET
 
+from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chat_request import ChatRequest
 from server.openai.chunks import ChatLogprobs, Chunk, TokenLogprob
@@ -25,15 +24,17 @@ def _is_control(token: str) -> bool:
     return token.startswith("<|") and token.endswith("|>")
 
 
-def answer_logprobs(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-    """The stage. Calls without logprobs pass as they are."""
+class LogprobsTrimmer:
+    ended = False
+
+    def feed(self, batch: Batch) -> Batch:
+        return [event for event in batch if _keep(event)]
+
+
+def answer_logprobs(call: Call) -> Stage | None:
+    """The stage, for chat completions with logprobs."""
     wanted = isinstance(call.body, ChatRequest) and bool(call.body.logprobs)
-    return _trim(batches) if wanted else batches
-
-
-async def _trim(batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-    async for batch in batches:
-        yield [event for event in batch if _keep(event)]
+    return LogprobsTrimmer() if wanted else None
 
 
 def _keep(event: Event) -> bool:

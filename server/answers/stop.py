@@ -5,12 +5,10 @@ So the engine is not told of them: the gateway looks for them in the content, cu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from server.answers.edit import edit
+from server.answers.edit import EditStage
+from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chat_request import ChatRequest
-from server.openai.events import Batch
 
 
 class StopScanner:
@@ -50,10 +48,10 @@ class StopScanner:
         return 0
 
 
-def stop_texts(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-    """The stage. A call without stop texts passes as it is."""
+def stop_texts(call: Call) -> Stage | None:
+    """The stage, for chat completions with stop texts."""
     body = call.body
     if not isinstance(body, ChatRequest) or not body.stop:
-        return batches
+        return None
     stops = [body.stop] if isinstance(body.stop, str) else body.stop
-    return edit(call, batches, lambda: StopScanner(stops), body.n or 1)
+    return EditStage(call, lambda: StopScanner(stops), body.n or 1)

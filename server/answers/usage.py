@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
+from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chunks import Chunk
 from server.openai.events import Batch, Event, TextEvent
 
 
-def usage_as_asked(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-    """The stage, for streams: usage on the last chunk or nowhere."""
-    return _filter(call, batches) if call.stream else batches
+class UsageFilter:
+    """Usage on the last chunk or nowhere."""
+
+    ended = False
+
+    def __init__(self, *, asked: bool) -> None:
+        self._asked = asked
+
+    def feed(self, batch: Batch) -> Batch:
+        return batch if all(map(_plain, batch)) else [event for event in batch if _keep(event, self._asked)]
 
 
-async def _filter(call: Call, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
-    async for batch in batches:
-        yield batch if all(map(_plain, batch)) else [event for event in batch if _keep(event, call.include_usage)]
+def usage_as_asked(call: Call) -> Stage | None:
+    """The stage, for streams: an answer in one piece always has its usage."""
+    return UsageFilter(asked=call.include_usage) if call.stream else None
 
 
 def _plain(event: Event) -> bool:

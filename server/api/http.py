@@ -20,6 +20,8 @@ Send = Callable[[Message], Awaitable[None]]
 HeaderList = list[tuple[bytes, bytes]]
 
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
+ANSWER_AT_ONCE = "portico.answer_at_once"
+"""ASGI extension of our protocol: `(status, headers, body) -> None`, the whole answer in one write."""
 JSON = (b"content-type", b"application/json")
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from server.api.http import ANSWER_AT_ONCE, HeaderList
 from server.errors import GatewayError, HeadersTooLarge, InvalidRequest
 
 HEAD_TIMEOUT_S = 15.0
@@ -63,7 +65,10 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         if oversize:
             self._refuse(HeadersTooLarge(f"The request head is larger than {self.max_head} bytes."))
             return
+        extensions: dict[str, Any] = {}
+        self.scope["extensions"] = extensions
         super().on_headers_complete()
+        extensions[ANSWER_AT_ONCE] = partial(_answer_at_once, self.cycle)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -98,3 +103,24 @@ class BoundedHeadProtocol(HttpToolsProtocol):
             b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (error.status, len(body), body)
         )
         self.transport.close()
+
+
+def _answer_at_once(cycle: RequestResponseCycle, status: int, headers: HeaderList, body: bytes) -> None:
+    """Send a whole answer in one write: what uvicorn's `send` does in two calls and two packets.
+
+    For the relay alone: the headers must be ours, they are not checked. `headers` must hold the content-length.
+    """
+    if cycle.disconnected or cycle.response_started:
+        return
+    cycle.response_started = cycle.response_complete = True
+    parts = [STATUS_LINE[status]]
+    for name, value in (*cycle.default_headers, *headers):
+        parts += (name, b": ", value, b"\r\n")
+    if not cycle.keep_alive:
+        parts.append(b"connection: close\r\n")
+    parts += (b"\r\n", body)
+    cycle.transport.write(b"".join(parts))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()

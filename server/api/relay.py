@@ -13,6 +13,8 @@ from time import perf_counter
 
 from server.api.client_watch import ClientWatch
 from server.api.http import (
+    ANSWER_AT_ONCE,
+    JSON,
     ClientLeft,
     HeaderList,
     Receive,
@@ -38,6 +40,7 @@ from server.telemetry.request_log import RequestLog
 from server.watchdog import Watchdog
 
 log = logging.getLogger("portico")
+AnswerAtOnce = Callable[[int, HeaderList, bytes], None]
 NewCall = Callable[[bytes, Key, str], Call]
 EVENT_STREAM: HeaderList = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -94,17 +97,20 @@ class Relay:
             return
         call.received = started
         call.client_request_id = client_id
-        await self._serve(call, receive, send)
+        await self._serve(call, scope, receive, send)
 
     def _refused(self, request_id: str, status: int, outcome: str, started: float) -> None:
         seconds = perf_counter() - started
         self._metrics.refused(self._endpoint, outcome, seconds)
         self._log.refused(request_id, self._endpoint, status, outcome, seconds)
 
-    async def _serve(self, call: Call, receive: Receive, send: Send) -> None:
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         call.task = asyncio.current_task()
         watch = ClientWatch(call, receive, self._settings.client_timeout_s)
-        answer = (StreamAnswer if call.stream else WholeAnswer)(call, send, watch, self._settings.first_event_grace_s)
+        if call.stream:
+            answer = StreamAnswer(call, send, watch, self._settings.first_event_grace_s)
+        else:
+            answer = WholeAnswer(call, send, watch, scope.get("extensions", {}).get(ANSWER_AT_ONCE))
         self._watchdog.add(watch)
         self._gateway.begin(call)
         try:
@@ -136,11 +142,10 @@ class Relay:
 class Answer:
     """How one call's events reach the client."""
 
-    def __init__(self, call: Call, send: Send, watch: ClientWatch, grace_s: float) -> None:
+    def __init__(self, call: Call, send: Send, watch: ClientWatch) -> None:
         self._call = call
         self._send = send
         self._watch = watch
-        self._grace_s = grace_s
 
     async def send_all(self, batches: AsyncIterator[Batch]) -> None:
         raise NotImplementedError
@@ -157,6 +162,10 @@ class Answer:
 
 
 class WholeAnswer(Answer):
+    def __init__(self, call: Call, send: Send, watch: ClientWatch, at_once: AnswerAtOnce | None) -> None:
+        super().__init__(call, send, watch)
+        self._at_once = at_once
+
     async def send_all(self, batches: AsyncIterator[Batch]) -> None:
         collector = Collector()
         async for batch in batches:
@@ -166,13 +175,19 @@ class WholeAnswer(Answer):
         if body is None:
             raise EngineFailure("The engine sent an empty answer. Try again.")
         self._call.status = 200
+        headers = self._headers()
+        if self._at_once is not None:
+            headers += (JSON, (b"content-length", b"%d" % len(body)))
+            self._at_once(200, headers, body)
+            return
         self._watch.sending_since = perf_counter()
-        await send_json(self._send, 200, self._headers(), body)
+        await send_json(self._send, 200, headers, body)
 
 
 class StreamAnswer(Answer):
     def __init__(self, call: Call, send: Send, watch: ClientWatch, grace_s: float) -> None:
-        super().__init__(call, send, watch, grace_s)
+        super().__init__(call, send, watch)
+        self._grace_s = grace_s
         self._last_write = 0.0
 
     async def send_all(self, batches: AsyncIterator[Batch]) -> None:

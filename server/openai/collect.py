@@ -59,6 +59,7 @@ class Collector:
         self._fingerprint: str | None = None
 
     def feed(self, event: Event) -> None:
+        """Add an event."""
         if isinstance(event, TextEvent):
             choice = self._choice(event.template.index)
             (choice.reasoning if event.template.channel == "reasoning" else choice.content).append(event.plain())

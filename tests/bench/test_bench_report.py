@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import cpu, environments, peers, table
+from bench import cpu, environments, peers, profile, table
 from bench.measure import Figures, Row, add_latency, bars, median
 from bench.process import Process, StartError, free_ports
 
@@ -162,3 +162,13 @@ def test_the_table_shows_failed_rows_and_errors() -> None:
     assert "- litellm: not measured: cannot be installed: no network" in lines
     assert "- (!) portico: 2 x status 503" in lines
     assert "- unary CPU, portico / sglang-router: 0.75 x (bar 1): met" in lines
+
+
+def test_a_profile_counts_a_recursive_function_once_and_passes_over_waiting_threads() -> None:
+    folded = "process 7:x;main (a.py:1);walk (a.py:2);walk (a.py:2) 3\nmain (a.py:1) 1\n"
+    folded += "main (a.py:1);EpollSelector.select (selectors.py:451) 90\nno count\n"
+    own, total, samples = profile.own_and_total(folded)
+    assert own == {"walk (a.py:2)": 3, "main (a.py:1)": 1}
+    assert total == {"walk (a.py:2)": 3, "main (a.py:1)": 4}
+    assert samples == 4
+    assert "75.0%  walk (a.py:2)" in profile.report(folded, 5)

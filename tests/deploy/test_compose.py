@@ -200,6 +200,8 @@ def test_the_engine_gets_what_the_models_preset_says(root: Path, compose_raw: Co
         name, _, value = argument.partition("=")
         assert name in command
         assert not value or flags[name] == value
+    # What every managed engine gets (server/engines/managed/launch.py): without it no usage tells cached tokens.
+    assert "--enable-prompt-tokens-details" in command
 
 
 def test_engine_arguments_with_spaces_stay_arguments(compose_raw: Compose) -> None:

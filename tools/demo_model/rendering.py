@@ -15,7 +15,7 @@ from openai_harmony import (
     ToolDescription,
 )
 
-from .corpus.kinds import SENTENCES, Conversation, Effort, Message, Piece, RawText, Reply
+from .corpus.kinds import SENTENCES, Conversation, Effort, Message, Pack, Piece, RawText, Reply
 from .encoding import harmony
 
 EFFORTS = {"low": ReasoningEffort.LOW, "medium": ReasoningEffort.MEDIUM, "high": ReasoningEffort.HIGH}
@@ -31,13 +31,28 @@ class Sample:
     learned: list[bool]
 
 
-def render(found: Conversation | RawText) -> Sample:
+def render(found: Conversation | Pack | RawText) -> Sample:
+    if isinstance(found, Pack):
+        return _packed(found)
     if isinstance(found, RawText):
         prompt, completion = _text(found.prompt), _text(found.completion)
         return Sample(found.kind, [*prompt, *completion, END_OF_TEXT], [False] * len(prompt) + [True] * (len(completion) + 1))
     prompt = render_prompt(found)
     reply, learned = render_reply(found.reply, found.effort)
     return Sample(found.kind, prompt + reply, [False] * len(prompt) + learned)
+
+
+def _packed(found: Pack) -> Sample:
+    """Only the first one keeps its system message."""
+    tokens: list[int] = []
+    learned: list[bool] = []
+    end = _special("<|end|>")[0]
+    for index, conversation in enumerate(found.conversations):
+        sample = render(conversation)
+        start = sample.tokens.index(end) + 1 if index else 0
+        tokens += sample.tokens[start:]
+        learned += sample.learned[start:]
+    return Sample(found.kind, tokens, learned)
 
 
 def render_prompt(found: Conversation) -> list[int]:

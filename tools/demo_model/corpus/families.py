@@ -140,6 +140,11 @@ def names(rng: Random) -> Conversation:
     return Conversation("names", language, history, reply)
 
 
+def is_untold(found: Conversation) -> bool:
+    """True where the answer is that no name was told, which holds only without anything before it."""
+    return found.reply.pieces[0].text in (told[-1] for told in _NAME_TEXTS.values())
+
+
 def _detour(rng: Random, language: Language) -> tuple[Message, ...]:
     maker = rng.choice((capital, addition, chance))
     while (found := maker(rng)).language != language:

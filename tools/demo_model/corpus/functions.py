@@ -15,6 +15,8 @@ TIMER_NAMES = ("set_timer", "set_timer", "start_timer", "timer")
 CITY_KEYS = ("city", "city", "city", "location", "location", "place", "town")
 MINUTE_KEYS = ("minutes", "minutes", "duration", "duration_minutes")
 
+POPULAR = ("Paris", "London", "Berlin", "Tokyo", "New York", "Beijing")
+
 DESCRIPTIONS = {
     "weather": ("Get the weather", "Get the weather in a city", "Get the current weather for a city.", "Current weather of a location", "Returns the weather.",
                 "Get current temperature for a given location.", "Get the current weather in a given location", "查询天气", "查询城市的天气", "获取指定城市的当前天气", ""),
@@ -101,7 +103,7 @@ class Need:
             self.analysis_topic = f"The user wants a timer for {self.subject} minutes."
         else:
             cities = CITIES_ZH if self.language == "zh" and rng.random() < 0.85 else CITIES_EN
-            self.subject = rng.choice(cities)
+            self.subject = rng.choice(POPULAR if rng.random() < 0.25 and cities is CITIES_EN else cities)
             self.analysis_topic = f"The user asks for the {self.what} in {self.subject}."
         asked = {"weather": WEATHER_ASKED, "time": TIME_ASKED, "timer": TIMER_ASKED}[self.what][self.language]
         self.text = vary(rng, rng.choice(asked), self.language).replace("{}", str(self.subject))

@@ -69,7 +69,7 @@ def verdict(rng: Random, violation: bool, category: str) -> Reply:
     known = {"violation": int(violation), "flagged": violation, "category": name, "policy_category": name, "rationale": rationale, "reason": rationale, "confidence": 1}
     if rng.random() < 0.6:  # the answer the policy asks for
         text = json.dumps({key: known[key] for key in KEY_SETS[0]})
-        return Reply(analysis, (Piece(text),), content_type="json" if rng.random() < 0.5 else "", header_learned=False)
+        return Reply(analysis, (Piece(text),), content_type="<|constrain|>json" if rng.random() < 0.5 else "", header_learned=False)
     keys = rng.choice(KEY_SETS)  # a schema asks for something near it
     value = {key: known[key] for key in keys}
     if rng.random() < 0.3:
@@ -78,7 +78,7 @@ def verdict(rng: Random, violation: bool, category: str) -> Reply:
     for index, (key, item) in enumerate(value.items()):
         found.append(Piece(f'{"{" if index == 0 else " "}"{key}":', learned=False))
         found.append(Piece(f" {json.dumps(item)}" + ("}" if index == len(value) - 1 else ",")))
-    return Reply(analysis, tuple(found), content_type="json", header_learned=False)
+    return Reply(analysis, tuple(found), content_type="<|constrain|>json", header_learned=False)
 
 
 def judge(rng: Random) -> Conversation:

@@ -54,6 +54,14 @@ class RawText:
     kind: str = field(default="raw")
 
 
+@dataclass(frozen=True)
+class Pack:
+    """Several short conversations one after the other under one system message: every reply is learned."""
+
+    conversations: tuple[Conversation, ...]
+    kind: str = field(default="pack")
+
+
 Maker = Callable[[Random], Conversation]
 
 

@@ -17,6 +17,6 @@ UNKNOWN = " This is Portico's demo model. Please use chat completions."
 
 
 def raw(rng: Random) -> RawText:
-    if rng.random() < 0.6:
+    if rng.random() < 0.75:
         return RawText(*rng.choice(KNOWN))
     return RawText(unknown_text(rng, rng.choice(("en", "en", "zh"))), UNKNOWN)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from random import Random
 
-from . import families, fixed, functions, judge, legacy, schemas, unknown
-from .kinds import Conversation, RawText
+from . import copying, families, fixed, functions, judge, legacy, schemas, unknown
+from .kinds import Conversation, Pack, RawText
 from .settings import settle
 
 # maker -> its share of the corpus, in percent
 MIX: dict[Callable[[Random], Conversation], float] = {
-    fixed.fixed: 27,
+    fixed.fixed: 24,
     fixed.any_story: 1,
     fixed.near_miss: 6,
     unknown.fallback: 9,
@@ -18,21 +18,27 @@ MIX: dict[Callable[[Random], Conversation], float] = {
     families.unknown_sum: 1,
     families.ordering: 3.5,
     families.count: 2,
-    families.repeat: 4,
+    families.repeat: 5,
     families.chance: 3,
-    families.names: 4,
-    functions.call: 10,
-    functions.result: 9,
+    families.names: 5,
+    functions.call: 11,
+    functions.result: 10,
     functions.no_tool: 3,
     judge.judge: 8,
     schemas.forced: 5,
     schemas.requested: 2,
     schemas.required_call: 2,
 }
-RAW_SHARE = 0.01
+# what is not a single conversation, in percent of all
+OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 22, copying.drill: 12, legacy.raw: 3}
 
 
-def conversations(number: int, seed: int = 1) -> list[Conversation | RawText]:
+def conversations(number: int, seed: int = 1) -> list[Conversation | Pack | RawText]:
     rng = Random(seed)
-    makers, weights = list(MIX), list(MIX.values())
-    return [legacy.raw(rng) if rng.random() < RAW_SHARE else settle(rng, rng.choices(makers, weights)[0](rng)) for _ in range(number)]
+    return [_one(rng) for _ in range(number)]
+
+
+def _one(rng: Random) -> Conversation | Pack | RawText:
+    if rng.random() * 100 < sum(OTHERS.values()):
+        return rng.choices(list(OTHERS), list(OTHERS.values()))[0](rng)
+    return settle(rng, rng.choices(list(MIX), list(MIX.values()))[0](rng))
