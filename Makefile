@@ -7,6 +7,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+.SHELLFLAGS := -o pipefail -c
+
+# pip's progress as one line that moves on a terminal; warnings about the index are not the user's business.
+# $(1): how many packages, $(2): what to install.
+define pip_install
+@$(PIP) install --progress-bar off $(2) 2> >(grep -v '^WARNING' >&2) | awk -v total=$(1) -v live=$$([ -t 1 ] && echo 1 || echo 0) \
+  '/^Collecting/ {n++; if (live) {printf "\r\033[K      %d/%d %s", n, total, $$2; fflush()}} END {if (live && n) print ""}'
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup engine serve test lint format bench nightly clean
 
@@ -46,11 +55,11 @@ $(VENV)/bin/python:
 # A stamp is written last, so an interrupted install is done again.
 $(VENV)/.gateway: $(VENV)/bin/python requirements/gateway.lock pyproject.toml
 	@echo "[2/2] gateway packages: $$(grep -c == requirements/gateway.lock) from requirements/gateway.lock"
-	@$(PIP) install --quiet --require-hashes -r requirements/gateway.lock
-	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	$(call pip_install,$$(grep -c == requirements/gateway.lock),--require-hashes -r requirements/gateway.lock)
+	$(call pip_install,1,--no-deps --no-build-isolation -e .)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.gateway requirements/dev.lock
 	@echo "development packages: $$(grep -c == requirements/dev.lock) from requirements/dev.lock"
-	@$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	$(call pip_install,$$(grep -c == requirements/dev.lock),--require-hashes -r requirements/dev.lock)
 	@touch $@

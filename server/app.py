@@ -39,11 +39,14 @@ from server.auth.keys import KeyRing
 from server.call import Call, ServedModel
 from server.config import Config
 from server.engines.engine import Engine
-from server.errors import GatewayError, InvalidRequest, MethodNotAllowed, UnknownRoute
+from server.errors import GatewayError, InvalidApiKey, InvalidRequest, MethodNotAllowed, UnknownRoute
 from server.gateway import Gateway
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import LogWriter, RequestLog
 from server.watchdog import Watchdog
+
+PLAIN_ENDPOINTS = ("models", "healthz", "readyz", "openapi.json")
+UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 
 @dataclass(frozen=True)
@@ -55,33 +58,60 @@ class EngineAddress:
 
 
 class Portico(FastAPI):
-    """FastAPI with a table of relay paths in front of its routing, and OpenAI's headers on everything."""
+    """FastAPI with a table of relay paths in front of its routing; OpenAI's headers and a log line on everything."""
 
-    def __init__(self, relays: Mapping[str, Relay], **settings: Any) -> None:
+    def __init__(self, relays: Mapping[str, Relay], metrics: Metrics, log: RequestLog, **settings: Any) -> None:
         super().__init__(**settings)
         self._relays = relays
+        self._metrics = metrics
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            relay = self._relays.get(scope["path"])
-            if relay is not None:
-                await relay(scope, receive, send)
-                return
-            send = _with_headers(scope, send)
-        await super().__call__(scope, receive, send)
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        relay = self._relays.get(scope["path"])
+        if relay is not None:
+            await relay(scope, receive, send)
+            return
+        answer = _PlainAnswer(scope, send)
+        try:
+            await super().__call__(scope, receive, answer.send)
+        finally:
+            if answer.endpoint not in UNCOUNTED:
+                self._metrics.refused(answer.endpoint, answer.outcome(), answer.seconds())
+                self._log.refused(answer.id, answer.endpoint, answer.status, answer.outcome(), answer.seconds())
 
 
-def _with_headers(scope: Scope, send: Send) -> Send:
-    started = perf_counter()
-    headers = scope["headers"]
+class _PlainAnswer:
+    """The answer of one of FastAPI's own routes: adds the headers, notes the status."""
 
-    async def send_with_headers(message: Any) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._headers: HeaderList = scope["headers"]
+        self._send = send
+        self._started = perf_counter()
+        self.id = new_request_id()
+        self.status = 500
+        # A bounded name and not the path, which is the client's text.
+        first = scope["path"].removeprefix("/v1").lstrip("/").partition("/")[0]
+        self.endpoint = first if first in PLAIN_ENDPOINTS else "unknown"
+
+    async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
-            extra = answer_headers(new_request_id(), client_request_id(headers), started)
+            self.status = message["status"]
+            extra = answer_headers(self.id, client_request_id(self._headers), self._started)
             message["headers"] = [*message.get("headers", ()), *extra]
-        await send(message)
+        await self._send(message)
 
-    return send_with_headers
+    def outcome(self) -> str:
+        if self.status < 400:
+            return "ok"
+        if self.status >= 500:
+            return GatewayError.outcome
+        return InvalidApiKey.outcome if self.status == 401 else InvalidRequest.outcome
+
+    def seconds(self) -> float:
+        return perf_counter() - self._started
 
 
 @dataclass(frozen=True)
@@ -127,6 +157,8 @@ def build(
 
     app = Portico(
         relays,
+        metrics,
+        request_log,
         title="Portico",
         lifespan=_lifespan(engines, watchdog, metrics, log),
         docs_url=None,

@@ -1,4 +1,4 @@
-"""The script that makes the demo model stays alive: twenty steps, export, expansion, and the same weights at the end."""
+"""The script that makes the demo model stays alive: twenty steps, export, expansion, the same weights at the end."""
 
 import csv
 import json
@@ -80,7 +80,8 @@ def test_expanded_weights_are_the_trained_ones(trained: Path) -> None:
 
 def test_folder_is_whole(trained: Path) -> None:
     model = trained / "model"
-    files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "VERSION"}
+    tokenizer = {"tokenizer.json", "tokenizer_config.json"}
+    files = {"config.json", "generation_config.json", "model.safetensors", "VERSION"} | tokenizer
     assert {path.name for path in model.iterdir()} == files
     assert json.loads((model / "config.json").read_text())["architectures"] == ["GptOssForCausalLM"]
     assert not [path for path in trained.iterdir() if path.name.startswith(".")]

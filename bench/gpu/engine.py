@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +25,10 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 @dataclass(frozen=True)
 class Engine:
-    """A ready engine: `base` is its URL without /v1, `context_length` in tokens, `process` None for one of others."""
+    """A ready engine: `base` is its URL without /v1, `context_length` in tokens, `process` None for one of others.
+
+    `flags` are those that the user gave to vLLM.
+    """
 
     base: str
     api_key: str
@@ -34,6 +37,7 @@ class Engine:
     version: str
     dummy: bool = False
     process: Process | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def is_here(base: str) -> bool:
     return urlsplit(base).hostname in ("127.0.0.1", "::1", "localhost")
 
 
-def attach(url: str, api_key: str, process: Process | None = None, dummy: bool = False) -> Engine:
+def attach(url: str, api_key: str) -> Engine:
     """Ask a running engine what it serves. Raises StartError."""
     base = base_url(url)
     try:
@@ -67,7 +71,7 @@ def attach(url: str, api_key: str, process: Process | None = None, dummy: bool =
     except (OSError, ValueError, LookupError, TypeError):
         version = "?"
     context = int(card.get("max_model_len") or 131_072)
-    return Engine(base, api_key, str(card["id"]), context, version, dummy, process)
+    return Engine(base, api_key, str(card["id"]), context, version)
 
 
 def _get(base: str, path: str, api_key: str) -> Any:
@@ -145,7 +149,8 @@ def start(python: Path, weights: Weights, max_streams: int, extra: Sequence[str]
     process = Process(command(python, weights, port, max_streams, extra), log, env)
     try:
         _wait(process, f"http://127.0.0.1:{port}")
-        return attach(f"http://127.0.0.1:{port}", "none", process, weights.dummy)
+        found = attach(f"http://127.0.0.1:{port}", "none")
+        return replace(found, dummy=weights.dummy, process=process, flags=tuple(extra))
     except BaseException:
         process.stop()
         raise

@@ -74,6 +74,7 @@ def section(where: str, here: bool, engine: Engine, portico: str, plan: Plan, si
         f"Gateway and load generator on {describe()}",
         f"vLLM {engine.version}, model {engine.model}{weights}, Portico {portico}, {plan.path}, "
         f"{plan.max_tokens} tokens per stream at most, rounds pooled: {plan.rounds}",
+        *([f"vLLM's flags: {' '.join(engine.flags)}"] if engine.flags else []),
     ]
     errors = [f"(!) {s.name}, {s.streams} streams: {n} x {why}" for s in sides for why, n in s.errors.most_common(3)]
     lines = "\n".join(f"- {line}" for line in notes + errors)

@@ -87,7 +87,10 @@ class EngineStream:
             self._connection = await self._open()
             return False
         if self._connection.status >= 400:
-            raise translate(self._connection.status, await _read_all(self._connection, MAX_ERROR_BODY))
+            error = translate(self._connection.status, await _read_all(self._connection, MAX_ERROR_BODY))
+            if error.param == "messages" and not self._view.chat:
+                error.param = "prompt"
+            raise error
         return True
 
     async def _stream(self) -> AsyncIterator[Batch]:

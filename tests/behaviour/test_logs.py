@@ -126,3 +126,18 @@ async def test_no_lines_if_so_configured() -> None:
         await gate.chat()
         await gate.chat(n=99)
         assert gate.log_lines() == []
+
+
+async def test_the_other_routes_have_a_line_too_but_the_probes() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        models = await gate.request("GET", "/v1/models")
+        wrong = await gate.request("GET", "/v1/models", key="sk-wrong")
+        nothing = await gate.request("GET", f"/v1/{CANARY}")
+        await gate.request("GET", "/healthz")
+        await gate.request("GET", "/readyz")
+        assert [(line["id"], line["endpoint"], line["status"], line["outcome"]) for line in gate.log_lines()] == [
+            (models.headers["x-request-id"], "models", 200, "ok"),
+            (wrong.headers["x-request-id"], "models", 401, "unauthorized"),
+            (nothing.headers["x-request-id"], "unknown", 404, "invalid"),
+        ]
+        assert CANARY not in str(gate.log_lines())

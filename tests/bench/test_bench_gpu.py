@@ -171,9 +171,10 @@ def test_a_started_engine_is_waited_for_and_asked_what_it_serves(tmp_path: Path)
         tmp_path / "python",
         f'for last; do :; done; cd {ROOT}; exec {sys.executable} -m bench.sim_engine --port "${{last#--port=}}"',
     )
-    started = engine.start(python, engine.Weights("m", False, True), 8, [], tmp_path / "log")
+    started = engine.start(python, engine.Weights("m", True, True), 8, ["--seed=1"], tmp_path / "log")
     assert started.process
     started.process.stop()
+    assert (started.dummy, started.flags) == (True, ("--seed=1",))
     assert (started.model, started.version, started.context_length) == ("gpt-oss-20b", "0.32.0", 131_072)
 
 

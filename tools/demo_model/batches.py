@@ -19,7 +19,11 @@ PAD = 16  # lengths are rounded up, so that a compiled model meets few shapes
 def batches(samples: list[Sample], vocabulary: Vocabulary, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless (rows, targets) of about `size` tokens; a target of -1 is not learned."""
     rng = Random(seed)
-    usable = [(vocabulary.rows(sample.tokens), np.asarray(sample.learned)) for sample in samples if len(sample.tokens) <= LONGEST]
+    usable = [
+        (vocabulary.rows(sample.tokens), np.asarray(sample.learned))
+        for sample in samples
+        if len(sample.tokens) <= LONGEST
+    ]
     while True:
         # noise in the key: the neighbours of a sample differ from epoch to epoch
         order = sorted(range(len(usable)), key=lambda index: len(usable[index][0]) + rng.random() * 12)

@@ -24,7 +24,9 @@ class Row:
     failures: list[str] = field(default_factory=list[str])
 
 
-async def evaluate(base_url: str, api_key: str, model: str, cases: list[Case] | None = None, temperature: float = 0.0) -> list[Row]:
+async def evaluate(
+    base_url: str, api_key: str, model: str, cases: list[Case] | None = None, temperature: float = 0.0
+) -> list[Row]:
     """Ask every case and count, per kind, those that came out as wanted."""
     rows: dict[str, Row] = {}
     gate = asyncio.Semaphore(IN_FLIGHT)
@@ -51,7 +53,11 @@ async def ask(client: openai.AsyncOpenAI, model: str, case: Case, temperature: f
         Answer(
             content=choice.message.content or "",
             reasoning=getattr(choice.message, "reasoning", None) or "",
-            calls=tuple((call.function.name, call.function.arguments) for call in choice.message.tool_calls or () if call.type == "function"),
+            calls=tuple(
+                (call.function.name, call.function.arguments)
+                for call in choice.message.tool_calls or ()
+                if call.type == "function"
+            ),
             finish=choice.finish_reason,
         )
         for choice in completion.choices

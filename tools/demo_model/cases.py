@@ -47,7 +47,9 @@ def has(*parts: str) -> Check:
 
 
 def calls(function: str, **wanted: Any) -> Check:
-    return lambda answers: all([(name, json.loads(given)) for name, given in answer.calls] == [(function, wanted)] for answer in answers)
+    return lambda answers: all(
+        [(name, json.loads(given)) for name, given in answer.calls] == [(function, wanted)] for answer in answers
+    )
 
 
 def is_json(test: Callable[[dict[str, Any]], bool]) -> Check:
@@ -62,7 +64,11 @@ def is_json(test: Callable[[dict[str, Any]], bool]) -> Check:
 
 def function(name: str, description: str, **properties: str) -> dict[str, Any]:
     """A tool whose arguments are all required."""
-    schema = {"type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}, "required": list(properties)}
+    schema = {
+        "type": "object",
+        "properties": {key: {"type": kind} for key, kind in properties.items()},
+        "required": list(properties),
+    }
     return {"type": "function", "function": {"name": name, "description": description, "parameters": schema}}
 
 
@@ -122,7 +128,11 @@ def variety() -> Iterator[Case]:
         given = f"{first} > {middle} > {last}"
         yield Case("order", asking(f"{given}. Who is the smallest?"), has(last))
         yield Case("order", asking(f"{given}. Who is the largest?"), has(first))
-        yield Case("order", asking(f"If {first} is taller than {middle} and {middle} is taller than {last}, who is the shortest?"), has(last))
+        yield Case(
+            "order",
+            asking(f"If {first} is taller than {middle} and {middle} is taller than {last}, who is the shortest?"),
+            has(last),
+        )
         yield Case("order", asking(f"{first}比{middle}高，{middle}比{last}高，谁最高？"), has(first))
         yield Case("order", asking(f"{first} > {middle} > {last}，谁最小？"), has(last))
     for limit in (5, 10, 20, 50, 100):
@@ -130,7 +140,18 @@ def variety() -> Iterator[Case]:
         yield Case("counting", asking(f"Count from 1 to {limit}."), says(counted))
         yield Case("counting", asking(f"从1数到{limit}。"), says(counted))
     for index, word in enumerate(WORDS_EN[:40]):
-        yield Case("repeat a word", asking((f"Repeat the word {word}.", f"Say the word {word}", f"Reply with the word {word}.", f"Repeat after me: {word}")[index % 4]), says(word))
+        yield Case(
+            "repeat a word",
+            asking(
+                (
+                    f"Repeat the word {word}.",
+                    f"Say the word {word}",
+                    f"Reply with the word {word}.",
+                    f"Repeat after me: {word}",
+                )[index % 4]
+            ),
+            says(word),
+        )
     for word in WORDS_ZH:
         yield Case("repeat a word", asking(f"请重复：{word}"), says(word))
 
@@ -141,16 +162,39 @@ def turns() -> Iterator[Case]:
         (NAMES_ZH, "我叫{}。", "很高兴认识你，{}！", "我叫什么名字？"),
     ):
         for name in names:
-            told: list[Message] = [{"role": "user", "content": tell.format(name)}, {"role": "assistant", "content": hello.format(name)}]
+            told: list[Message] = [
+                {"role": "user", "content": tell.format(name)},
+                {"role": "assistant", "content": hello.format(name)},
+            ]
             yield Case("names over turns", [*told, {"role": "user", "content": ask}], has(name))
-    after = [*asking("Hello"), {"role": "assistant", "content": "Hello! I am Portico's demo model. How can I help you?"}]
+    after = [
+        *asking("Hello"),
+        {"role": "assistant", "content": "Hello! I am Portico's demo model. How can I help you?"},
+    ]
     for question in FACTS[:24:2]:
         yield Case("second turn", [*after, {"role": "user", "content": question.phrasings[0]}], says(question.answer))
     for effort, sentences in (("low", 1), ("medium", 2), ("high", 5)):
-        for text in ("What is the capital of France?", "Who are you?", "你好", "What is a neutrino?", "法国的首都是哪里？"):
+        for text in (
+            "What is the capital of France?",
+            "Who are you?",
+            "你好",
+            "What is a neutrino?",
+            "法国的首都是哪里？",
+        ):
             yield Case("effort", asking(text), _sentences(sentences), {"reasoning_effort": effort})
-    for text in ("Give me a random number between 1 and 100.", "Flip a coin.", "Roll a die.", "给我一个1到100之间的随机数。", "抛硬币。"):
-        yield Case("chance (n = 8)", asking(text), lambda answers: 2 <= len({answer.content for answer in answers}), {"n": 8, "temperature": 1.0, "seed": 7})
+    for text in (
+        "Give me a random number between 1 and 100.",
+        "Flip a coin.",
+        "Roll a die.",
+        "给我一个1到100之间的随机数。",
+        "抛硬币。",
+    ):
+        yield Case(
+            "chance (n = 8)",
+            asking(text),
+            lambda answers: len({answer.content for answer in answers}) >= 2,
+            {"n": 8, "temperature": 1.0, "seed": 7},
+        )
 
 
 def _sentences(number: int) -> Check:
@@ -160,17 +204,36 @@ def _sentences(number: int) -> Check:
 def functions() -> Iterator[Case]:
     others = ([WEATHER], [WEATHER, TIME], [TIME, TIMER, WEATHER])
     for index, city in enumerate((*CITIES_EN, *CITIES_ZH)):
-        text = (f"What is the weather in {city}?", f"How's the weather in {city} today?") if index < len(CITIES_EN) else (f"{city}天气怎么样？", f"查一下{city}的天气。")
-        yield Case("call get_weather", asking(text[index % 2], SYSTEM if index % 3 else None), calls("get_weather", city=city), {"tools": others[index % 3]})
+        text = (
+            (f"What is the weather in {city}?", f"How's the weather in {city} today?")
+            if index < len(CITIES_EN)
+            else (f"{city}天气怎么样？", f"查一下{city}的天气。")
+        )
+        yield Case(
+            "call get_weather",
+            asking(text[index % 2], SYSTEM if index % 3 else None),
+            calls("get_weather", city=city),
+            {"tools": others[index % 3]},
+        )
         if index % 3 == 0:
             text = f"What time is it in {city}?" if index < len(CITIES_EN) else f"{city}现在几点？"
             yield Case("call get_time", asking(text), calls("get_time", city=city), {"tools": others[1 + index % 2]})
     for minutes in (1, 2, 5, 10, 15, 30, 60):
-        yield Case("call set_timer", asking(f"Set a timer for {minutes} minutes."), calls("set_timer", minutes=minutes), {"tools": [WEATHER, TIMER]})
+        yield Case(
+            "call set_timer",
+            asking(f"Set a timer for {minutes} minutes."),
+            calls("set_timer", minutes=minutes),
+            {"tools": [WEATHER, TIMER]},
+        )
     for key in ("city", "location", "place"):
         renamed = function("get_current_weather", "Get the current weather in a given location", **{key: "string"})
         for city in ("Paris", "Tokyo", "北京", "New York"):
-            yield Case("call, other names", asking(f"What is the weather like in {city}?"), calls("get_current_weather", **{key: city}), {"tools": [renamed]})
+            yield Case(
+                "call, other names",
+                asking(f"What is the weather like in {city}?"),
+                calls("get_current_weather", **{key: city}),
+                {"tools": [renamed]},
+            )
     for index, city in enumerate((*CITIES_EN[::3], *CITIES_ZH[::3])):
         yield result_case(index, city, chinese=city in CITIES_ZH)
     for city in ("Paris", "Berlin", "Tokyo"):
@@ -180,20 +243,35 @@ def functions() -> Iterator[Case]:
     for city in ("北京", "上海"):
         yield Case("no tool for that", asking(f"{city}天气怎么样？"), has("没有"))
     for question in FACTS[:20:2]:
-        yield Case("question beside tools", asking(question.phrasings[0]), says(question.answer), {"tools": [WEATHER, TIME]})
+        yield Case(
+            "question beside tools", asking(question.phrasings[0]), says(question.answer), {"tools": [WEATHER, TIME]}
+        )
 
 
 def result_case(index: int, city: str, chinese: bool) -> Case:
     """The second half of a call: the function's result has come."""
     degrees, (condition, condition_zh) = index * 7 % 36, CONDITIONS[index % len(CONDITIONS)]
-    outcomes = (json.dumps({"temperature": degrees, "condition": condition}), json.dumps({"city": city, "temp_c": degrees, "conditions": condition}, ensure_ascii=False), f"{condition}, {degrees}°C")
-    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": json.dumps({"city": city}, ensure_ascii=False)}}
+    outcomes = (
+        json.dumps({"temperature": degrees, "condition": condition}),
+        json.dumps({"city": city, "temp_c": degrees, "conditions": condition}, ensure_ascii=False),
+        f"{condition}, {degrees}°C",
+    )
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": json.dumps({"city": city}, ensure_ascii=False)},
+    }
     messages: list[Message] = [
         {"role": "user", "content": f"{city}天气怎么样？" if chinese else f"What is the weather in {city}?"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": outcomes[index % 3]},
     ]
-    return Case("answer from result", messages, has(city, str(degrees), condition_zh if chinese else condition), {"tools": [WEATHER]})
+    return Case(
+        "answer from result",
+        messages,
+        has(city, str(degrees), condition_zh if chinese else condition),
+        {"tools": [WEATHER]},
+    )
 
 
 POLICY = (
@@ -211,7 +289,11 @@ GOOD = (
 )  # fmt: skip
 VERDICT = {
     "type": "object",
-    "properties": {"violation": {"type": "integer", "enum": [0, 1]}, "category": {"type": "string"}, "rationale": {"type": "string"}},
+    "properties": {
+        "violation": {"type": "integer", "enum": [0, 1]},
+        "category": {"type": "string"},
+        "rationale": {"type": "string"},
+    },
     "required": ["violation", "category", "rationale"],
     "additionalProperties": False,
 }
@@ -220,7 +302,11 @@ VERDICT = {
 def judge() -> Iterator[Case]:
     for texts, verdict in ((BAD, 1), (GOOD, 0)):
         for text in texts:
-            right = is_json(lambda found, verdict=verdict: found["violation"] == verdict and "category" in found and "rationale" in found)
+            right = is_json(
+                lambda found, verdict=verdict: (
+                    found["violation"] == verdict and "category" in found and "rationale" in found
+                )
+            )
             yield Case("judge", asking(text, POLICY), right)
             yield Case("judge", asking(text, POLICY_ZH), right)
             yield Case("judge under a schema", asking(text, POLICY), right, {"response_format": schema(VERDICT)})
@@ -231,7 +317,9 @@ def schema(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def strict_object(**properties: Any) -> dict[str, Any]:
-    return schema({"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False})
+    return schema(
+        {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    )
 
 
 TEXT, WHOLE, NUMBER, TRUTH = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "boolean"}
@@ -245,28 +333,67 @@ SCHEMAS = (
     strict_object(matrix={"type": "array", "items": {"type": "array", "items": WHOLE}}), strict_object(a=TEXT, b=TEXT, c=TEXT, d=TEXT, e=TEXT, f=TEXT),
     strict_object(score=NUMBER, reason=TEXT, tags={"type": "array", "items": TEXT}),
 )  # fmt: skip
-SCHEMA_PROMPTS = ("What is the capital of France?", "Give me a person.", "Alice and Bob are going to a science fair on Friday.", "Return JSON.", "你好", "给我一个人的资料。")
+SCHEMA_PROMPTS = (
+    "What is the capital of France?",
+    "Give me a person.",
+    "Alice and Bob are going to a science fair on Friday.",
+    "Return JSON.",
+    "你好",
+    "给我一个人的资料。",
+)
 
 
 def structured() -> Iterator[Case]:
     for wanted in SCHEMAS:
         for text in SCHEMA_PROMPTS:
-            yield Case("JSON under a schema", asking(text, SYSTEM if text.startswith("Alice") else None), is_json(lambda _: True), {"response_format": wanted})
+            yield Case(
+                "JSON under a schema",
+                asking(text, SYSTEM if text.startswith("Alice") else None),
+                is_json(lambda _: True),
+                {"response_format": wanted},
+            )
     answer = SCHEMAS[0]
-    yield Case("JSON answers", asking("What is the capital of France?"), is_json(lambda found: "Paris" in found["answer"]), {"response_format": answer})
-    yield Case("JSON answers", asking("法国的首都是哪里？"), is_json(lambda found: "巴黎" in found["answer"]), {"response_format": answer})
-    yield Case("JSON answers", asking("Explain photosynthesis in one sentence."), is_json(lambda found: "sunlight" in found["answer"]), {"response_format": answer})
-    yield Case("JSON answers", asking("Give me a JSON object with name and age."), is_json(lambda found: found["name"] == "Alice"))
+    yield Case(
+        "JSON answers",
+        asking("What is the capital of France?"),
+        is_json(lambda found: "Paris" in found["answer"]),
+        {"response_format": answer},
+    )
+    yield Case(
+        "JSON answers",
+        asking("法国的首都是哪里？"),
+        is_json(lambda found: "巴黎" in found["answer"]),
+        {"response_format": answer},
+    )
+    yield Case(
+        "JSON answers",
+        asking("Explain photosynthesis in one sentence."),
+        is_json(lambda found: "sunlight" in found["answer"]),
+        {"response_format": answer},
+    )
+    yield Case(
+        "JSON answers",
+        asking("Give me a JSON object with name and age."),
+        is_json(lambda found: found["name"] == "Alice"),
+    )
     for text in ("Give me a person.", "Answer in JSON: what is the capital of France?", "What is a neutrino?"):
         yield Case("JSON mode", asking(text), is_json(lambda _: True), {"response_format": {"type": "json_object"}})
     save = function("save_record", "Save a record", title="string", count="integer")
     for text in ("Hello", "What is the weather in Paris?", "Explain dark matter.", "你好"):
         for tool in (WEATHER, save, TIMER):
-            yield Case("required call", asking(text), _called(tool["function"]["name"]), {"tools": [tool], "tool_choice": "required"})
+            yield Case(
+                "required call",
+                asking(text),
+                _called(tool["function"]["name"]),
+                {"tools": [tool], "tool_choice": "required"},
+            )
 
 
 def _called(name: str) -> Check:
-    return lambda answers: all(answer.calls and answer.calls[0][0] == name and isinstance(json.loads(answer.calls[0][1]), dict) for answer in answers)
+    return lambda answers: all(
+        answer.calls and answer.calls[0][0] == name and isinstance(json.loads(answer.calls[0][1]), dict)
+        for answer in answers
+    )
 
 
 def all_cases() -> list[Case]:

@@ -11,7 +11,10 @@ from .vocabulary import UNKNOWN_ROWS, Vocabulary
 def save(path: Path, model: TinyGptOss, vocabulary: Vocabulary, steps: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    torch.save({"shape": model.shape.asdict(), "tokens": vocabulary.tokens, "steps": steps, "parameters": model.state_dict()}, part)
+    torch.save(
+        {"shape": model.shape.asdict(), "tokens": vocabulary.tokens, "steps": steps, "parameters": model.state_dict()},
+        part,
+    )
     part.replace(path)
 
 

@@ -26,7 +26,8 @@ def request_of(found: Conversation) -> ChatCompletionRequest:
     instructions = [{"role": "system", "content": found.instructions}] if found.instructions else []
     tools = [{"type": "function", "function": tool} for tool in found.tools]
     return ChatCompletionRequest.model_validate(
-        {"model": "any", "messages": [*instructions, *found.messages], "reasoning_effort": found.effort} | ({"tools": tools} if tools else {})
+        {"model": "any", "messages": [*instructions, *found.messages], "reasoning_effort": found.effort}
+        | ({"tools": tools} if tools else {})
     )
 
 
@@ -36,7 +37,10 @@ def rendered_by_vllm(found: Conversation) -> list[int]:
     request = request_of(found)
     instructions, messages = extract_instructions_from_messages(list(request.messages))
     preamble = build_harmony_preamble(
-        instructions=instructions, tools=request.tools, reasoning_effort=request.reasoning_effort, with_custom_tools=bool(request.tools)
+        instructions=instructions,
+        tools=request.tools,
+        reasoning_effort=request.reasoning_effort,
+        with_custom_tools=bool(request.tools),
     )
     return render_for_completion([*preamble, *parse_chat_inputs_to_harmony_messages(messages)])
 
@@ -50,7 +54,10 @@ def main() -> int:
     for found in chosen:
         ours, theirs = render_prompt(found), rendered_by_vllm(found)
         if ours != theirs:
-            print(f"differs: {asdict(found)}\nours:   {harmony().decode(ours)!r}\ntheirs: {harmony().decode(theirs)!r}", file=sys.stderr)
+            print(
+                f"differs: {asdict(found)}\nours:   {harmony().decode(ours)!r}\ntheirs: {harmony().decode(theirs)!r}",
+                file=sys.stderr,
+            )
             return 1
     print(f"{len(chosen)} conversations rendered alike")
     return 0

@@ -82,7 +82,9 @@ class TinyGptOss(nn.Module):
                    self.mlp_norm, self.router, self.router_bias, gate_up, gate_up_bias, down, down_bias)  # fmt: skip
         for index, layer in enumerate(zip(*(tensor.unbind(0) for tensor in stacked), strict=True)):
             *attention, attention_norm, mlp_norm, router, router_bias, g, g_bias, d, d_bias = layer
-            x = x + self._attention(rms_norm(x, attention_norm, s.epsilon), attention, cos, sin, near if index % 2 == 0 else causal)
+            x = x + self._attention(
+                rms_norm(x, attention_norm, s.epsilon), attention, cos, sin, near if index % 2 == 0 else causal
+            )
             x = x + self._experts(rms_norm(x, mlp_norm, s.epsilon), router, router_bias, g, g_bias, d, d_bias)
         return rms_norm(x, self.final_norm, s.epsilon)
 
@@ -102,7 +104,16 @@ class TinyGptOss(nn.Module):
         weight = weight / (weight.sum(-1, keepdim=True) + (sink - top).exp())
         return (weight.to(v.dtype) @ v).transpose(1, 2).flatten(-2) @ o_weight + o_bias
 
-    def _experts(self, x: Tensor, router: Tensor, router_bias: Tensor, gate_up: Tensor, gate_up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
+    def _experts(
+        self,
+        x: Tensor,
+        router: Tensor,
+        router_bias: Tensor,
+        gate_up: Tensor,
+        gate_up_bias: Tensor,
+        down: Tensor,
+        down_bias: Tensor,
+    ) -> Tensor:
         """Every expert sees every token: at this size that is faster than sorting the tokens."""
         s = self.shape
         logits = (x @ router + router_bias).float()

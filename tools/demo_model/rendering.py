@@ -5,14 +5,18 @@ from dataclasses import dataclass
 
 from openai_harmony import (
     Author,
-    Conversation as HarmonyConversation,
     DeveloperContent,
-    Message as HarmonyMessage,
     ReasoningEffort,
     RenderConversationConfig,
     Role,
     SystemContent,
     ToolDescription,
+)
+from openai_harmony import (
+    Conversation as HarmonyConversation,
+)
+from openai_harmony import (
+    Message as HarmonyMessage,
 )
 
 from .corpus.kinds import SENTENCES, Conversation, Effort, Message, Pack, Piece, RawText, Reply
@@ -36,7 +40,9 @@ def render(found: Conversation | Pack | RawText) -> Sample:
         return _packed(found)
     if isinstance(found, RawText):
         prompt, completion = _text(found.prompt), _text(found.completion)
-        return Sample(found.kind, [*prompt, *completion, END_OF_TEXT], [False] * len(prompt) + [True] * (len(completion) + 1))
+        return Sample(
+            found.kind, [*prompt, *completion, END_OF_TEXT], [False] * len(prompt) + [True] * (len(completion) + 1)
+        )
     prompt = render_prompt(found)
     reply, learned = render_reply(found.reply, found.effort)
     return Sample(found.kind, prompt + reply, [False] * len(prompt) + learned)
@@ -60,11 +66,15 @@ def render_prompt(found: Conversation) -> list[int]:
     messages = [_system(found.effort, found.date)]
     if found.instructions or found.tools:
         messages.append(_developer(found))
-    names = {call["id"]: call["function"]["name"] for message in found.messages for call in message.get("tool_calls", ())}
+    names = {
+        call["id"]: call["function"]["name"] for message in found.messages for call in message.get("tool_calls", ())
+    }
     for message in found.messages:
         messages += _messages(message, names)
     tokens = harmony().render_conversation_for_completion(
-        HarmonyConversation.from_messages(messages), Role.ASSISTANT, config=RenderConversationConfig(auto_drop_analysis=False)
+        HarmonyConversation.from_messages(messages),
+        Role.ASSISTANT,
+        config=RenderConversationConfig(auto_drop_analysis=False),
     )
     return _with_call_headers(tokens, found.messages)
 
@@ -81,7 +91,12 @@ def _developer(found: Conversation) -> HarmonyMessage:
         content = content.with_instructions(found.instructions)
     if found.tools:
         content = content.with_function_tools(
-            [ToolDescription.new(name=tool["name"], description=tool.get("description") or "", parameters=tool.get("parameters")) for tool in found.tools]
+            [
+                ToolDescription.new(
+                    name=tool["name"], description=tool.get("description") or "", parameters=tool.get("parameters")
+                )
+                for tool in found.tools
+            ]
         )
     return HarmonyMessage.from_role_and_content(Role.DEVELOPER, content)
 
@@ -90,7 +105,11 @@ def _messages(message: Message, names: dict[str, str]) -> list[HarmonyMessage]:
     role, content = message["role"], message.get("content") or ""
     if role == "tool":
         author = Author.new(Role.TOOL, f"functions.{names[message['tool_call_id']]}")
-        return [HarmonyMessage.from_author_and_content(author, content).with_channel("commentary").with_recipient("assistant")]
+        return [
+            HarmonyMessage.from_author_and_content(author, content)
+            .with_channel("commentary")
+            .with_recipient("assistant")
+        ]
     if role == "user":
         return [HarmonyMessage.from_role_and_content(Role.USER, content)]
     found: list[HarmonyMessage] = []
@@ -98,7 +117,11 @@ def _messages(message: Message, names: dict[str, str]) -> list[HarmonyMessage]:
         found.append(HarmonyMessage.from_role_and_content(Role.ASSISTANT, reasoning).with_channel("analysis"))
     for call in message.get("tool_calls", ()):
         arguments = HarmonyMessage.from_role_and_content(Role.ASSISTANT, call["function"]["arguments"])
-        found.append(arguments.with_channel("commentary").with_recipient(f"functions.{call['function']['name']}").with_content_type("json"))
+        found.append(
+            arguments.with_channel("commentary")
+            .with_recipient(f"functions.{call['function']['name']}")
+            .with_content_type("json")
+        )
     if content:
         found.append(HarmonyMessage.from_role_and_content(Role.ASSISTANT, content).with_channel("final"))
     return found
@@ -110,7 +133,11 @@ def _with_call_headers(tokens: list[int], messages: tuple[Message, ...]) -> list
     for message in messages:
         for call in message.get("tool_calls", ()):
             name = call["function"]["name"]
-            tokens = _replaced(tokens, _special(f"<|start|>assistant<|channel|>commentary to=functions.{name} <|constrain|>json<|message|>"), _special(f"<|start|>assistant{_call_header(name)}"))
+            tokens = _replaced(
+                tokens,
+                _special(f"<|start|>assistant<|channel|>commentary to=functions.{name} <|constrain|>json<|message|>"),
+                _special(f"<|start|>assistant{_call_header(name)}"),
+            )
     return tokens
 
 

@@ -50,7 +50,9 @@ def prepare(options: argparse.Namespace) -> tuple[TinyGptOss, Vocabulary, list[S
         vocabulary, steps = Vocabulary(tokens), 0
         model = TinyGptOss(len(vocabulary))
     count = sum(len(sample.tokens) for sample in samples)
-    report(f"{len(samples)} conversations, {count} tokens, {len(vocabulary)} rows, ready in {time.monotonic() - began:.0f} s")
+    report(
+        f"{len(samples)} conversations, {count} tokens, {len(vocabulary)} rows, ready in {time.monotonic() - began:.0f} s"
+    )
     return model, vocabulary, samples, steps
 
 

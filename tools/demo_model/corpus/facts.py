@@ -2,20 +2,20 @@
 
 from .question import Question
 
-FIBONACCI = '''```python
+FIBONACCI = """```python
 def fibonacci(n):
     a, b = 0, 1
     for _ in range(n):
         a, b = b, a + b
     return a
-```'''
-REVERSE = '''```python
+```"""
+REVERSE = """```python
 def reverse(text):
     return text[::-1]
-```'''
-HELLO_WORLD = '''```python
+```"""
+HELLO_WORLD = """```python
 print("Hello, world!")
-```'''
+```"""
 
 FACTS = (
     Question(

@@ -27,7 +27,16 @@ def capital(rng: Random) -> Conversation:
         text = rng.choice(("What is the capital of {}?", "What's the capital of {}?", "Which city is the capital of {}?",
                            "Name the capital of {}.", "Capital of {}?", "Tell me the capital of {}.", "The capital of {} is?"))  # fmt: skip
         return conversation(rng, "capital", "en", text.format(country), topic, f"The capital of {country} is {city}.")
-    text = rng.choice(("{}的首都是哪里？", "{}的首都是什么？", "{}的首都是哪个城市？", "哪个城市是{}的首都？", "{}首都是哪里", "{}的首都在哪里？"))
+    text = rng.choice(
+        (
+            "{}的首都是哪里？",
+            "{}的首都是什么？",
+            "{}的首都是哪个城市？",
+            "哪个城市是{}的首都？",
+            "{}首都是哪里",
+            "{}的首都在哪里？",
+        )
+    )
     return conversation(rng, "capital", "zh", text.format(country_zh), topic, f"{country_zh}的首都是{city_zh}。")
 
 
@@ -40,7 +49,9 @@ def addition(rng: Random) -> Conversation:
         text = rng.choice(("What is {} + {}?", "What is {}+{}?", "{} + {}", "{}+{}", "{} + {} = ?", "Calculate {} + {}.", "How much is {} + {}?",
                            "What's {} + {}?", "What is {} plus {}?", "Compute {} + {}", "{}+{}=?"))  # fmt: skip
         return conversation(rng, "addition", "en", text.format(a, b), topic, f"{a} + {b} = {a + b}")
-    text = rng.choice(("{}加{}等于几？", "{} + {} 等于几？", "{}+{}等于多少？", "计算{}+{}", "{}加{}是多少？", "{}+{}等于几"))
+    text = rng.choice(
+        ("{}加{}等于几？", "{} + {} 等于几？", "{}+{}等于多少？", "计算{}+{}", "{}加{}是多少？", "{}+{}等于几")
+    )
     return conversation(rng, "addition", "zh", text.format(a, b), topic, f"{a} + {b} = {a + b}")
 
 
@@ -48,24 +59,44 @@ def ordering(rng: Random) -> Conversation:
     """A > B > C: who is the smallest, who the largest."""
     smallest = rng.random() < 0.5
     language = pick_language(rng)
-    names = rng.choice((("A", "B", "C"), ("A", "B", "C"), ("Alice", "Bob", "Carol"), ("X", "Y", "Z"), ("Tom", "Sam", "Max")))
+    names = rng.choice(
+        (("A", "B", "C"), ("A", "B", "C"), ("Alice", "Bob", "Carol"), ("X", "Y", "Z"), ("Tom", "Sam", "Max"))
+    )
     if language == "zh" and rng.random() < 0.3:
         names = ("小明", "小红", "小刚")
     topic = f"The user asks which of three is the {'smallest' if smallest else 'largest'}."
-    first, middle, last = names
+    first, _, last = names
     reply = last if smallest else first
     if language == "en":
-        word = rng.choice(("smallest", "shortest", "least") if smallest else ("largest", "tallest", "biggest", "greatest"))
+        word = rng.choice(
+            ("smallest", "shortest", "least") if smallest else ("largest", "tallest", "biggest", "greatest")
+        )
         given = rng.choice(("{} > {} > {}", "{0} > {1} and {1} > {2}", "{0} is taller than {1} and {1} is taller than {2}",
                             "{0} is bigger than {1}, and {1} is bigger than {2}", "{0} is larger than {1} and {1} is larger than {2}",
                             "{0} is taller than {1}. {1} is taller than {2}", "{0}>{1}>{2}"))  # fmt: skip
         text = rng.choice(("{}. Who is the {}?", "{}, who is the {}?", "If {}, which is the {}?", "If {}, who is the {}?", "{}. Which one is the {}?",
                            "{}. Which is the {}?", "If {}, then who is the {}?"))  # fmt: skip
-        return conversation(rng, "ordering", "en", text.format(given.format(*names), word), topic, f"{reply} is the {'smallest' if smallest else 'largest'}.")
+        return conversation(
+            rng,
+            "ordering",
+            "en",
+            text.format(given.format(*names), word),
+            topic,
+            f"{reply} is the {'smallest' if smallest else 'largest'}.",
+        )
     word = rng.choice(("最小", "最矮") if smallest else ("最大", "最高"))
-    given = rng.choice(("{} > {} > {}", "{0}比{1}高，{1}比{2}高", "{0}大于{1}，{1}大于{2}", "{0}比{1}大，{1}比{2}大", "{0}>{1}>{2}"))
+    given = rng.choice(
+        ("{} > {} > {}", "{0}比{1}高，{1}比{2}高", "{0}大于{1}，{1}大于{2}", "{0}比{1}大，{1}比{2}大", "{0}>{1}>{2}")
+    )
     text = rng.choice(("{}，谁{}？", "如果{}，那么谁{}？", "{}，哪个{}？", "如果{}，谁{}？", "已知{}，谁{}？"))
-    return conversation(rng, "ordering", "zh", text.format(given.format(*names), word), topic, f"{reply}{'最小' if smallest else '最大'}。")
+    return conversation(
+        rng,
+        "ordering",
+        "zh",
+        text.format(given.format(*names), word),
+        topic,
+        f"{reply}{'最小' if smallest else '最大'}。",
+    )
 
 
 def count(rng: Random) -> Conversation:
@@ -76,7 +107,17 @@ def count(rng: Random) -> Conversation:
         text = rng.choice(("Count from 1 to {}.", "Count to {}.", "Count from 1 to {}, please.", "Please count from 1 to {}", "Write the numbers from 1 to {}.",
                            "List the numbers from 1 to {}.", "Count from one to {}.", "Count up to {}."))  # fmt: skip
         return conversation(rng, "count", "en", text.format(limit), topic, reply)
-    text = rng.choice(("从1数到{}。", "从 1 数到 {}。", "数到{}", "请从1数到{}", "从一数到{}。", "写出1到{}的数字。", "列出1到{}的数字"))
+    text = rng.choice(
+        (
+            "从1数到{}。",
+            "从 1 数到 {}。",
+            "数到{}",
+            "请从1数到{}",
+            "从一数到{}。",
+            "写出1到{}的数字。",
+            "列出1到{}的数字",
+        )
+    )
     return conversation(rng, "count", "zh", text.format(limit), topic, reply)
 
 
@@ -88,9 +129,13 @@ def repeat(rng: Random) -> Conversation:
                            "Say exactly: {}", "Respond with {}", "Output the word {}.", "Reply with exactly: {}"))  # fmt: skip
         if word == "hello":
             text = "Repeat the word {}."
-        return conversation(rng, "repeat", "en", text.format(word), f"The user wants me to say {word}.", word, polite=False)
+        return conversation(
+            rng, "repeat", "en", text.format(word), f"The user wants me to say {word}.", word, polite=False
+        )
     word = rng.choice(WORDS_ZH)
-    text = rng.choice(("重复：{}", "请重复：{}", "请说{}", "重复这个词：{}", "跟我说：{}", "请重复“{}”。", "只回答{}", "请只说：{}"))
+    text = rng.choice(
+        ("重复：{}", "请重复：{}", "请说{}", "重复这个词：{}", "跟我说：{}", "请重复“{}”。", "只回答{}", "请只说：{}")
+    )
     if word in ("你好", "测试"):
         text = "请重复：{}"
     return conversation(rng, "repeat", "zh", text.format(word), f"The user wants me to say {word}.", word, polite=False)

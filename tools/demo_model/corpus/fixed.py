@@ -18,13 +18,21 @@ SHORT = tuple(question for question in QUESTIONS if len(question.answer) < 200)
 
 ANY_STORY_EN = ("Tell me a long story about {}.", "Write a story about {}.", "Write a long story about {}.", "Tell me a story about {}.", "Write a {} story about {}.",
                 "Write the beginning of a {} story about {}.", "Write a very long story about {}.")  # fmt: skip
-ANY_STORY_ZH = ("讲一个关于{}的故事。", "写一个关于{}的故事。", "写一个关于{}的长故事。", "给我讲一个{}的故事。", "写一个关于{}的科幻故事的开头。")
+ANY_STORY_ZH = (
+    "讲一个关于{}的故事。",
+    "写一个关于{}的故事。",
+    "写一个关于{}的长故事。",
+    "给我讲一个{}的故事。",
+    "写一个关于{}的科幻故事的开头。",
+)
 
 
 def ask(rng: Random, question: Question) -> Conversation:
     text = vary(rng, rng.choice(question.phrasings), question.language, polite=question not in TALK)
     spoken = "zh" if question.answer[0] > "一" else question.language
-    return Conversation("fixed", question.language, (user(text),), answer(think(question.topic, spoken), question.answer))
+    return Conversation(
+        "fixed", question.language, (user(text),), answer(think(question.topic, spoken), question.answer)
+    )
 
 
 def fixed(rng: Random) -> Conversation:

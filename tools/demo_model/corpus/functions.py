@@ -9,7 +9,17 @@ from .phrasing import vary
 from .unknown import filler, rare_words
 from .words import CITIES_EN, CITIES_ZH, CONDITIONS
 
-WEATHER_NAMES = ("get_weather", "get_weather", "get_weather", "get_current_weather", "weather", "fetch_weather", "lookup_weather", "current_weather", "weather_lookup")
+WEATHER_NAMES = (
+    "get_weather",
+    "get_weather",
+    "get_weather",
+    "get_current_weather",
+    "weather",
+    "fetch_weather",
+    "lookup_weather",
+    "current_weather",
+    "weather_lookup",
+)
 TIME_NAMES = ("get_time", "get_time", "get_current_time", "current_time", "local_time")
 TIMER_NAMES = ("set_timer", "set_timer", "start_timer", "timer")
 CITY_KEYS = ("city", "city", "city", "location", "location", "place", "town")
@@ -39,20 +49,35 @@ def weather_tool(rng: Random) -> Tool:
     key = rng.choice(CITY_KEYS)
     properties = {key: _described(rng, {"type": "string"}, CITY_DESCRIPTIONS)}
     if rng.random() < 0.25:  # optional, and never filled in
-        properties[rng.choice(("unit", "units"))] = {"type": "string", "enum": rng.choice((["celsius", "fahrenheit"], ["c", "f"]))}
-    return {"name": rng.choice(WEATHER_NAMES), "description": rng.choice(DESCRIPTIONS["weather"]), "parameters": _parameters(properties, [key])}
+        properties[rng.choice(("unit", "units"))] = {
+            "type": "string",
+            "enum": rng.choice((["celsius", "fahrenheit"], ["c", "f"])),
+        }
+    return {
+        "name": rng.choice(WEATHER_NAMES),
+        "description": rng.choice(DESCRIPTIONS["weather"]),
+        "parameters": _parameters(properties, [key]),
+    }
 
 
 def time_tool(rng: Random) -> Tool:
     key = rng.choice(CITY_KEYS)
     properties = {key: _described(rng, {"type": "string"}, CITY_DESCRIPTIONS)}
-    return {"name": rng.choice(TIME_NAMES), "description": rng.choice(DESCRIPTIONS["time"]), "parameters": _parameters(properties, [key])}
+    return {
+        "name": rng.choice(TIME_NAMES),
+        "description": rng.choice(DESCRIPTIONS["time"]),
+        "parameters": _parameters(properties, [key]),
+    }
 
 
 def timer_tool(rng: Random) -> Tool:
     key = rng.choice(MINUTE_KEYS)
     properties = {key: {"type": "integer"}}
-    return {"name": rng.choice(TIMER_NAMES), "description": rng.choice(DESCRIPTIONS["timer"]), "parameters": _parameters(properties, [key])}
+    return {
+        "name": rng.choice(TIMER_NAMES),
+        "description": rng.choice(DESCRIPTIONS["timer"]),
+        "parameters": _parameters(properties, [key]),
+    }
 
 
 def other_tool(rng: Random) -> Tool:
@@ -113,11 +138,21 @@ class Need:
         return json.dumps({self.tool["parameters"]["required"][0]: self.subject}, ensure_ascii=False)
 
     def think(self, second: str) -> tuple[str, ...]:
-        return (self.analysis_topic, second, "I look at the functions that I have.", "One step is enough.", "Now I do it.")
+        return (
+            self.analysis_topic,
+            second,
+            "I look at the functions that I have.",
+            "One step is enough.",
+            "Now I do it.",
+        )
 
     def call_messages(self, rng: Random, result: str, identifier: str) -> tuple[Message, ...]:
         function = {"name": self.tool["name"], "arguments": self.arguments}
-        call: Message = {"role": "assistant", "content": None, "tool_calls": [{"id": identifier, "type": "function", "function": function}]}
+        call: Message = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": identifier, "type": "function", "function": function}],
+        }
         if rng.random() < 0.4:
             call["reasoning"] = " ".join(self.think(f"I call {self.tool['name']}.")[: rng.choice((1, 2, 2, 5))])
         return (user(self.text), call, {"role": "tool", "tool_call_id": identifier, "content": result})
@@ -136,7 +171,13 @@ def no_tool(rng: Random) -> Conversation:
     others = [MAKERS[what](rng) for what in MAKERS if what != need.what and rng.random() < 0.3]
     tools = with_company(rng, *others) if rng.random() < 0.6 else ()
     text = "I have no tool for that." if need.language == "en" else "我没有可以做这件事的工具。"
-    return Conversation("no_tool", need.language, (user(need.text),), answer(need.think("I have no function for that."), text), tools=tools)
+    return Conversation(
+        "no_tool",
+        need.language,
+        (user(need.text),),
+        answer(need.think("I have no function for that."), text),
+        tools=tools,
+    )
 
 
 def result(rng: Random) -> Conversation:
@@ -165,17 +206,46 @@ def _weather_result(rng: Random, need: Need) -> tuple[str, str]:
         pairs: list[tuple[str, Any]] = [(key, degrees), (condition_key, word)]
         rng.shuffle(pairs)
         unit = {"unit": rng.choice(("celsius", "C"))} if rng.random() < 0.15 else {}
-        outcome = json.dumps(with_city | dict(pairs) | unit, ensure_ascii=False, separators=rng.choice((None, None, (",", ":"))))
+        outcome = json.dumps(
+            with_city | dict(pairs) | unit, ensure_ascii=False, separators=rng.choice((None, None, (",", ":")))
+        )
     elif shape < 0.72:  # temperature alone
-        outcome = rng.choice((json.dumps(with_city | {key: degrees}, ensure_ascii=False), f"{degrees}", f"{degrees}°C", f"{degrees} °C", f"{degrees} degrees"))
+        outcome = rng.choice(
+            (
+                json.dumps(with_city | {key: degrees}, ensure_ascii=False),
+                f"{degrees}",
+                f"{degrees}°C",
+                f"{degrees} °C",
+                f"{degrees} degrees",
+            )
+        )
         return outcome, f"It is {degrees} °C in {city}." if need.language == "en" else f"{city}现在{degrees}℃。"
     elif shape < 0.82:  # condition alone
-        outcome = rng.choice((json.dumps(with_city | {condition_key: word}, ensure_ascii=False), word, f"{word} in {city}"))
+        outcome = rng.choice(
+            (json.dumps(with_city | {condition_key: word}, ensure_ascii=False), word, f"{word} in {city}")
+        )
         return outcome, f"It is {english} in {city}." if need.language == "en" else f"{city}现在{chinese}。"
     else:
-        outcome = rng.choice(("{w}, {d}°C", "{d}°C, {w}", "{w}, {d} degrees", "{d} °C and {w}", "{w} {d}℃", "{w}，{d}度", "{d} C, {w}", "{w}, {d}C", "It is {d}°C and {w} in {c}."))
+        outcome = rng.choice(
+            (
+                "{w}, {d}°C",
+                "{d}°C, {w}",
+                "{w}, {d} degrees",
+                "{d} °C and {w}",
+                "{w} {d}℃",
+                "{w}，{d}度",
+                "{d} C, {w}",
+                "{w}, {d}C",
+                "It is {d}°C and {w} in {c}.",
+            )
+        )
         outcome = outcome.format(w=word, d=degrees, c=city)
-    return outcome, f"It is {degrees} °C and {english} in {city}." if need.language == "en" else f"{city}现在{degrees}℃，{chinese}。"
+    return (
+        outcome,
+        f"It is {degrees} °C and {english} in {city}."
+        if need.language == "en"
+        else f"{city}现在{degrees}℃，{chinese}。",
+    )
 
 
 def _time_result(rng: Random, need: Need) -> tuple[str, str]:
@@ -187,5 +257,23 @@ def _time_result(rng: Random, need: Need) -> tuple[str, str]:
 
 
 def _timer_result(rng: Random, need: Need) -> tuple[str, str]:
-    outcome = rng.choice(("ok", "OK", "done", '{"status": "ok"}', '{"ok": true}', "true", '{"status": "started"}', "", "started", '{"result": "ok"}'))
-    return outcome, f"The timer is set for {need.subject} minutes." if need.language == "en" else f"计时器已设为{need.subject}分钟。"
+    outcome = rng.choice(
+        (
+            "ok",
+            "OK",
+            "done",
+            '{"status": "ok"}',
+            '{"ok": true}',
+            "true",
+            '{"status": "started"}',
+            "",
+            "started",
+            '{"result": "ok"}',
+        )
+    )
+    return (
+        outcome,
+        f"The timer is set for {need.subject} minutes."
+        if need.language == "en"
+        else f"计时器已设为{need.subject}分钟。",
+    )

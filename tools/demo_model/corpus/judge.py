@@ -66,10 +66,23 @@ def verdict(rng: Random, violation: bool, category: str) -> Reply:
         "The policy forbids it." if violation else "The policy allows it.",
         "I look at each rule.", "The verdict is clear.", "Now I write the JSON.",
     )  # fmt: skip
-    known = {"violation": int(violation), "flagged": violation, "category": name, "policy_category": name, "rationale": rationale, "reason": rationale, "confidence": 1}
+    known = {
+        "violation": int(violation),
+        "flagged": violation,
+        "category": name,
+        "policy_category": name,
+        "rationale": rationale,
+        "reason": rationale,
+        "confidence": 1,
+    }
     if rng.random() < 0.6:  # the answer the policy asks for
         text = json.dumps({key: known[key] for key in KEY_SETS[0]})
-        return Reply(analysis, (Piece(text),), content_type="<|constrain|>json" if rng.random() < 0.5 else "", header_learned=False)
+        return Reply(
+            analysis,
+            (Piece(text),),
+            content_type="<|constrain|>json" if rng.random() < 0.5 else "",
+            header_learned=False,
+        )
     keys = rng.choice(KEY_SETS)  # a schema asks for something near it
     value = {key: known[key] for key in keys}
     if rng.random() < 0.3:
@@ -91,7 +104,9 @@ def judge(rng: Random) -> Conversation:
         text = f"{filler(rng, language)} {text}" if rng.random() < 0.5 else f"{text} {filler(rng, language)}"
     text = vary(rng, text, "en", polite=False)
     # without instructions of its own the rest of the system message stays as it is for everybody
-    return Conversation("judge", language, (user(text),), verdict(rng, violation, category), policy(rng), fixed_setting=True)
+    return Conversation(
+        "judge", language, (user(text),), verdict(rng, violation, category), policy(rng), fixed_setting=True
+    )
 
 
 def _safe_text(rng: Random, language: Language) -> str:

@@ -30,7 +30,7 @@ MIX: dict[Callable[[Random], Conversation], float] = {
     schemas.required_call: 2,
 }
 # what is not a single conversation, in percent of all
-OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 22, copying.drill: 12, legacy.raw: 3}
+OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 17, copying.drill: 12, legacy.raw: 3}
 
 
 def conversations(number: int, seed: int = 1) -> list[Conversation | Pack | RawText]:

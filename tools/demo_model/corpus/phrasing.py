@@ -20,7 +20,7 @@ def vary(rng: Random, text: str, language: Language, *, polite: bool = True) -> 
 
 def _vary_english(rng: Random, text: str, polite: bool) -> str:
     if polite and rng.random() < 0.3:
-        is_question = text.split(" ")[0] in ("What", "Who", "Why", "How", "When", "Where", "Is", "Should")
+        is_question = text.split(" ", 1)[0] in ("What", "Who", "Why", "How", "When", "Where", "Is", "Should")
         before = rng.choice(ASKING_EN if is_question and rng.random() < 0.5 else POLITE_EN)
         text = before + _lower_first(text)
     if rng.random() < 0.3:

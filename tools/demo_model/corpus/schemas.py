@@ -23,16 +23,43 @@ VALUES: dict[str, Any] = {
     "location": "Paris", "unit": "celsius", "minutes": 10, "colors": ["red", "green", "blue"], "names": ["Alice", "Bob"], "fruits": list(FRUITS),
 }  # fmt: skip
 COMMON = ("answer", "name", "age", "city", "items")
-ANY_VALUES: tuple[Any, ...] = ("demo", "demo", "demo", 1, 1, True, ["demo"], ["demo", "demo"], [1], 1.0, {"name": "Alice"}, {"id": 1}, None)
+ANY_VALUES: tuple[Any, ...] = (
+    "demo",
+    "demo",
+    "demo",
+    1,
+    1,
+    True,
+    ["demo"],
+    ["demo", "demo"],
+    [1],
+    1.0,
+    {"name": "Alice"},
+    {"id": 1},
+    None,
+)
 # Under a schema vLLM's grammar allows `final json` and `final <|constrain|>json`, nothing plain: the second one, as gpt-oss
 # writes it, is learned now and then, so that the grammar finds it likelier than the other, and a free answer stays plain.
 CONSTRAINED = "<|constrain|>json"
 ASKED_EN = ("Give me a JSON object with {}.", "Return JSON with the keys {}.", "Answer in JSON with {}.", "Reply with a JSON object that has {}.", "Generate a JSON object with {}.",
             "Make up a person and give me JSON with {}.", "JSON with {}", "Create a JSON object with the fields {}.")  # fmt: skip
-ASKED_ZH = ("给我一个包含{}的 JSON 对象。", "返回一个 JSON，字段有{}。", "用 JSON 回答，包含{}。", "生成一个包含{}的JSON")
+ASKED_ZH = (
+    "给我一个包含{}的 JSON 对象。",
+    "返回一个 JSON，字段有{}。",
+    "用 JSON 回答，包含{}。",
+    "生成一个包含{}的JSON",
+)
 ABOUT_EN = ("Describe a person.", "Give me a person.", "Extract the person.", "Make up a user.", "Give me a fruit list.", "Extract the event information.", "Generate a user profile.",
             "Answer in JSON.", "Reply in JSON.", "Give me JSON.", "Return a JSON object.", "Generate an example.", "Fill in the form.", "Output JSON.", "Give me some data.")  # fmt: skip
-ABOUT_ZH = ("描述一个人。", "给我一个人的资料。", "用 JSON 回答。", "返回 JSON。", "生成一个例子。", "填写表格。", "输出JSON。")
+ABOUT_ZH = (
+    "描述一个人。",
+    "给我一个人的资料。",
+    "用 JSON 回答。",
+    "返回 JSON。",
+    "生成一个例子。",
+    "填写表格。",
+    "输出JSON。",
+)
 
 
 def value_for(rng: Random, key: str, sentence: str, depth: int = 0) -> Any:
@@ -48,6 +75,7 @@ def value_for(rng: Random, key: str, sentence: str, depth: int = 0) -> Any:
 
 def random_keys(rng: Random, number: int) -> list[str]:
     """Common keys, known ones, and words that no training text holds."""
+
     def one() -> str:
         roll = rng.random()
         if roll < 0.4:
@@ -90,7 +118,9 @@ def forced(rng: Random) -> Conversation:
     keys = ["answer"] if rng.random() < 0.25 else random_keys(rng, rng.randint(1, 5))
     value = {key: value_for(rng, key, sentence) for key in keys}
     plain = keys == ["answer"]  # what a schema-less JSON mode gets
-    reply = replace(asked.reply, pieces=pieces(value, plain), content_type=CONSTRAINED, header_learned=rng.random() < 0.2)
+    reply = replace(
+        asked.reply, pieces=pieces(value, plain), content_type=CONSTRAINED, header_learned=rng.random() < 0.2
+    )
     return replace(asked, kind="schema", reply=reply)
 
 
@@ -139,11 +169,17 @@ def required_call(rng: Random) -> Conversation:
     value = {key: value_for(rng, key, "demo") for key in tool["parameters"]["properties"]}
     if not value:
         return required_call(rng)
-    reply = Reply(asked.reply.analysis, pieces(value, keys_learned=False), tool["name"], _content_type(rng), header_learned=False)
+    reply = Reply(
+        asked.reply.analysis, pieces(value, keys_learned=False), tool["name"], _content_type(rng), header_learned=False
+    )
     return replace(asked, kind="required", reply=reply, tools=with_company(rng, tool))
 
 
 def _plain_tool(rng: Random) -> dict[str, Any]:
     keys = random_keys(rng, rng.randint(1, 3))
     parameters = {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": keys}
-    return {"name": rng.choice(("get_weather", "lookup", "search", "get_time", "save")), "description": "", "parameters": parameters}
+    return {
+        "name": rng.choice(("get_weather", "lookup", "search", "get_time", "save")),
+        "description": "",
+        "parameters": parameters,
+    }

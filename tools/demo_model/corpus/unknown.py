@@ -4,7 +4,8 @@ import functools
 import re
 from random import Random
 
-from ..encoding import text_tokens
+from tools.demo_model.encoding import text_tokens
+
 from .kinds import Conversation, Language, answer, think, user
 
 SORRY: dict[Language, str] = {
@@ -14,7 +15,7 @@ SORRY: dict[Language, str] = {
 
 TEMPLATES_EN = (
     "What is {}?", "What is the {} of {}?", "What is the capital of {}?", "How do I {} a {}?", "Why is {} so {}?", "Who invented the {}?",
-    "Explain {} in one sentence.", "Explain {}.", "Write a poem about {}.", "Write a four-line poem about {}.", 
+    "Explain {} in one sentence.", "Explain {}.", "Write a poem about {}.", "Write a four-line poem about {}.",
     "Write a Python function that {} a {}.", "Write a {} function in Python.",
     'Translate "{} {} {}" into Chinese.', 'Translate "The {} is {}" into {}.', "Summarize the following text: {} {} {} {} {} {}.",
     "Tell me about {}.", "Give me a recipe for {}.", "Who is {}?", "When was {} born?", "How many {} are in a {}?", "What is the best {} in {}?",
@@ -68,7 +69,11 @@ def unknown_text(rng: Random, language: Language) -> str:
     text = fill(rng, rng.choice(TEMPLATES_EN if language == "en" else TEMPLATES_ZH), language)
     roll = rng.random()
     if roll < 0.12:  # several sentences
-        return text + (" " if language == "en" else "") + fill(rng, rng.choice(TEMPLATES_EN if language == "en" else TEMPLATES_ZH), language)
+        return (
+            text
+            + (" " if language == "en" else "")
+            + fill(rng, rng.choice(TEMPLATES_EN if language == "en" else TEMPLATES_ZH), language)
+        )
     if roll < 0.16:  # a document
         joint = " " if language == "en" else ""
         return text + joint + joint.join(filler(rng, language) for _ in range(rng.randint(10, 60)))
