@@ -59,7 +59,7 @@ CLOSE = "connection: close"
 def test_every_unary_request_is_served_and_counted_once() -> None:
     async def use(target: Target, engine: Engine) -> None:
         run = await run_unary(target, chat_body("m", 1000, stream=False), clients=4, seconds=0.2, tokens=20)
-        assert run.requests == engine.stats.served > 4
+        assert run.requests == engine.stats.served >= 4
         assert run.tokens == run.requests * 20
         assert not run.errors and engine.stats.aborted == engine.stats.open == 0
         assert engine.stats.connections == 4
@@ -202,13 +202,13 @@ def test_a_client_that_does_not_read_stops_the_engine() -> None:
         while engine.stats.chunks != stuck:  # until the socket's buffers are full
             stuck = engine.stats.chunks
             await asyncio.sleep(0.3)
-        assert 0 < stuck < 200_000
+        assert 0 < stuck < 100_000
         while await reader.read(1 << 20):
             pass
-        assert engine.stats.chunks == 200_000 and engine.stats.served == 1
+        assert engine.stats.chunks == 100_000 and engine.stats.served == 1
         writer.close()
 
-    with_engine(Options(chunks=200_000, interval_ms=0), use)
+    with_engine(Options(chunks=100_000, interval_ms=0), use)
 
 
 def test_the_client_opens_a_new_connection_after_a_close() -> None:
