@@ -125,8 +125,8 @@ def test_a_stop_text_ends_the_work(patient: Service, idle_engine: Engine) -> Non
 
 def test_sigterm_with_open_streams(gateway: Start, idle_engine: Engine, wire: Wire) -> None:
     """Short answers come to their end, endless ones end with an error event at the end of the grace time; exit 0."""
-    service = gateway(model={"extra_fields": ["min_tokens"]}, server={"shutdown_grace_s": 7})
-    short = {key: value for key, value in LONG.items() if key != "min_tokens"} | {"max_tokens": 120}
+    service = gateway(model={"extra_fields": ["min_tokens"]}, server={"shutdown_grace_s": 12})
+    short = {key: value for key, value in LONG.items() if key != "min_tokens"} | {"max_tokens": 40}
 
     async def read(http: httpx2.AsyncClient, body: dict[str, Any], opened: asyncio.Event) -> str:
         headers = {"authorization": f"Bearer {service.key}"}
