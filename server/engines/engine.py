@@ -79,6 +79,7 @@ class Engine:
 
     def _set(self, *, up: bool) -> None:
         if up != self.up:
-            log.log(logging.INFO if up else logging.WARNING, "engine %s is %s", self.name, "up" if up else "down")
+            if up or self.up is not None:  # down at the start is a start, not news
+                log.log(logging.INFO if up else logging.WARNING, "engine %s is %s", self.name, "up" if up else "down")
             self.up = up
             self.on_change(self)
