@@ -74,6 +74,8 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: HeaderList = scope["headers"]
+        # Taken out of the scope, which it refers to itself: a cycle would be left to the garbage collector.
+        at_once: AnswerAtOnce | None = scope.get("extensions", {}).pop(ANSWER_AT_ONCE, None)
         started = perf_counter()
         request_id = new_request_id()
         client_id = client_request_id(headers)
@@ -97,20 +99,20 @@ class Relay:
             return
         call.received = started
         call.client_request_id = client_id
-        await self._serve(call, scope, receive, send)
+        await self._serve(call, receive, send, at_once)
 
     def _refused(self, request_id: str, status: int, outcome: str, started: float) -> None:
         seconds = perf_counter() - started
         self._metrics.refused(self._endpoint, outcome, seconds)
         self._log.refused(request_id, self._endpoint, status, outcome, seconds)
 
-    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, call: Call, receive: Receive, send: Send, at_once: AnswerAtOnce | None) -> None:
         call.task = asyncio.current_task()
         watch = ClientWatch(call, receive, self._settings.client_timeout_s)
         if call.stream:
             answer = StreamAnswer(call, send, watch, self._settings.first_event_grace_s)
         else:
-            answer = WholeAnswer(call, send, watch, scope.get("extensions", {}).get(ANSWER_AT_ONCE))
+            answer = WholeAnswer(call, send, watch, at_once)
         self._watchdog.add(watch)
         self._gateway.begin(call)
         try:

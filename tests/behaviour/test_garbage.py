@@ -1,0 +1,34 @@
+"""A request must be gone when it is answered: what hangs in a reference cycle waits for the collector, and costs it."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from tests.behaviour.engine_double import EngineDouble
+from tests.behaviour.serving import CHAT, MESSAGES, MODEL, portico
+from tests.behaviour.wire import Wire
+
+REQUESTS = 5
+
+
+def alive(kind: str) -> int:
+    return sum(type(one).__name__ == kind for one in gc.get_objects())
+
+
+async def test_requests_leave_no_cycle() -> None:
+    bodies: list[dict[str, Any]] = [
+        {"model": MODEL, "messages": MESSAGES, "stream": stream} for stream in (False, True)
+    ]
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        gc.collect()
+        gc.disable()
+        try:
+            for body in bodies * REQUESTS:
+                await wire.request("POST", CHAT, body)
+                assert (await wire.reply()).status == 200
+            cycles, calls = alive("RequestResponseCycle"), alive("Call")
+        finally:
+            gc.enable()
+        assert cycles <= 2  # the connection keeps its latest
+        assert calls <= 1
