@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Receive, Scope, Send
 
 from server.admission.admission import Admission
 from server.answers.calls import true_calls
@@ -22,17 +23,9 @@ from server.answers.stage import NewStage, Stage
 from server.answers.stop import stop_texts
 from server.answers.usage import usage_as_asked
 from server.api.calls import CallFactory, Catalogue
+from server.api.cors import EXPOSED
 from server.api.describe import describe
-from server.api.http import (
-    HeaderList,
-    Receive,
-    Scope,
-    Send,
-    answer_headers,
-    client_request_id,
-    error_headers,
-    new_request_id,
-)
+from server.api.http import answer_headers, client_request_id, error_headers, new_request_id, pairs
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
 from server.auth.keys import KeyRing
@@ -58,21 +51,16 @@ class EngineAddress:
 
 
 class Portico(FastAPI):
-    """FastAPI with a table of relay paths in front of its routing; OpenAI's headers and a log line on everything."""
+    """FastAPI with OpenAI's headers and a log line on everything."""
 
-    def __init__(self, relays: Mapping[str, Relay], metrics: Metrics, log: RequestLog, **settings: Any) -> None:
+    def __init__(self, metrics: Metrics, log: RequestLog, **settings: Any) -> None:
         super().__init__(**settings)
-        self._relays = relays
         self._metrics = metrics
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
-            return
-        relay = self._relays.get(scope["path"])
-        if relay is not None:
-            await relay(scope, receive, send)
             return
         answer = _PlainAnswer(scope, send)
         try:
@@ -87,7 +75,7 @@ class _PlainAnswer:
     """The answer of one of FastAPI's own routes: adds the headers, notes the status."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self._headers: HeaderList = scope["headers"]
+        self._headers = dict[bytes, bytes](scope["headers"])
         self._send = send
         self._started = perf_counter()
         self.id = new_request_id()
@@ -99,7 +87,7 @@ class _PlainAnswer:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            extra = answer_headers(self.id, client_request_id(self._headers), self._started)
+            extra = pairs(answer_headers(self.id, client_request_id(self._headers), self._started))
             message["headers"] = [*message.get("headers", ()), *extra]
         await self._send(message)
 
@@ -116,9 +104,10 @@ class _PlainAnswer:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a worker and the tests need to reach besides the ASGI app."""
+    """What a worker and the tests need to reach: the ASGI app, and the paths that are answered before it."""
 
     app: Any
+    relays: Mapping[str, Relay]
     gateway: Gateway
     engines: Mapping[str, Engine]
     watchdog: Watchdog
@@ -132,9 +121,8 @@ def build(
     watchdog = Watchdog()
     metrics = Metrics(registry)
     request_log = RequestLog(log if config.logging.requests else None, as_json=config.logging.format != "text")
-    heartbeat = config.server.first_event_grace_s
     engines = {
-        name: Engine(name, engine, addresses[name].url, addresses[name].api_key, watchdog, heartbeat)
+        name: Engine(name, engine, addresses[name].url, addresses[name].api_key, watchdog)
         for name, engine in config.engines.items()
     }
     started = int(time())
@@ -145,18 +133,15 @@ def build(
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
     keys = KeyRing(config.auth.static_keys, open_to_all=config.auth.mode == "none")
-    gateway = Gateway(admission, (), tuple(_stages(metrics).values()), metrics, request_log)
+    gateway = Gateway(admission, tuple(_stages(metrics).values()), watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth)
-    relay = partial(
-        Relay, gateway=gateway, keys=keys, settings=config.server, watchdog=watchdog, metrics=metrics, log=request_log
-    )
+    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, metrics=metrics, log=request_log)
     relays = {
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
 
     app = Portico(
-        relays,
         metrics,
         request_log,
         title="Portico",
@@ -171,7 +156,7 @@ def build(
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _any_error)
-    return Parts(_with_cors(app, config.server.cors_origins), gateway, engines, watchdog, metrics)
+    return Parts(_with_cors(app, config.server.cors_origins), relays, gateway, engines, watchdog, metrics)
 
 
 def _lifespan(
@@ -207,7 +192,7 @@ def _with_cors(app: Portico, origins: tuple[str, ...]) -> Any:
         allow_origins=origins,
         allow_methods=("GET", "POST", "DELETE"),
         allow_headers=("*",),
-        expose_headers=("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"),
+        expose_headers=EXPOSED,
     )
 
 
@@ -255,6 +240,7 @@ async def _any_error(_: Request, __: Exception) -> Response:
 
 
 def _response(error: GatewayError) -> Response:
-    headers: HeaderList = error_headers(error)
-    named = {name.decode(): value.decode() for name, value in headers}
+    named = {name.decode(): value.decode() for name, value in error_headers(error)}
+    if error.close:
+        named["connection"] = "close"
     return Response(error.body(), error.status, named, media_type="application/json")

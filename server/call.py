@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from server.config import Model
-
-if TYPE_CHECKING:
-    from server.errors import GatewayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +62,6 @@ class Call:
     tokens: Tokens | None = None
     status: int = 0
     outcome: str = "ok"
-    task: asyncio.Task[Any] | None = None
-    abort_reason: GatewayError | None = None
-    client_gone: bool = False
 
     def overhead_s(self) -> float:
         """Time in the gateway: from request to dispatch, less the queue, and from the engine's last byte to the end."""
@@ -77,11 +70,3 @@ class Call:
             return end - self.received - self.queued_s
         after = end - self.engine_done if self.engine_done is not None else 0.0
         return self.dispatched - self.received - self.queued_s + after
-
-    def abort(self, reason: GatewayError | None) -> None:
-        """End the call from outside: with an error for the client, or None if the client has left."""
-        if self.task is None or self.abort_reason is not None or self.client_gone:
-            return
-        self.abort_reason = reason
-        self.client_gone = reason is None
-        self.task.cancel()

@@ -1,106 +1,233 @@
 """THE PIPELINE. One call's trip through Portico, on one screen.
 
-The relay (api/) opens a call here and sends what comes out; everything that is held is given back when it leaves the
-`async with`, however it leaves.
+Everything here runs in callbacks of the event loop: the relay (api/) starts a trip, the engine's connection pushes what
+it reads through it, and the client's connection takes it. Nothing waits in a task: a chunk is on its way to the client
+before the read that brought it returns, and whatever ends a call ends it at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import Mapping, Sequence
 from time import perf_counter
+from typing import Protocol
 
-from server.admission.admission import Admission
+from server.admission.admission import Admission, Slot
 from server.answers.stage import NewStage, Stage
 from server.call import Call
 from server.engines.engine import Engine
-from server.engines.stream import EngineStream
-from server.errors import ShuttingDown
+from server.engines.exchange import Exchange
+from server.errors import GatewayError, ShuttingDown
 from server.metering import Meter
 from server.openai.events import Batch
 from server.openai.reader import View
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
+from server.watchdog import Watchdog
 
-Check = Callable[[Call], Awaitable[None]]
 ENGINE_PATHS: Mapping[str, str] = {"chat.completions": "/chat/completions", "completions": "/completions"}
+log = logging.getLogger("portico")
+
+
+class Answer(Protocol):
+    """How a call's events reach the client (api/answer.py)."""
+
+    def feed(self, batch: Batch) -> None:
+        """Never empty."""
+        ...
+
+    def beat(self, now: float) -> None:
+        """An engine is at work: if the client has heard nothing for long, tell it."""
+        ...
+
+    def end(self) -> None:
+        """The answer is complete. Raises `GatewayError` if there was nothing in it."""
+        ...
+
+    def fail(self, error: GatewayError) -> None: ...
+
+    def stalled(self, now: float) -> bool:
+        """The client has not read for too long."""
+        ...
 
 
 class Gateway:
     def __init__(
         self,
         admission: Admission[Engine],
-        checks: Sequence[Check],
         stages: Sequence[NewStage],
+        watchdog: Watchdog,
         metrics: Metrics,
         log: RequestLog,
     ) -> None:
-        self._admission = admission
-        self._checks = checks
+        self.admission = admission
+        self.watchdog = watchdog
+        self.metrics = metrics
         self._stages = stages
-        self._metrics = metrics
         self._log = log
-        self._draining = False
-        self.calls: set[Call] = set()
+        self.draining = False
+        self.trips: set[Trip] = set()
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncGenerator[AsyncIterator[Batch]]:
-        """Batches of events for the client. Raises `GatewayError`, before or amid the answer."""
-        if self._draining:
-            raise ShuttingDown("The server is shutting down. Try again.", retry_after=1)
-        for check in self._checks:
-            await check(call)
-        async with (
-            self._admission.slot(call) as slot,
-            EngineStream(call, slot, view_of(call), ENGINE_PATHS[call.endpoint]) as produced,
-        ):
-            stages = [stage for new_stage in self._stages if (stage := new_stage(call)) is not None]
-            yield through(produced, Meter(call, self._metrics), stages)
+    def start(self, call: Call, answer: Answer) -> Trip:
+        """Send a call on its way; all else happens to the trip and to `answer`."""
+        trip = Trip(self, call, answer)
+        self.trips.add(trip)
+        self.watchdog.add(trip)
+        self.metrics.began(call)
+        trip.start()
+        return trip
 
-    def begin(self, call: Call) -> None:
-        self.calls.add(call)
-        self._metrics.began(call)
+    def stages(self, call: Call) -> list[Stage]:
+        return [stage for new_stage in self._stages if (stage := new_stage(call)) is not None]
 
-    def finish(self, call: Call) -> None:
+    def finish(self, trip: Trip, call: Call) -> None:
         """The last thing done for a call, however it ended: count it and write its line."""
         call.finished = perf_counter()
-        self.calls.discard(call)
-        self._metrics.finished(call)
+        self.trips.discard(trip)
+        self.watchdog.discard(trip)
+        self.metrics.finished(call)
         self._log.finished(call)
 
     def drain(self) -> None:
         """Take no more calls."""
-        self._draining = True
+        self.draining = True
 
     def end_all(self) -> None:
         """The grace time is over: end what is still open with an error that the client sees."""
-        for call in tuple(self.calls):
-            call.abort(ShuttingDown("The server is shutting down and could not finish this answer. Try again."))
+        for trip in tuple(self.trips):
+            trip.fail(ShuttingDown("The server is shutting down and could not finish this answer. Try again."))
 
 
-async def through(produced: AsyncIterator[Batch], meter: Meter, stages: Sequence[Stage]) -> AsyncIterator[Batch]:
-    """What the client gets of what the engine produced. Heartbeats pass; batches of which nothing is left do not.
+class Trip:
+    """One call, from its request to its end. It ends once; what it held is given back then."""
 
-    One loop over all stages, and not a chain of generators: every layer would cost each chunk of each stream.
-    """
-    async for batch in produced:
-        if not batch:
-            yield batch
-            continue
-        meter.feed(batch)
-        ended = False
-        for stage in stages:
-            batch = stage.feed(batch)  # noqa: PLW2901
-            ended = ended or stage.ended
-            if not batch:
-                break
-        if batch:
-            yield batch
-        if ended:
+    __slots__ = ("_answer", "_call", "_exchange", "_gateway", "_meter", "_over", "_slot", "_stages")
+
+    def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
+        self._gateway = gateway
+        self._call = call
+        self._answer = answer
+        self._slot: Slot[Engine] | None = None
+        self._exchange: Exchange | None = None
+        self._meter = Meter(call, gateway.metrics)
+        self._stages: list[Stage] = []
+        self._over = False
+
+    # From the request to the engine
+
+    def start(self) -> None:
+        try:
+            if self._gateway.draining:
+                raise ShuttingDown("The server is shutting down. Try again.", retry_after=1)
+            slot = self._slot = self._gateway.admission.slot(self._call)
+            if slot.request(self._dispatch):
+                self._dispatch()
+        except Exception as error:
+            self.fail(error)
+
+    def _dispatch(self) -> None:
+        call, slot = self._call, self._slot
+        if slot is None:
             return
+        try:
+            self._stages = self._gateway.stages(call)
+            self._exchange = Exchange(call, slot, view_of(call), ENGINE_PATHS[call.endpoint], self)
+            self._exchange.begin()
+        except Exception as error:
+            self.fail(error)
+
+    # From the engine to the client
+
+    def batch(self, batch: Batch) -> None:
+        """What one read from the engine brought. One loop over all stages: layers would cost every chunk."""
+        try:
+            self._meter.feed(batch)
+            ended = False
+            for stage in self._stages:
+                batch = stage.feed(batch)
+                ended = ended or stage.ended
+                if not batch:
+                    break
+            if batch:
+                self._answer.feed(batch)
+            if ended:
+                self.done()
+        except Exception as error:
+            self.fail(error)
+
+    def done(self) -> None:
+        """The client has all of it."""
+        if self._over:
+            return
+        try:
+            self._answer.end()
+        except Exception as error:
+            self.fail(error)
+            return
+        self._finish()
+
+    # Other ways to end
+
+    def fail(self, error: Exception) -> None:
+        """Tell the client. Anything but a `GatewayError` is a bug of ours: logged, and the client gets no detail."""
+        if self._over:
+            return
+        known = as_gateway_error(error)
+        self._call.outcome = known.outcome
+        try:
+            self._answer.fail(known)
+        finally:
+            self._finish()
+
+    def leave(self) -> None:
+        """The client has gone."""
+        if not self._over:
+            self._call.status = self._call.status or 499
+            self._call.outcome = "client_gone"
+            self._finish()
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._exchange is not None:
+            self._exchange.close()
+            self._exchange = None
+        if self._slot is not None:
+            self._slot.release()
+            self._slot = None
+        self._gateway.finish(self, self._call)
+
+    # Flow and time
+
+    def pause(self) -> None:
+        """The client does not keep up."""
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    def tick(self, now: float) -> None:
+        """Called by the watchdog."""
+        try:
+            if self._answer.stalled(now):
+                self.leave()
+            elif self._exchange is not None and self._exchange.sent:
+                self._answer.beat(now)
+            elif self._slot is not None:
+                self._slot.check(now)
+        except GatewayError as error:
+            self.fail(error)
 
 
 def view_of(call: Call) -> View:
     return View(
         model=call.model.id, reasoning=call.model.config.reasoning == "shown", chat=call.endpoint == "chat.completions"
     )
+
+
+def as_gateway_error(error: Exception) -> GatewayError:
+    if isinstance(error, GatewayError):
+        return error
+    log.error("a bug in the gateway", exc_info=error)
+    return GatewayError("The server had an error. It was logged.")

@@ -66,28 +66,8 @@ def _settle_garbage_collector() -> None:
 
 async def serve(config: Config, parts: Parts, listener: socket.socket) -> None:
     """Until SIGTERM, SIGINT or the end of standard input; then drain."""
-    tls = config.server.tls
-    server = QuietServer(
-        uvicorn.Config(
-            parts.app,
-            http=protocol_class(config.server.max_header_bytes),
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=int(config.server.idle_timeout_s),
-            timeout_graceful_shutdown=int(config.server.shutdown_grace_s + FORCE_AFTER_GRACE_S),
-            ssl_certfile=tls.cert,
-            ssl_keyfile=tls.key,
-        )
-    )
+    server = QuietServer(http_server_config(config, parts))
     loop = asyncio.get_running_loop()
-    # The loop keeps every async generator in a weak set, to close those left unfinished; that costs a microsecond each.
-    # Ours own nothing (what must be closed is held by `async with` outside them), so they need no such care.
-    sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -96,6 +76,27 @@ async def serve(config: Config, parts: Parts, listener: socket.socket) -> None:
     await server.serve(sockets=[listener])
     drain.cancel()
     await asyncio.gather(drain, return_exceptions=True)
+
+
+def http_server_config(config: Config, parts: Parts) -> uvicorn.Config:
+    """How uvicorn serves `parts`."""
+    tls = config.server.tls
+    preflights = bool(config.server.cors_origins)
+    return uvicorn.Config(
+        parts.app,
+        http=protocol_class(parts.relays, config.server.max_header_bytes, preflights=preflights),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=int(config.server.idle_timeout_s),
+        timeout_graceful_shutdown=int(config.server.shutdown_grace_s + FORCE_AFTER_GRACE_S),
+        ssl_certfile=tls.cert,
+        ssl_keyfile=tls.key,
+    )
 
 
 def _lifeline(stop: asyncio.Event) -> None:

@@ -29,7 +29,6 @@ def test_shape(kind: type[GatewayError]) -> None:
     assert re.fullmatch("[a-z_]+", kind.outcome)
     headers = dict(error_headers(error))
     assert (headers[b"retry-after"], headers[b"retry-after-ms"]) == (b"3", b"2200")
-    assert (b"connection" in headers) == kind.close
 
 
 def test_the_docstring_lists_the_tree() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Generic
 
@@ -35,41 +35,75 @@ class DrainRate:
 
 
 class Slot(Generic[Engine]):
-    """`async with slot`: waits for an engine, holds it, gives it back."""
+    """A call's hold on an engine: `request` it, and `release` it however the call ends."""
 
-    __slots__ = ("_admission", "_call", "_engines", "engine")
+    __slots__ = ("_admission", "_began", "_call", "_engines", "_granted", "_held", "_ticket")
 
     def __init__(self, admission: Admission[Engine], call: Call, engines: Sequence[Engine]) -> None:
         self._admission = admission
         self._call = call
         self._engines = engines
-        self.engine: Engine = None  # pyright: ignore[reportAttributeAccessIssue] # set on entry
+        self._held: Engine | None = None
+        self._ticket: Ticket[Engine] | None = None
+        self._granted: Callable[[], None] | None = None
+        self._began = 0.0
 
-    async def __aenter__(self) -> Slot[Engine]:
-        engine = self._admission.slots.take(self._engines)
-        if engine is None:
-            began = perf_counter()
-            try:
-                engine = await self._admission.wait(self._engines)
-            except (EngineOverloaded, asyncio.CancelledError):
-                self._call.queued_s = perf_counter() - began
-                raise
-            self._call.queued_s = perf_counter() - began
-        self.engine = engine
-        return self
+    @property
+    def engine(self) -> Engine:
+        assert self._held is not None  # noqa: S101
+        return self._held
 
-    async def __aexit__(self, *_: object) -> None:
-        self._admission.rate.ended(perf_counter())
-        self._admission.slots.give(self.engine)
+    def request(self, granted: Callable[[], None]) -> bool:
+        """True if an engine is held now. Else the call is queued, and `granted` is called by the event loop later.
+
+        Raises `EngineUnavailable`, `TooManyRequests` (queue full).
+        """
+        self._held = self._admission.slots.take(self._engines)
+        if self._held is not None:
+            return True
+        self._granted = granted
+        self._began = perf_counter()
+        self._ticket = self._admission.enqueue(self._engines, self._grant)
+        return False
+
+    def check(self, now: float) -> None:
+        """Raises `EngineOverloaded` once the call has waited for too long."""
+        if self._ticket is not None:
+            self._admission.check_wait(now - self._began)
 
     def move(self) -> bool:
         """Hold another engine instead of the present one; False if none has room."""
-        other = self._admission.slots.take(self._engines, but_not=self.engine)
+        other = self._admission.slots.take(self._engines, but_not=self._held)
         if other is None:
             return False
-        self._admission.slots.give(self.engine)
-        self.engine = other
+        if self._held is not None:
+            self._admission.slots.give(self._held)
+        self._held = other
         return True
+
+    def release(self) -> None:
+        """Leave the queue or give the engine back; more than once is no harm."""
+        self._granted = None
+        if self._ticket is not None:
+            self._call.queued_s = perf_counter() - self._began
+            self._admission.slots.leave(self._ticket)
+            self._ticket = None
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._admission.rate.ended(perf_counter())
+            self._admission.slots.give(held)
+
+    def _grant(self, engine: Engine) -> None:
+        """The engine is held from here on; the call goes on when whoever gave it back is done."""
+        self._held = engine
+        self._ticket = None
+        self._call.queued_s = perf_counter() - self._began
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        granted, self._granted = self._granted, None
+        if granted is not None:
+            granted()
 
 
 class Admission(Generic[Engine]):
@@ -84,34 +118,25 @@ class Admission(Generic[Engine]):
     def slot(self, call: Call) -> Slot[Engine]:
         return Slot(self, call, self._engines[call.model.id])
 
-    async def wait(self, engines: Sequence[Engine]) -> Engine:
-        """Queue for an engine. Raises `EngineUnavailable`, `TooManyRequests` (queue full), `EngineOverloaded`."""
+    def enqueue(self, engines: Sequence[Engine], granted: Callable[[Engine], None]) -> Ticket[Engine]:
+        """A place in the queue. Raises `EngineUnavailable`, `TooManyRequests`."""
         if not any(engine.up for engine in engines):
             raise EngineUnavailable(
                 "No engine is ready for this model; it may still be loading. Try again shortly.",
                 retry_after=RETRY_UNAVAILABLE_S,
             )
-        granted: asyncio.Future[Engine] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(engines, granted.set_result)
+        ticket = Ticket(engines, granted)
         try:
             self.slots.enqueue(ticket)
         except QueueFull:
             wait = self.rate.wait_s(self.slots.queued, perf_counter())
             raise TooManyRequests("The queue for this model is full. Try again later.", retry_after=wait) from None
-        try:
-            async with asyncio.timeout(self._max_wait_s):
-                return await asyncio.shield(granted)
-        except TimeoutError:
+        return ticket
+
+    def check_wait(self, waited_s: float) -> None:
+        """Raises `EngineOverloaded` if that is longer than a call may wait."""
+        if waited_s > self._max_wait_s:
             wait = self.rate.wait_s(self.slots.queued, perf_counter())
-            self._withdraw(ticket, granted)
             raise EngineOverloaded(
                 f"The model was busy for longer than {self._max_wait_s:g} seconds. Try again later.", retry_after=wait
-            ) from None
-        except asyncio.CancelledError:
-            self._withdraw(ticket, granted)
-            raise
-
-    def _withdraw(self, ticket: Ticket[Engine], granted: asyncio.Future[Engine]) -> None:
-        self.slots.leave(ticket)
-        if granted.done():  # the grant and the end came in the same moment: pass it on
-            self.slots.give(granted.result())
+            )

@@ -24,7 +24,7 @@ def forces_json(body: object) -> bool:
 def true_calls(call: Call) -> Stage | None:
     """The stage, for chat completions with tools or a forced schema."""
     body = call.body
-    if not isinstance(body, ChatRequest) or not (body.tools or forces_json(body)):
+    if not isinstance(body, ChatRequest) or not (body.tools or body.response_format):
         return None
     named = {tool.function.name for tool in body.tools or ()}
     return CallsMender(misread=forces_json(body) and MISREAD_HEADER not in named)

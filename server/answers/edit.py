@@ -43,6 +43,20 @@ class EditStage:
         self.ended = False
 
     def feed(self, batch: Batch) -> Batch:
+        for event in batch:
+            if not (isinstance(event, TextEvent) and self._passes(event)):
+                return self._edited(batch)
+        return batch
+
+    def _passes(self, event: TextEvent) -> bool:
+        """Whether nothing needs to be done about it."""
+        index = event.template.index
+        editor = self._editors.get(index)
+        if editor is None or index in self._over:
+            return False
+        return event.template.channel != "content" or editor.indifferent(event.text)
+
+    def _edited(self, batch: Batch) -> Batch:
         out: Batch = []
         for event in batch:
             if isinstance(event, TextEvent):

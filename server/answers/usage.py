@@ -17,7 +17,10 @@ class UsageFilter:
         self._asked = asked
 
     def feed(self, batch: Batch) -> Batch:
-        return batch if all(map(_plain, batch)) else [event for event in batch if _keep(event, self._asked)]
+        for event in batch:
+            if not isinstance(event, TextEvent) and event.chunk.usage is not None:
+                return [event for event in batch if _keep(event, self._asked)]
+        return batch
 
 
 def usage_as_asked(call: Call) -> Stage | None:
@@ -25,12 +28,8 @@ def usage_as_asked(call: Call) -> Stage | None:
     return UsageFilter(asked=call.include_usage) if call.stream else None
 
 
-def _plain(event: Event) -> bool:
-    return isinstance(event, TextEvent) or event.chunk.usage is None
-
-
 def _keep(event: Event, asked: bool) -> bool:
-    if _plain(event) or isinstance(event, TextEvent):
+    if isinstance(event, TextEvent) or event.chunk.usage is None:
         return True
     if not event.chunk.choices:
         return asked

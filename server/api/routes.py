@@ -37,12 +37,12 @@ def model_routes(catalogue: Catalogue, keys: KeyRing) -> APIRouter:
 
     @router.get("/v1/models", summary="List models")
     async def models(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        keys.authenticate(request.scope["headers"])
+        keys.authenticate(dict(request.scope["headers"]))
         return {"object": "list", "data": [_model(model) for model in catalogue.models.values()]}
 
     @router.get("/v1/models/{model_id:path}", summary="Retrieve a model")
     async def model(model_id: str, request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        keys.authenticate(request.scope["headers"])
+        keys.authenticate(dict(request.scope["headers"]))
         return _model(catalogue.find(model_id))
 
     return router

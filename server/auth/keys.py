@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from server.call import Key
 from server.config import StaticKey
 from server.errors import InvalidApiKey
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]
 MAX_KEY_BYTES = 512
 
 ANONYMOUS = Key("anonymous")
@@ -47,12 +47,7 @@ class KeyRing:
 
 
 def _secret(headers: Headers) -> bytes | None:
-    secret: bytes | None = None
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, token = value.partition(b" ")
-            if scheme.lower() == b"bearer" and token.strip():
-                return token.strip()
-        elif name == b"x-api-key" and value.strip():
-            secret = value.strip()
-    return secret
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and (token := token.strip()):
+        return token
+    return headers.get(b"x-api-key", b"").strip() or None

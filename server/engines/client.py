@@ -1,4 +1,4 @@
-"""The HTTP client to one engine: a pool of keep-alive connections, and the exchange that borrows one."""
+"""The HTTP client to one engine: a pool of keep-alive connections."""
 
 from __future__ import annotations
 
@@ -8,98 +8,122 @@ from time import perf_counter
 from urllib.parse import urlsplit
 
 from server.config import Engine
-from server.engines.connection import Connection, EngineLost
+from server.engines.connection import Connection, EngineLost, EngineSilent
 from server.watchdog import Watchdog
 
 IDLE_S = 4.0  # vLLM closes idle connections after 5 s: an older one may be half closed already
 
 
-class Exchange:
-    """One request and its answer. Use as `async with`; leaving early closes the connection, which makes vLLM abort."""
-
-    def __init__(self, client: EngineClient, head: bytes, body: bytes) -> None:
-        self._client = client
-        self._head = head
-        self._body = body
-        self.connection: Connection = None  # pyright: ignore[reportAttributeAccessIssue]
-
-    async def __aenter__(self) -> Connection:
-        """Sends the request. Raises OSError or TimeoutError if no connection can be had."""
-        while True:
-            fresh = not self._client.idle
-            connection = self._client.idle_connection() or await self._client.connect()
-            try:
-                connection.send(self._head, self._body)
-            except EngineLost:
-                if fresh:
-                    raise
-                continue
-            self.connection = connection
-            self._client.watchdog.add(connection)
-            return connection
-
-    async def __aexit__(self, *_: object) -> None:
-        self._client.watchdog.discard(self.connection)
-        self._client.give_back(self.connection)
-
-
 class EngineClient:
     """`path` arguments are relative to the engine's base URL."""
 
-    def __init__(self, engine: Engine, url: str, api_key: str | None, watchdog: Watchdog, heartbeat_s: float) -> None:
+    def __init__(self, engine: Engine, url: str, api_key: str | None, watchdog: Watchdog) -> None:
         parts = urlsplit(url.rstrip("/"))
         self._host = parts.hostname or ""
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         self._base = parts.path
         self._timeouts = engine.timeouts
-        self._heartbeat_s = heartbeat_s
         self._max_idle = engine.max_in_flight
-        self.watchdog = watchdog
-        self.idle: list[Connection] = []
+        self._watchdog = watchdog
+        self._idle: list[Connection] = []
         key = f"authorization: Bearer {api_key}\r\n" if api_key else ""
         self._headers = f"host: {parts.netloc.rpartition('@')[2]}\r\naccept-encoding: identity\r\n{key}"
         self._post: dict[str, bytes] = {}
 
-    def post(self, path: str, body: bytes, request_id: str) -> Exchange:
-        """`request_id` must be safe in a header."""
+    def post_head(self, path: str, body: bytes, request_id: str) -> bytes:
+        """The head of a request with `body`. `request_id` must be safe in a header."""
         head = self._post.get(path)
         if head is None:
             text = (
                 f"POST {self._base}{path} HTTP/1.1\r\n{self._headers}content-type: application/json\r\nx-request-id: "
             )
             head = self._post[path] = text.encode()
-        return Exchange(self, b"%b%b\r\ncontent-length: %d\r\n\r\n" % (head, request_id.encode(), len(body)), body)
+        return b"%b%b\r\ncontent-length: %d\r\n\r\n" % (head, request_id.encode(), len(body))
 
-    def get(self, path: str, *, from_root: bool = False) -> Exchange:
+    async def get(self, path: str, *, from_root: bool = False) -> int:
+        """The status of the answer, whose body is read and dropped. Raises OSError, EngineLost, EngineSilent."""
         base = "" if from_root else self._base
-        return Exchange(self, f"GET {base}{path} HTTP/1.1\r\n{self._headers}\r\n".encode(), b"")
+        reply = _Reply()
+        connection = self.idle_connection() or await self.connect()
+        try:
+            connection.send(f"GET {base}{path} HTTP/1.1\r\n{self._headers}\r\n".encode(), b"", reply)
+            await reply.done
+            return connection.status
+        finally:
+            self.give_back(connection)
 
     def idle_connection(self) -> Connection | None:
+        """One that can be used at once, if there is any. It is watched from now on; `give_back` ends that."""
         oldest = perf_counter() - IDLE_S
-        while self.idle:
-            connection = self.idle.pop()
+        while self._idle:
+            connection = self._idle.pop()
             if connection.reusable and connection.idle_since > oldest:
+                self._watchdog.add(connection)
                 return connection
             connection.abort()
         return None
 
     async def connect(self) -> Connection:
+        """A new one, watched from now on. Raises OSError or TimeoutError."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeouts.connect_s):
             _, connection = await loop.create_connection(
-                lambda: Connection(self._timeouts, self._heartbeat_s), self._host, self._port, ssl=self._tls
+                lambda: Connection(self._timeouts), self._host, self._port, ssl=self._tls
             )
+        self._watchdog.add(connection)
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        if connection.reusable and len(self.idle) < self._max_idle:
+        """To the pool if it can be used again, else it is closed, which makes an engine abort what it computes."""
+        self._watchdog.discard(connection)
+        if connection.reusable and len(self._idle) < self._max_idle:
             connection.idle_since = perf_counter()
-            self.idle.append(connection)
+            self._idle.append(connection)
         else:
             connection.abort()
 
+    def give_back_at_its_end(self, connection: Connection) -> None:
+        """As `give_back`, for an answer of which only the end of the HTTP message may still be to come."""
+        if connection.complete:
+            self.give_back(connection)
+        else:
+            connection.listen(_Remainder(self, connection))
+
     def close(self) -> None:
-        for connection in self.idle:
+        for connection in self._idle:
             connection.abort()
-        self.idle.clear()
+        self._idle.clear()
+
+
+class _Remainder:
+    """Waits for the end of an answer that nobody needs any more."""
+
+    def __init__(self, client: EngineClient, connection: Connection) -> None:
+        self._client = client
+        self._connection = connection
+
+    def answer_data(self, data: bytes) -> None: ...
+
+    def answer_end(self) -> None:
+        self._client.give_back(self._connection)
+
+    def answer_failed(self, error: EngineLost | EngineSilent) -> None:
+        self._client.give_back(self._connection)
+
+
+class _Reply:
+    """Waits for an answer of which only the status is wanted."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answer_data(self, data: bytes) -> None: ...
+
+    def answer_end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def answer_failed(self, error: EngineLost | EngineSilent) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)

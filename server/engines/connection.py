@@ -1,20 +1,20 @@
 """One keep-alive HTTP/1.1 connection to an engine: an asyncio protocol over httptools.
 
-Back-pressure: above `HIGH_WATER` unread bytes the socket is not read until the reader has caught up. Deadlines are
-kept by the watchdog through `tick`, so that a read costs no timer.
+It pushes: whoever sends a request hands over a `Listener`, which hears of the answer as it comes, from the callback of
+the event loop that read it. No task and no future stands between, so that a chunk costs what it must. Deadlines are
+kept by the watchdog through `tick`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 
 from server.config import Timeouts
 
-HIGH_WATER = 256 * 1024
 MAX_ANSWER_HEAD = 64 * 1024
 
 
@@ -30,75 +30,79 @@ class EngineSilent(Exception):
     """A deadline passed; the text says which."""
 
 
+class Listener(Protocol):
+    """Hears of one answer. None of these may raise; after `answer_end` and `answer_failed` nothing more comes."""
+
+    def answer_data(self, data: bytes) -> None:
+        """Some of the body. `Connection.status` is known."""
+        ...
+
+    def answer_end(self) -> None:
+        """The answer is complete, be its body empty or not."""
+        ...
+
+    def answer_failed(self, error: EngineLost | EngineSilent) -> None:
+        """The connection is closed."""
+        ...
+
+
 class Connection(asyncio.Protocol):
-    """Used for one exchange at a time: `send`, `head`, `read` until b"", then `reusable` tells whether it can go on."""
+    """Used for one exchange at a time, each begun by `send`."""
 
-    def __init__(self, timeouts: Timeouts, heartbeat_s: float) -> None:
+    def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._heartbeat_s = heartbeat_s
         self._transport: asyncio.Transport | None = None
-        self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: Exception | None = None
-        self.idle_since = perf_counter()
-        self._reset()
-
-    def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._listener: Listener | None = None
         self._body: list[bytes] = []
-        self._buffered = 0
+        self._broken = False
+        self.idle_since = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
         self._head_bytes = 0
         self._paused = False
         self._keep_alive = False
         self.status = 0
-        self.headers: dict[bytes, bytes] = {}
         self.complete = False
-        self.started = self._last_byte = self._last_beat = perf_counter()
-        self._beat = False
+        self.started = self._last_byte = perf_counter()
 
     # What a caller does
 
-    def send(self, head: bytes, body: bytes) -> None:
-        """Begin an exchange."""
-        self._reset()
-        if self._transport is None or self._transport.is_closing():
+    def send(self, head: bytes, body: bytes, listener: Listener) -> None:
+        """Begin an exchange. Raises `EngineLost` if the connection was closed meanwhile."""
+        if self._transport is None or self._broken or self._transport.is_closing():
             raise EngineLost("closed before the request", before_answer=True)
+        self._begin()
+        self._listener = listener
         self._transport.write(head + body)
 
-    async def head(self) -> bool:
-        """Wait for the status line and headers; False for a heartbeat (the engine is silent, ask again)."""
-        while not self.status:
-            self._raise_failure()
-            if self._take_beat():
-                return False
-            await self._wait()
-        return True
-
-    async def read(self) -> bytes | None:
-        """What has come of the body since the last call; b"" at its end; None for a heartbeat."""
-        while not self._body:
-            if self.complete:
-                return b""
-            self._raise_failure()
-            if self._take_beat():
-                return None
-            await self._wait()
-        data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body.clear()
-        self._buffered = 0
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._last_byte = perf_counter()  # the silence was ours
-            self._transport.resume_reading()
-        return data
+    def listen(self, listener: Listener | None) -> None:
+        """Let another hear the rest of the answer, or nobody."""
+        self._listener = listener
 
     @property
     def reusable(self) -> bool:
-        usable = self.complete and self._keep_alive and self._failure is None and not self._body
+        usable = self.complete and self._keep_alive and not self._broken and not self._paused
         return usable and self._transport is not None and not self._transport.is_closing()
 
+    def pause(self) -> None:
+        """Read no more for now: the engine's sending comes to a halt, and its silence is not held against it."""
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._last_byte = perf_counter()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
     def abort(self) -> None:
-        """Close at once; the engine sees the client leave and stops computing."""
+        """Close at once; the engine sees the client leave and stops computing. The listener hears nothing of it."""
+        self._listener = None
+        self._broken = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -110,10 +114,6 @@ class Connection(asyncio.Protocol):
             self._fail(EngineSilent("the whole call took too long"))
         elif silent > limit and not self._paused:
             self._fail(EngineSilent("the engine was silent for too long"))
-        elif now - max(self._last_byte, self._last_beat) > self._heartbeat_s and not self._paused:
-            self._last_beat = now
-            self._beat = True
-            self._wake()
 
     # What asyncio and httptools call
 
@@ -122,26 +122,39 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_byte = perf_counter()
+        if self.complete:  # nobody asked: it must not be taken for the next answer
+            self.abort()
+            return
         if not self.status:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_ANSWER_HEAD and len(data) < self._head_bytes:
                 self._fail(EngineLost("an answer head without end", before_answer=False))
+                return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(EngineLost("an answer that is not HTTP", before_answer=False))
-        self._wake()
+            return
+        body = self._body
+        if body:
+            data = body[0] if len(body) == 1 else b"".join(body)
+            body.clear()
+            if self._listener is not None:
+                self._listener.answer_data(data)
+        if self.complete and self._listener is not None:
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.status and not self.complete and not self._delimited():
-            self.complete = True  # an answer that ends with the connection
-            self._wake()
+        self._broken = True
+        if self._listener is None or self.complete:
             return
-        if not self.complete:
+        # An answer that says nothing of its length ends with the connection. One that was cut short looks the same if
+        # it was announced as the last; then whoever reads the body sees that it is not whole.
+        if self.status and not self._keep_alive:
+            self.complete = True
+            self._end()
+        else:
             self._fail(EngineLost("the engine closed the connection", before_answer=not self._head_bytes))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
@@ -149,10 +162,6 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
-        self._buffered += len(body)
-        if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
         if 100 <= self.status < 200:
@@ -162,29 +171,13 @@ class Connection(asyncio.Protocol):
 
     # Inside
 
-    def _delimited(self) -> bool:
-        return b"content-length" in self.headers or b"chunked" in self.headers.get(b"transfer-encoding", b"")
+    def _end(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.answer_end()
 
-    def _take_beat(self) -> bool:
-        beat, self._beat = self._beat, False
-        return beat
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _fail(self, failure: Exception) -> None:
-        self._failure = self._failure or failure
+    def _fail(self, failure: EngineLost | EngineSilent) -> None:
+        listener = self._listener
         self.abort()
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        if listener is not None:
+            listener.answer_failed(failure)

@@ -20,14 +20,12 @@ log = logging.getLogger("portico")
 class Engine:
     """`up` is None until the first probe has an answer."""
 
-    def __init__(
-        self, name: str, config: EngineConfig, url: str, api_key: str | None, watchdog: Watchdog, heartbeat_s: float
-    ) -> None:
+    def __init__(self, name: str, config: EngineConfig, url: str, api_key: str | None, watchdog: Watchdog) -> None:
         self.name = name
         self.capacity = config.max_in_flight
         self.in_flight = 0
         self.up: bool | None = None
-        self.client = EngineClient(config, url, api_key, watchdog, heartbeat_s)
+        self.client = EngineClient(config, url, api_key, watchdog)
         self._health_path = config.health_path or ("/health" if config.managed else None)
         self.on_change: Callable[[Engine], None] = lambda engine: None
         self._task: asyncio.Task[None] | None = None
@@ -55,14 +53,8 @@ class Engine:
         """Whether the engine answers its health path with 200 within `PROBE_TIMEOUT_S`."""
         path, from_root = (self._health_path, True) if self._health_path else ("/models", False)
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S), self.client.get(path, from_root=from_root) as connection:
-                while not await connection.head():
-                    pass
-                if connection.status != 200:
-                    return False
-                while await connection.read() != b"":
-                    pass
-                return True
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                return await self.client.get(path, from_root=from_root) == 200
         except (OSError, TimeoutError, EngineLost, EngineSilent):
             return False
 

@@ -39,6 +39,8 @@ class Answer(Struct, omit_defaults=True):
 class _Choice:
     """What has come of one choice."""
 
+    __slots__ = ("content", "finish_reason", "logprobs", "reasoning", "refusal", "text_choice", "tools")
+
     def __init__(self) -> None:
         self.content: list[str] = []
         self.reasoning: list[str] = []

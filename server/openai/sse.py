@@ -17,6 +17,9 @@ class SseDecoder:
             data = self._rest + data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
+        if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
+            self._rest = b""
+            return [data[6:-2]]  # one whole event: what nearly every read brings
         *events, self._rest = data.split(b"\n\n")
         if len(self._rest) > MAX_EVENT:
             raise ValueError("an event without end")

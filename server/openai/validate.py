@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 
 from server.errors import ContextLengthExceeded, InvalidRequest, InvalidValue, UnknownParameter, UnsupportedValue
 from server.openai.chat_request import (
@@ -30,6 +31,16 @@ _UNSERVED = {
     "best_of": "use n",
     "suffix": "gpt-oss cannot fill in the middle",
 }
+_CHAT_UNSERVED = (
+    "audio",
+    "prediction",
+    "web_search_options",
+    "moderation",
+    "prompt_cache_options",
+    "functions",
+    "function_call",
+)
+_COMPLETION_UNSERVED = ("best_of", "suffix")
 _PARTS = {ImagePart: "images", AudioPart: "audio", FilePart: "files"}
 EXTRA_FIELDS = (
     "top_k",
@@ -39,13 +50,14 @@ EXTRA_FIELDS = (
     "length_penalty",
     "include_stop_str_in_output",
 )
+_extra_fields = attrgetter(*EXTRA_FIELDS)  # all at once: this is asked of every request, and hardly ever is one set
+_NO_EXTRA_FIELDS = (None,) * len(EXTRA_FIELDS)
 _CONTROL_TOKEN = re.compile(r"<\|[a-z0-9_]{1,32}\|>")
 
 
 def validate_chat(request: ChatRequest) -> None:
     """Raises `InvalidRequest` for what the prompt format or the engine would get wrong."""
-    _unserved(request, ("audio", "prediction", "web_search_options", "moderation"))
-    _unserved(request, ("prompt_cache_options", "functions", "function_call"))
+    _unserved(request, _CHAT_UNSERVED)
     _stream_options(request)
     if request.modalities and "audio" in request.modalities:
         raise UnsupportedValue("gpt-oss writes text: 'modalities' can only be ['text'].", param="modalities")
@@ -59,7 +71,7 @@ def validate_chat(request: ChatRequest) -> None:
 
 def validate_completion(request: CompletionRequest, *, raw_special_tokens: bool) -> None:
     """Raises `InvalidRequest`; control tokens in a raw prompt could forge roles and channels."""
-    _unserved(request, ("best_of", "suffix"))
+    _unserved(request, _COMPLETION_UNSERVED)
     _stream_options(request)
     prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
     if not all(prompts):
@@ -76,6 +88,8 @@ def validate_completion(request: CompletionRequest, *, raw_special_tokens: bool)
 
 def check_extra_fields(request: Sampling, allowed: tuple[str, ...]) -> None:
     """vLLM's own sampling fields pass only where the model's configuration lists them."""
+    if _extra_fields(request) == _NO_EXTRA_FIELDS:
+        return
     for name in EXTRA_FIELDS:
         if getattr(request, name) is not None and name not in allowed:
             raise UnknownParameter(
@@ -105,6 +119,8 @@ def _stream_options(request: Sampling) -> None:
 
 
 def _tools(request: ChatRequest) -> None:
+    if request.tools is None and request.tool_choice is None:
+        return
     names = {tool.function.name for tool in request.tools or ()}
     if len(names) != len(request.tools or ()):
         raise InvalidValue("Two tools have the same name.", param="tools")

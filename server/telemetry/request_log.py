@@ -45,6 +45,39 @@ class LogWriter:
             self.flush()
 
 
+class CallLine(msgspec.Struct):
+    """The line of a call, in the order of its keys. Times in milliseconds, `ts` in Unix seconds."""
+
+    ts: float
+    msg: str
+    id: str
+    client_id: str | None
+    key: str
+    endpoint: str
+    model: str
+    engine: str | None
+    status: int
+    outcome: str
+    stream: bool
+    ms: float
+    ttft_ms: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    retries: int
+
+
+class RefusalLine(msgspec.Struct):
+    """The line of a request that did not become a call."""
+
+    ts: float
+    msg: str
+    id: str
+    endpoint: str
+    status: int
+    outcome: str
+    ms: float
+
+
 class RequestLog:
     def __init__(self, writer: LogWriter | None, *, as_json: bool) -> None:
         self._writer = writer
@@ -56,58 +89,48 @@ class RequestLog:
         end = call.finished or call.received
         tokens = call.tokens
         self._write(
-            {
-                "ts": round(time(), 3),
-                "msg": "request",
-                "id": call.id,
-                "client_id": call.client_request_id,
-                "key": call.key.name,
-                "endpoint": call.endpoint,
-                "model": call.model.id,
-                "engine": call.engine,
-                "status": call.status,
-                "outcome": call.outcome,
-                "stream": call.stream,
-                "ms": round((end - call.received) * 1000, 2),
-                "ttft_ms": round((call.first_token - call.received) * 1000, 2) if call.first_token else None,
-                "prompt_tokens": tokens.prompt if tokens else None,
-                "completion_tokens": tokens.completion if tokens else None,
-                "retries": call.retries,
-            }
+            CallLine(
+                round(time(), 3),
+                "request",
+                call.id,
+                call.client_request_id,
+                call.key.name,
+                call.endpoint,
+                call.model.id,
+                call.engine,
+                call.status,
+                call.outcome,
+                call.stream,
+                round((end - call.received) * 1000, 2),
+                round((call.first_token - call.received) * 1000, 2) if call.first_token else None,
+                tokens.prompt if tokens else None,
+                tokens.completion if tokens else None,
+                call.retries,
+            )
         )
 
     def refused(self, request_id: str, endpoint: str, status: int, outcome: str, seconds: float) -> None:
         if self._writer is not None:
-            self._write(
-                {
-                    "ts": round(time(), 3),
-                    "msg": "request",
-                    "id": request_id,
-                    "endpoint": endpoint,
-                    "status": status,
-                    "outcome": outcome,
-                    "ms": round(seconds * 1000, 2),
-                }
-            )
+            ms = round(seconds * 1000, 2)
+            self._write(RefusalLine(round(time(), 3), "request", request_id, endpoint, status, outcome, ms))
 
-    def _write(self, facts: dict[str, Any]) -> None:
-        if self._writer is None:
-            return
-        self._writer.write(_encode(facts) if self._json else _text(facts))
+    def _write(self, line: CallLine | RefusalLine) -> None:
+        if self._writer is not None:
+            self._writer.write(_encode(line) if self._json else _text(line))
 
 
-def _text(facts: dict[str, Any]) -> bytes:
+def _text(line: CallLine | RefusalLine) -> bytes:
     """One readable line for a terminal."""
-    clock = datetime.fromtimestamp(facts["ts"], UTC).astimezone().strftime("%H:%M:%S")
-    parts = [clock, str(facts["status"]), f"{facts['ms']:8.1f} ms", facts["endpoint"]]
-    if facts.get("model"):
-        parts.append(facts["model"])
-    if facts.get("ttft_ms") is not None and facts.get("stream"):
-        parts.append(f"first token {facts['ttft_ms']:.1f} ms")
-    if facts.get("completion_tokens") is not None:
-        parts.append(f"{facts['prompt_tokens']}+{facts['completion_tokens']} tokens")
-    if facts["outcome"] != "ok":
-        parts.append(facts["outcome"])
+    clock = datetime.fromtimestamp(line.ts, UTC).astimezone().strftime("%H:%M:%S")
+    parts = [clock, str(line.status), f"{line.ms:8.1f} ms", line.endpoint]
+    if isinstance(line, CallLine):
+        parts.append(line.model)
+        if line.ttft_ms is not None and line.stream:
+            parts.append(f"first token {line.ttft_ms:.1f} ms")
+        if line.completion_tokens is not None:
+            parts.append(f"{line.prompt_tokens}+{line.completion_tokens} tokens")
+    if line.outcome != "ok":
+        parts.append(line.outcome)
     return "  ".join(parts).encode()
 
 

@@ -18,15 +18,13 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from openai import AsyncOpenAI
 from prometheus_client import CollectorRegistry, generate_latest
 
-from server.api.protocol import protocol_class
 from server.app import EngineAddress, Parts, build
 from server.config import Config
 from server.telemetry.request_log import LineFormatter, LogWriter
-from server.worker import QuietServer
+from server.worker import QuietServer, http_server_config
 from tests.behaviour.engine_double import EngineDouble
 from tests.behaviour.wire import Reply, Wire
 
@@ -155,7 +153,7 @@ async def portico(*engines: EngineDouble, ready: bool = True, **sections: Any) -
         parts = build(config, addresses, registry, writer)
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        server = PromptServer(uvicorn_config(parts, config))
+        server = PromptServer(http_server_config(config, parts))
         with logging_to(Path(file.name)):
             task = asyncio.create_task(server.serve(sockets=[listener]))
             try:
@@ -166,22 +164,6 @@ async def portico(*engines: EngineDouble, ready: bool = True, **sections: Any) -
             finally:
                 await server.end()
                 await asyncio.wait_for(task, 5)
-
-
-def uvicorn_config(parts: Parts, config: Config) -> uvicorn.Config:
-    """As in server/worker.py."""
-    return uvicorn.Config(
-        parts.app,
-        http=protocol_class(config.server.max_header_bytes),
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=int(config.server.idle_timeout_s),
-        timeout_graceful_shutdown=1,
-    )
 
 
 @contextmanager

@@ -173,13 +173,23 @@ def test_compressed_bodies(shared: Shared) -> None:
     assert (reply.status, reply.error["code"]) == (415, "unsupported_media_type")
 
 
-async def test_a_bug_in_the_gateway_is_an_error_in_openais_shape() -> None:
-    async def broken(call: Any) -> None:
+class BrokenStage:
+    ended = False
+
+    def feed(self, batch: Any) -> Any:
         raise RuntimeError(CANARY)
 
+
+def broken(call: Any) -> Any:
+    raise RuntimeError(CANARY)
+
+
+@pytest.mark.parametrize("stage", [broken, lambda call: BrokenStage()], ids=["made", "fed"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_bug_in_the_gateway_is_an_error_in_openais_shape(stage: Any, stream: bool) -> None:
     async with EngineDouble() as engine, portico(engine) as gate:
-        gate.parts.gateway._checks = (broken,)
-        reply = await gate.chat()
+        gate.parts.gateway._stages = (stage,)
+        reply = await gate.chat(stream=stream)
         assert (reply.status, reply.error["type"]) == (500, "server_error")
         assert reply.headers["x-request-id"].startswith("req_")
         (line,) = gate.log_lines()
@@ -187,3 +197,5 @@ async def test_a_bug_in_the_gateway_is_an_error_in_openais_shape() -> None:
         assert "RuntimeError" in gate.log_text()
         assert CANARY not in gate.log_text() + reply.body.decode()
         assert gate.metric("portico_requests_total", model=MODEL, endpoint="chat.completions", outcome="error") == 1
+        assert gate.parts.engines["one"].in_flight == 0
+        assert gate.parts.gateway.trips == set()

@@ -17,7 +17,7 @@ async def test_full() -> None:
         async with gate.opened(stream=True) as first:
             await first.head()
             waiting = [asyncio.create_task(gate.chat()) for _ in range(2)]
-            await eventually(lambda: gate.parts.gateway._admission.slots.queued == 2)
+            await eventually(lambda: gate.parts.gateway.admission.slots.queued == 2)
             reply = await gate.chat()
             assert (reply.status, reply.error["code"]) == (429, "rate_limit_exceeded")
             assert reply.error["type"] == "rate_limit_error"
@@ -65,7 +65,7 @@ async def test_nothing_is_sent_while_queued() -> None:
 
 async def test_a_queued_client_that_leaves_frees_its_place() -> None:
     async with EngineDouble() as engine, portico(engine, **SMALL) as gate:
-        slots = gate.parts.gateway._admission.slots
+        slots = gate.parts.gateway.admission.slots
         engine.plan(hang(1))
         async with gate.opened(stream=True) as first:
             await first.head()

@@ -29,7 +29,7 @@ async def test_what_is_open_ends_with_an_error() -> None:
             await stream.head()
             await eventually(lambda: len(engine.calls) == 2)
             queued = asyncio.create_task(gate.request("POST", CHAT, {"model": MODEL, "messages": MESSAGES}))
-            await eventually(lambda: len(gate.parts.gateway.calls) == 3)
+            await eventually(lambda: len(gate.parts.gateway.trips) == 3)
             gate.parts.gateway.end_all()
             gate.parts.gateway.end_all()
             body = b"".join([part async for part in stream.parts()])

@@ -9,28 +9,28 @@ from .settings import settle
 
 # maker -> its share of the corpus, in percent
 MIX: dict[Callable[[Random], Conversation], float] = {
-    fixed.fixed: 24,
+    fixed.fixed: 26,
     fixed.any_story: 1,
-    fixed.near_miss: 6,
-    unknown.fallback: 9,
+    fixed.near_miss: 7,
+    unknown.fallback: 12,
     families.capital: 2,
     families.addition: 3,
     families.unknown_sum: 1,
     families.ordering: 3.5,
-    families.count: 2,
+    families.count: 3,
     families.repeat: 5,
     families.chance: 3,
-    families.names: 5,
+    families.names: 6,
     functions.call: 11,
     functions.result: 10,
-    functions.no_tool: 3,
-    judge.judge: 8,
-    schemas.forced: 5,
-    schemas.requested: 2,
+    functions.no_tool: 4,
+    judge.judge: 9,
+    schemas.forced: 6,
+    schemas.requested: 3,
     schemas.required_call: 2,
 }
 # what is not a single conversation, in percent of all
-OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 17, copying.drill: 12, legacy.raw: 3}
+OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 15, copying.drill: 5, legacy.raw: 3}
 
 
 def conversations(number: int, seed: int = 1) -> list[Conversation | Pack | RawText]:

@@ -1,0 +1,99 @@
+"""How one call's events reach its client: as an event stream, or as one JSON body."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from server.api.http import answer_headers, error_headers, lines
+from server.api.inbound import Inbound
+from server.call import Call
+from server.errors import EngineFailure, GatewayError
+from server.openai.collect import Collector
+from server.openai.events import DONE, KEEP_ALIVE, Batch
+
+
+class Answer:
+    """Sets `call.status` when a status has left. `cors` are header lines that go along."""
+
+    def __init__(self, call: Call, request: Inbound, cors: bytes, stall_s: float) -> None:
+        self._call = call
+        self._request = request
+        self._cors = cors
+        self._stall_s = stall_s
+
+    def fail(self, error: GatewayError) -> None:
+        """Tell the client, by status."""
+        if error.close:
+            self._request.keep_alive = False
+        self._call.status = error.status
+        self._request.answer(error.status, self._head() + lines(error_headers(error)), error.body())
+
+    def stalled(self, now: float) -> bool:
+        """The client has not read what was sent for longer than it may."""
+        since = self._request.paused_since
+        return since is not None and now - since > self._stall_s
+
+    def _head(self) -> bytes:
+        return answer_headers(self._call.id, self._call.client_request_id, self._call.received) + self._cors
+
+
+class WholeAnswer(Answer):
+    def __init__(self, call: Call, request: Inbound, cors: bytes, stall_s: float) -> None:
+        super().__init__(call, request, cors, stall_s)
+        self._collector = Collector()
+
+    def feed(self, batch: Batch) -> None:
+        for event in batch:
+            self._collector.feed(event)
+
+    def beat(self, now: float) -> None:
+        """Nothing can be sent before the status is known."""
+
+    def end(self) -> None:
+        body = self._collector.body()
+        if body is None:
+            raise EngineFailure("The engine sent an empty answer. Try again.")
+        self._call.status = 200
+        self._request.answer(200, self._head(), body)
+
+
+class StreamAnswer(Answer):
+    """The status waits for the first event: an early failure is a real 4xx or 5xx, a late one an error event."""
+
+    def __init__(self, call: Call, request: Inbound, cors: bytes, stall_s: float, grace_s: float) -> None:
+        super().__init__(call, request, cors, stall_s)
+        self._grace_s = grace_s
+        self._last_write = perf_counter()
+
+    def feed(self, batch: Batch) -> None:
+        data = batch[0].wire() if len(batch) == 1 else b"".join([event.wire() for event in batch])
+        self._last_write = perf_counter()
+        if self._call.status:
+            self._request.write(data)
+        else:
+            self._begin(data)
+
+    def beat(self, now: float) -> None:
+        """After the time of grace an engine without a word for the client commits the stream to 200."""
+        if now - max(self._last_write, self._call.dispatched or 0.0) < self._grace_s or self._request.paused_since:
+            return
+        self._last_write = now
+        if self._call.status:
+            self._request.write(KEEP_ALIVE)
+        else:
+            self._begin(KEEP_ALIVE)
+
+    def end(self) -> None:
+        if not self._call.status:
+            raise EngineFailure("The engine sent an empty answer. Try again.")
+        self._request.end(DONE)
+
+    def fail(self, error: GatewayError) -> None:
+        if self._call.status:
+            self._request.end(b"data: " + error.body() + b"\n\n")
+        else:
+            super().fail(error)
+
+    def _begin(self, data: bytes) -> None:
+        self._call.status = 200
+        self._request.stream(self._head(), data)

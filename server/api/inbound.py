@@ -1,0 +1,216 @@
+"""One request of a client on a relay path, and the wire for its answer: HTTP/1.1 without a task and without ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from server.api.http import HeaderList, Headers, client_request_id, lines, new_request_id, too_large
+from server.call import Key
+from server.errors import RequestTimedOut
+
+EVENT_STREAM = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+
+
+class Handler(Protocol):
+    """What answers the requests of a path (api/relay.py). Nothing of it may raise."""
+
+    max_body_bytes: int
+    silence_s: float
+
+    def head(self, request: Inbound) -> None:
+        """The head is here: refuse by it what need not be read."""
+        ...
+
+    def serve(self, request: Inbound, body: bytes) -> None: ...
+
+    def refuse(self, request: Inbound, error: Exception) -> None: ...
+
+    def left(self, request: Inbound) -> None:
+        """The client has gone before the request was complete."""
+        ...
+
+
+class Flow(Protocol):
+    """Where an answer comes from, to be held up or broken off by the client (`gateway.Trip`)."""
+
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def leave(self) -> None: ...
+
+
+class Inbound:
+    """The protocol calls the first half; the handler and its answers the second.
+
+    `response_complete`, `keep_alive` and `more_body` are what uvicorn's protocol wants to know of a request.
+    """
+
+    __slots__ = (
+        "_answered", "_body", "_chunked", "_default_headers", "_expects_100", "_flow", "_handler", "_size",
+        "_transport", "_turn", "client_id", "headers", "id", "keep_alive", "key", "method", "more_body", "paused_since",
+        "response_complete", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        handler: Handler,
+        transport: asyncio.Transport,
+        method: bytes,
+        headers: Headers,
+        default_headers: HeaderList,
+        answered: Callable[[], None],
+        *,
+        chunked: bool,
+        keep_alive: bool,
+        expects_100: bool,
+    ) -> None:
+        self._handler = handler
+        self._transport = transport
+        self._default_headers = default_headers
+        self._answered = answered
+        self._chunked = chunked
+        self._expects_100 = expects_100
+        self._body: list[bytes] = []
+        self._size = 0
+        self._turn = False
+        self._flow: Flow | None = None
+        self.keep_alive = keep_alive
+        self.more_body = True
+        self.response_complete = False
+        self.paused_since: float | None = None
+        self.method = method
+        self.headers = headers
+        self.id = new_request_id()
+        self.client_id = client_request_id(headers)
+        self.key: Key | None = None
+        self.started = perf_counter()
+
+    # What the protocol calls
+
+    @property
+    def silence_s(self) -> float:
+        """How long the client may be silent within its body."""
+        return self._handler.silence_s
+
+    def start(self) -> None:
+        """Its turn: the requests before it on the connection are answered."""
+        self._turn = True
+        self._handler.head(self)
+        if self.response_complete:
+            return
+        if self._size > self._handler.max_body_bytes:
+            self._handler.refuse(self, too_large(self._handler.max_body_bytes))
+        elif not self.more_body:
+            self._serve()
+        elif self._expects_100:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def data(self, data: bytes) -> None:
+        """Some of the body."""
+        if self.response_complete:
+            return
+        self._size += len(data)
+        if self._size <= self._handler.max_body_bytes:
+            self._body.append(data)
+            return
+        self._body.clear()
+        if self._turn:
+            self._handler.refuse(self, too_large(self._handler.max_body_bytes))
+
+    def complete(self) -> None:
+        """The body is here."""
+        self.more_body = False
+        if self._turn and not self.response_complete:
+            self._serve()
+
+    def overdue(self) -> None:
+        """The rest of the body has not come in time."""
+        if not self.response_complete:
+            self._handler.refuse(self, RequestTimedOut("The request body did not arrive in time."))
+
+    def disconnect(self) -> None:
+        if self.response_complete:
+            return
+        self.response_complete = True
+        flow, self._flow = self._flow, None
+        if flow is not None:
+            flow.leave()
+        else:
+            self._handler.left(self)
+
+    def pause(self) -> None:
+        """The client does not keep up."""
+        self.paused_since = perf_counter()
+        if self._flow is not None:
+            self._flow.pause()
+
+    def resume(self) -> None:
+        self.paused_since = None
+        if self._flow is not None:
+            self._flow.resume()
+
+    # What the handler and its answers call
+
+    def attach(self, flow: Flow) -> None:
+        """Where the answer comes from, unless it has come already."""
+        if not self.response_complete:
+            self._flow = flow
+            if self.paused_since is not None:
+                flow.pause()
+
+    def answer(self, status: int, head: bytes, body: bytes) -> None:
+        """The whole answer. `head` holds further header lines, checked by nobody: they must be ours."""
+        if self.response_complete:
+            return
+        text = b"" if self.method == b"HEAD" else body
+        self._transport.write(
+            b"%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            % (STATUS_LINE[status], self._defaults(), head, len(body), text)
+        )
+        self._done()
+
+    def stream(self, head: bytes, data: bytes) -> None:
+        """Begin an event stream."""
+        if self.response_complete:
+            return
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        self._transport.write(
+            b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._defaults(), EVENT_STREAM, head, framing, self._framed(data))
+        )
+
+    def write(self, data: bytes) -> None:
+        """Some more of the stream; never empty, which would end it."""
+        if not self.response_complete:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self, data: bytes) -> None:
+        """The last of the stream."""
+        if self.response_complete:
+            return
+        self._transport.write(self._framed(data) + (b"0\r\n\r\n" if self._chunked else b""))
+        self._done()
+
+    # Inside
+
+    def _serve(self) -> None:
+        body = self._body
+        self._handler.serve(self, body[0] if len(body) == 1 else b"".join(body))
+        body.clear()
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+
+    def _defaults(self) -> bytes:
+        head = lines(self._default_headers)
+        return head if self.keep_alive else head + b"connection: close\r\n"
+
+    def _done(self) -> None:
+        self.response_complete = True
+        self._flow = None
+        if not self.keep_alive:
+            self._transport.close()
+        self._answered()

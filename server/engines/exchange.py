@@ -1,0 +1,221 @@
+"""One call's exchange with an engine: request out, batches of events in."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Protocol
+
+from server.call import Call
+from server.engines.connection import Connection, EngineLost, EngineSilent
+from server.engines.engine import Engine
+from server.engines.errors import translate, translate_event
+from server.engines.requests import engine_request, streams_from_engine
+from server.errors import EngineFailure, EngineTimedOut, EngineUnavailable
+from server.openai.events import Batch
+from server.openai.reader import EngineAnswerError, StreamReader, View, read_whole
+
+MAX_ERROR_BODY = 256 * 1024
+MAX_WHOLE_ANSWER = 64 * 1024 * 1024
+RETRY_AFTER_S = 2.0
+
+
+class Slot(Protocol):
+    """The hold on an engine that admission gave to this call."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    def move(self) -> bool:
+        """Give the engine up as unreachable and hold another; False if there is none."""
+        ...
+
+
+class Receiver(Protocol):
+    """Who gets the answer. After `done` and `fail` nothing more comes."""
+
+    def batch(self, batch: Batch) -> None: ...
+
+    def done(self) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
+
+
+class Exchange:
+    """`begin`, then hear of it at the receiver. `close` at any time ends it, and with it what the engine computes."""
+
+    def __init__(self, call: Call, slot: Slot, view: View, path: str, receiver: Receiver) -> None:
+        self._call = call
+        self._slot = slot
+        self._view = view
+        self._path = path
+        self._receiver: Receiver | None = receiver
+        self._body = engine_request(call)
+        self._reader = StreamReader(view) if streams_from_engine(call) else None
+        self._parts: list[bytes] = []  # of an answer that can only be read as a whole
+        self._size = 0
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Send the request, over a connection that is there or else over a new one."""
+        self._call.dispatched = perf_counter()
+        engine = self._slot.engine
+        while (connection := engine.client.idle_connection()) is not None:
+            try:
+                self._send(connection)
+            except EngineLost:
+                engine.client.give_back(connection)
+                continue
+            return
+        self._connect()
+
+    @property
+    def sent(self) -> bool:
+        """An engine has the request."""
+        return self._connection is not None
+
+    def pause(self) -> None:
+        """The client does not keep up: let the engine wait."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+    def close(self) -> None:
+        """Nothing more reaches the receiver. An unfinished answer is broken off."""
+        self._receiver = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._give_back()
+
+    # Connecting
+
+    def _connect(self) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._send_anew(), name="connect to engine")
+
+    async def _send_anew(self) -> None:
+        """Nothing was answered yet, so an engine that cannot be reached is passed over for another."""
+        try:
+            while True:
+                engine = self._slot.engine
+                try:
+                    self._send(await engine.client.connect())
+                    break
+                except (OSError, TimeoutError, EngineLost):
+                    engine.suspect()
+                    if not self._slot.move():
+                        raise _unavailable() from None
+                    self._call.retries += 1
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._connecting = None
+
+    def _send(self, connection: Connection) -> None:
+        engine = self._slot.engine
+        self._call.engine = engine.name
+        connection.send(engine.client.post_head(self._path, self._body, self._call.id), self._body, self)
+        self._connection = connection
+
+    # What the connection calls
+
+    def answer_data(self, data: bytes) -> None:
+        try:
+            connection = self._connection
+            if self._reader is None or connection is None or connection.status >= 400:
+                self._keep(data)
+                return
+            reader = self._reader
+            batch = reader.feed(data)
+            if reader.done:
+                self._call.engine_done = perf_counter()
+            if batch and self._receiver is not None:
+                self._receiver.batch(batch)
+            if reader.failure is not None:
+                raise reader.failure
+            if reader.done:
+                self._finish()
+        except Exception as error:
+            self._fail(_translated(error))
+
+    def answer_end(self) -> None:
+        try:
+            connection = self._connection
+            if connection is not None and connection.status >= 400:
+                error = translate(connection.status, b"".join(self._parts))
+                if error.param == "messages" and not self._view.chat:
+                    error.param = "prompt"
+                raise error
+            if self._reader is not None:
+                raise EngineFailure("The engine ended the answer too early. Try again.")
+            self._call.engine_done = perf_counter()
+            parts = self._parts
+            batch = read_whole(self._view, parts[0] if len(parts) == 1 else b"".join(parts))
+            if self._receiver is not None:
+                self._receiver.batch(batch)
+            self._finish()
+        except Exception as error:
+            self._fail(_translated(error))
+
+    def answer_failed(self, error: EngineLost | EngineSilent) -> None:
+        if isinstance(error, EngineLost):
+            if error.before_answer and not self._call.retries:
+                self._call.retries += 1
+                self._give_back()
+                self._connect()
+                return
+            self._slot.engine.check_soon()
+        self._fail(_translated(error))
+
+    # The end
+
+    def _keep(self, data: bytes) -> None:
+        failed = self._connection is not None and self._connection.status >= 400
+        self._size += len(data)
+        if self._size > (MAX_ERROR_BODY if failed else MAX_WHOLE_ANSWER):
+            if failed:
+                return  # enough to know what it is about
+            raise EngineAnswerError("an answer too large")
+        self._parts.append(data)
+
+    def _finish(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._give_back()
+        if receiver is not None:
+            receiver.done()
+
+    def _fail(self, error: Exception) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._give_back()
+        if receiver is not None:
+            receiver.fail(error)
+
+    def _give_back(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        connection.listen(None)
+        if self._reader is not None and self._reader.done:
+            self._slot.engine.client.give_back_at_its_end(connection)
+        else:
+            self._slot.engine.client.give_back(connection)
+
+
+def _unavailable() -> EngineUnavailable:
+    return EngineUnavailable("No engine can be reached for this model. Try again shortly.", retry_after=RETRY_AFTER_S)
+
+
+def _translated(error: Exception) -> Exception:
+    """In the client's words; what is no failure of the engine stays what it is."""
+    if isinstance(error, EngineSilent):
+        return EngineTimedOut(
+            "The engine did not answer in time. Try again, or ask for a shorter answer.", retry_after=1
+        )
+    if isinstance(error, EngineLost):
+        return EngineFailure("The connection to the engine broke during the answer. Try again.", retry_after=1)
+    if isinstance(error, EngineAnswerError):
+        return translate_event(error.payload)  # vLLM sends 200 and then an error event for what a unary call gets a 400
+    return error
