@@ -50,6 +50,10 @@ class Answer(Protocol):
         """The client has not read for too long."""
         ...
 
+    def drop(self) -> None:
+        """Close the client's connection."""
+        ...
+
 
 class Gateway:
     def __init__(
@@ -101,7 +105,7 @@ class Gateway:
 class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
-    __slots__ = ("_answer", "_call", "_exchange", "_gateway", "_meter", "_over", "_slot", "_stages")
+    __slots__ = ("_answer", "_call", "_exchange", "_gateway", "_meter", "_over", "_paused", "_slot", "_stages")
 
     def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
         self._gateway = gateway
@@ -112,6 +116,7 @@ class Trip:
         self._meter = Meter(call, gateway.metrics)
         self._stages: list[Stage] = []
         self._over = False
+        self._paused = False
 
     # From the request to the engine
 
@@ -132,6 +137,8 @@ class Trip:
         try:
             self._stages = self._gateway.stages(call)
             self._exchange = Exchange(call, slot, view_of(call), ENGINE_PATHS[call.endpoint], self)
+            if self._paused:
+                self._exchange.pause()
             self._exchange.begin()
         except Exception as error:
             self.fail(error)
@@ -200,10 +207,12 @@ class Trip:
 
     def pause(self) -> None:
         """The client does not keep up."""
+        self._paused = True
         if self._exchange is not None:
             self._exchange.pause()
 
     def resume(self) -> None:
+        self._paused = False
         if self._exchange is not None:
             self._exchange.resume()
 
@@ -211,6 +220,7 @@ class Trip:
         """Called by the watchdog."""
         try:
             if self._answer.stalled(now):
+                self._answer.drop()
                 self.leave()
             elif self._exchange is not None and self._exchange.sent:
                 self._answer.beat(now)

@@ -33,6 +33,10 @@ class Answer:
         since = self._request.paused_since
         return since is not None and now - since > self._stall_s
 
+    def drop(self) -> None:
+        """Give the client up."""
+        self._request.drop()
+
     def _head(self) -> bytes:
         return answer_headers(self._call.id, self._call.client_request_id, self._call.received) + self._cors
 

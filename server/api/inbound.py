@@ -111,7 +111,7 @@ class Inbound:
 
     def data(self, data: bytes) -> None:
         """Some of the body."""
-        if self.response_complete:
+        if self.response_complete or not self.more_body:
             return
         self._size += len(data)
         if self._size <= self._handler.max_body_bytes:
@@ -123,6 +123,8 @@ class Inbound:
 
     def complete(self) -> None:
         """The body is here."""
+        if not self.more_body:
+            return  # it belongs to a later request, which was refused
         self.more_body = False
         if self._turn and not self.response_complete:
             self._serve()
@@ -193,6 +195,10 @@ class Inbound:
             return
         self._transport.write(self._framed(data) + (b"0\r\n\r\n" if self._chunked else b""))
         self._done()
+
+    def drop(self) -> None:
+        """Close the connection without another word."""
+        self._transport.abort()
 
     # Inside
 

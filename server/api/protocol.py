@@ -65,7 +65,8 @@ class Protocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(InvalidRequest("This server does not change the protocol: leave out the header 'Upgrade'."))
+            if isinstance(self.cycle, RequestResponseCycle):
+                self.cycle.keep_alive = False  # the parser has no more use for this connection
             return
         except httptools.HttpParserError:
             self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
@@ -130,6 +131,9 @@ class Protocol(HttpToolsProtocol):
         if handler is None or (method == b"OPTIONS" and self.preflights_to_app):
             self._to_app()
             return
+        if self.parser.should_upgrade():  # the parser skips the body of such a request
+            self._refuse(InvalidRequest("This path does not change the protocol: leave out the header 'Upgrade'."))
+            return
         http11 = self.parser.get_http_version() == "1.1"
         self.cycle = request = Inbound(
             handler,
@@ -143,8 +147,7 @@ class Protocol(HttpToolsProtocol):
             expects_100=self.expect_100_continue,
         )
         if self._active is None or self._active.response_complete:
-            self._active = request
-            request.start()
+            self._start(request)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((request, self.app))  # type: ignore[arg-type]
@@ -172,8 +175,7 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline:
             request, app = self.pipeline.pop()
             if isinstance(request, Inbound):
-                self._active = request
-                request.start()
+                self._start(request)
             else:
                 self._start_asgi_task(request, app)
         elif self._in_head:
@@ -184,6 +186,12 @@ class Protocol(HttpToolsProtocol):
             self._due(LINGER_S if self.cycle.more_body else self.timeout_keep_alive)
 
     # Inside
+
+    def _start(self, request: Inbound) -> None:
+        self._active = request
+        if self.flow.write_paused:  # by answers before it
+            request.pause()
+        request.start()
 
     def _handler_of_path(self) -> Handler | None:
         """For a target that is not plainly a path: with a query, percent signs or the server's name."""

@@ -56,16 +56,16 @@ class Exchange:
         self._size = 0
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._paused = False
 
     def begin(self) -> None:
         """Send the request, over a connection that is there or else over a new one."""
         self._call.dispatched = perf_counter()
-        engine = self._slot.engine
-        while (connection := engine.client.idle_connection()) is not None:
+        client = self._slot.engine.client
+        while (connection := client.idle_connection()) is not None:
             try:
                 self._send(connection)
             except EngineLost:
-                engine.client.give_back(connection)
                 continue
             return
         self._connect()
@@ -77,10 +77,12 @@ class Exchange:
 
     def pause(self) -> None:
         """The client does not keep up: let the engine wait."""
+        self._paused = True
         if self._connection is not None:
             self._connection.pause()
 
     def resume(self) -> None:
+        self._paused = False
         if self._connection is not None:
             self._connection.resume()
 
@@ -115,10 +117,17 @@ class Exchange:
             self._connecting = None
 
     def _send(self, connection: Connection) -> None:
+        """Raises `EngineLost` if the connection is of no use."""
         engine = self._slot.engine
         self._call.engine = engine.name
-        connection.send(engine.client.post_head(self._path, self._body, self._call.id), self._body, self)
+        try:
+            connection.send(engine.client.post_head(self._path, self._body, self._call.id), self._body, self)
+        except EngineLost:
+            engine.client.give_back(connection)
+            raise
         self._connection = connection
+        if self._paused:
+            connection.pause()
 
     # What the connection calls
 

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,17 @@ def configuration(engines: tuple[EngineDouble, ...], **sections: Any) -> dict[st
 class Gate:
     """A running Portico."""
 
-    def __init__(self, parts: Parts, registry: CollectorRegistry, port: int, log: Path, writer: LogWriter) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        registry: CollectorRegistry,
+        port: int,
+        log: Path,
+        writer: LogWriter,
+        connections: Collection[Any],
+    ) -> None:
         self.parts = parts
+        self.connections = connections
         self.port = port
         self.url = f"http://127.0.0.1:{port}/v1"
         self._registry = registry
@@ -160,7 +169,8 @@ async def portico(*engines: EngineDouble, ready: bool = True, **sections: Any) -
                 await eventually(lambda: server.started)
                 if ready:
                     await eventually(lambda: all(engine.up for engine in parts.engines.values()))
-                yield Gate(parts, registry, listener.getsockname()[1], Path(file.name), writer)
+                port, open_connections = listener.getsockname()[1], server.server_state.connections
+                yield Gate(parts, registry, port, Path(file.name), writer, open_connections)
             finally:
                 await server.end()
                 await asyncio.wait_for(task, 5)

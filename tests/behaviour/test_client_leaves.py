@@ -59,6 +59,8 @@ async def test_a_client_that_never_reads_is_let_go() -> None:
             await asyncio.wait_for(engine_left(engine), 4)
             await eventually(gate.log_lines)
             assert gate.log_lines()[0]["outcome"] == "client_gone"
+            assert gate.parts.gateway.trips == set()
+            await eventually(lambda: not gate.connections)  # and so does what was kept for it
 
 
 async def engine_left(engine: EngineDouble) -> None:

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from server.api import protocol
-from tests.behaviour.engine_double import EngineDouble
+from tests.behaviour.engine_double import EngineDouble, hang
 from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, eventually, portico
 from tests.behaviour.wire import Wire
 
@@ -138,6 +138,55 @@ async def test_requests_one_after_the_other_on_one_connection() -> None:
         assert (await wire.reply()).status == 200
         assert (await wire.reply()).status == 200
         assert len({call.connection for call in engine.calls}) == 1
+
+
+async def test_a_bad_request_behind_an_open_one() -> None:
+    """What ends the connection ends the open call too, once, and is not taken for a part of it."""
+    async with EngineDouble() as engine, portico(engine, server={"max_header_bytes": 2048}) as gate:
+        engine.plan(hang(1))
+        async with Wire(gate.port) as wire:
+            await wire.send(HEAD + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+            await eventually(lambda: engine.calls)
+            await wire.send(HEAD + b"x: %b\r\ncontent-length: 3\r\n\r\nabc" % (b"a" * 3000))
+            assert (await wire.reply()).status == 431
+            assert await wire.rest() == b""
+        await engine.calls[0].left.wait()
+        assert len(engine.calls) == 1
+        assert [line["outcome"] for line in gate.log_lines()] == ["client_gone"]
+
+
+@pytest.mark.parametrize("path", [CHAT + "?api-version=1", "/v1/chat%2Fcompletions", "http://host" + CHAT])
+async def test_other_ways_to_write_a_path(path: str) -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        assert (await gate.request("POST", path, {"model": MODEL, "messages": MESSAGES})).status == 200
+
+
+async def test_an_upgrade_is_not_made() -> None:
+    upgrade = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    async with EngineDouble() as engine, portico(engine) as gate:
+        async with Wire(gate.port) as wire:
+            await wire.send(HEAD + upgrade + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+            reply = await wire.reply()
+            assert reply.status == 400
+            assert "Upgrade" in reply.error["message"]
+            assert await wire.rest() == b""
+        async with Wire(gate.port) as wire:
+            await wire.send(b"GET /healthz HTTP/1.1\r\n" + upgrade + b"\r\n")
+            assert (await wire.reply()).status == 200
+            assert await wire.rest() == b""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_http_1_0(stream: bool) -> None:
+    """No chunks: the end of the connection is the end of the answer."""
+    body = json.dumps({"model": MODEL, "messages": MESSAGES, "stream": stream}).encode()
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        await wire.send(HEAD.replace(b"HTTP/1.1", b"HTTP/1.0") + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+        head, _, text = (await wire.rest()).partition(b"\r\n\r\n")
+        assert b"200 OK" in head
+        assert b"transfer-encoding" not in head
+        assert b"friend" in text
+        assert text.endswith(b"data: [DONE]\n\n") if stream else json.loads(text)
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/v1/nothing"])
