@@ -44,17 +44,13 @@ class EditStage:
 
     def feed(self, batch: Batch) -> Batch:
         for event in batch:
-            if not (isinstance(event, TextEvent) and self._passes(event)):
+            if not isinstance(event, TextEvent):
                 return self._edited(batch)
-        return batch
-
-    def _passes(self, event: TextEvent) -> bool:
-        """Whether nothing needs to be done about it."""
-        index = event.template.index
-        editor = self._editors.get(index)
-        if editor is None or index in self._over:
-            return False
-        return event.template.channel != "content" or editor.indifferent(event.text)
+            template = event.template
+            editor = self._editors.get(template.index)
+            if editor is None or not (template.channel != "content" or editor.indifferent(event.text)):
+                return self._edited(batch)
+        return self._edited(batch) if self._over else batch
 
     def _edited(self, batch: Batch) -> Batch:
         out: Batch = []

@@ -28,6 +28,8 @@ class Template:
     before: bytes
     after: bytes
     out: tuple[bytes, ...]  # pieces of the outgoing frame between which the text stands
+    line_before: bytes  # the same with the framing of server-sent events around
+    line_after: bytes
 
     def text_of(self, payload: bytes) -> bytes | None:
         """The escaped text of an event that fits this frame, else None."""
@@ -35,6 +37,13 @@ class Template:
             return None
         text = payload[len(self.before) : -len(self.after)]
         # A quote that ends the string early would mean another shape; an escaped one is rare: the slow way knows both.
+        return None if b'"' in text else text
+
+    def text_of_only(self, data: bytes) -> bytes | None:
+        """The same for what a read brought, if that is one whole event: a second one would show by its quotes."""
+        if not (data.startswith(self.line_before) and data.endswith(self.line_after)):
+            return None
+        text = data[len(self.line_before) : -len(self.line_after)]
         return None if b'"' in text else text
 
 
@@ -87,7 +96,8 @@ def learn(payload: bytes, event: ChunkEvent, field: str) -> Template | None:
     out = tuple(event.wire().split(_ESCAPED_MARK))
     _set_text(choice, field, text)
     channel = "reasoning" if field == "reasoning" else "content"
-    return Template(channel, choice.index, before + found, quote + after, out)
+    start, end = before + found, quote + after
+    return Template(channel, choice.index, start, end, out, b"data: " + start, end + b"\n\n")
 
 
 def text_field(chunk: AnyChunk) -> str | None:

@@ -70,6 +70,11 @@ class StreamReader:
 
     def feed(self, data: bytes) -> Batch:
         """Events completed by `data`. Raises `EngineAnswerError`."""
+        if self._frames.between_events:
+            for template in self._templates:
+                text = template.text_of_only(data)
+                if text is not None:
+                    return [TextEvent(template, text)]  # what nearly every read brings
         try:
             payloads = self._frames.feed(data)
         except ValueError as error:
@@ -79,8 +84,7 @@ class StreamReader:
             for template in self._templates:
                 text = template.text_of(payload)
                 if text is not None:
-                    if template.out:
-                        events.append(TextEvent(template, text))
+                    events.append(TextEvent(template, text))
                     break
             else:
                 try:

@@ -11,15 +11,17 @@ class SseDecoder:
     def __init__(self) -> None:
         self._rest = b""
 
+    @property
+    def between_events(self) -> bool:
+        """Nothing is held: the next bytes begin an event."""
+        return not self._rest
+
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads completed by `data`. Raises ValueError for an event above `MAX_EVENT` bytes."""
         if self._rest:
             data = self._rest + data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
-        if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
-            self._rest = b""
-            return [data[6:-2]]  # one whole event: what nearly every read brings
         *events, self._rest = data.split(b"\n\n")
         if len(self._rest) > MAX_EVENT:
             raise ValueError("an event without end")

@@ -12,25 +12,25 @@ MIX: dict[Callable[[Random], Conversation], float] = {
     fixed.fixed: 26,
     fixed.any_story: 1,
     fixed.near_miss: 7,
-    unknown.fallback: 12,
+    unknown.fallback: 11,
     families.capital: 2,
     families.addition: 3,
     families.unknown_sum: 1,
     families.ordering: 3.5,
-    families.count: 3,
+    families.count: 4,
     families.repeat: 5,
     families.chance: 3,
     families.names: 6,
-    functions.call: 11,
-    functions.result: 10,
-    functions.no_tool: 4,
-    judge.judge: 9,
-    schemas.forced: 6,
+    functions.call: 14,
+    functions.result: 12,
+    functions.no_tool: 6,
+    judge.judge: 10,
+    schemas.forced: 7,
     schemas.requested: 3,
-    schemas.required_call: 2,
+    schemas.required_call: 3,
 }
 # what is not a single conversation, in percent of all
-OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 15, copying.drill: 5, legacy.raw: 3}
+OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 15, copying.drill: 2, legacy.raw: 3}
 
 
 def conversations(number: int, seed: int = 1) -> list[Conversation | Pack | RawText]:
