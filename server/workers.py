@@ -6,18 +6,16 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from prometheus_client import multiprocess
 
 from server.app import EngineAddress
 from server.config import Config
+from server.telemetry.folder import MetricsFolder
 
 RESTART_DELAY_S = 1.0
 STOP_MARGIN_S = 10.0
@@ -63,7 +61,8 @@ class Workers:
         self._config = config
         self._sockets = sockets
         self._addresses = {name: {"url": one.url, "api_key": one.api_key} for name, one in addresses.items()}
-        self.metrics_folder = Path(tempfile.mkdtemp(prefix="portico-metrics-"))
+        self._folder = MetricsFolder()
+        self.metrics_folder = self._folder.path
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -84,7 +83,7 @@ class Workers:
             if process.returncode is None:
                 process.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        shutil.rmtree(self.metrics_folder, ignore_errors=True)
+        self._folder.remove()
 
     async def _keep(self, slot: int) -> None:
         while not self._stopping:

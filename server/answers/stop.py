@@ -14,8 +14,9 @@ from server.openai.chat_request import ChatRequest
 class StopScanner:
     """Holds back exactly the longest end of the text that could still become a stop text."""
 
-    def __init__(self, stops: list[str]) -> None:
+    def __init__(self, stops: list[str], *, include: bool = False) -> None:
         self._stops = stops
+        self._include = include  # the stop text leaves with the answer
         self._longest = max(map(len, stops))
         self._held: str = ""
         self.ended = False
@@ -32,7 +33,8 @@ class StopScanner:
         if found:
             self.ended = True
             self._held = ""
-            return text[: min(found)[1]]
+            end, start = min(found)
+            return text[: end if self._include else start]
         keep = self._could_become(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
@@ -54,4 +56,5 @@ def stop_texts(call: Call) -> Stage | None:
     if not isinstance(body, ChatRequest) or not body.stop:
         return None
     stops = [body.stop] if isinstance(body.stop, str) else body.stop
-    return EditStage(call, lambda: StopScanner(stops), body.n or 1)
+    include = bool(body.include_stop_str_in_output)
+    return EditStage(call, lambda: StopScanner(stops, include=include), body.n or 1)

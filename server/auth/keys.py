@@ -11,7 +11,6 @@ from server.config import StaticKey
 from server.errors import InvalidApiKey
 
 Headers = Mapping[bytes, bytes]
-MAX_KEY_BYTES = 512
 
 ANONYMOUS = Key("anonymous")
 
@@ -37,7 +36,7 @@ class KeyRing:
                 "You didn't provide an API key. Send it as 'Authorization: Bearer KEY' (SDKs: api_key=..., or "
                 "OPENAI_API_KEY in the environment)."
             )
-        digest = hashlib.sha256(secret[:MAX_KEY_BYTES]).digest()
+        digest = hashlib.sha256(secret).digest()
         known, key = self._keys.get(digest, (b"", ANONYMOUS))
         if hmac.compare_digest(known, digest):
             return key

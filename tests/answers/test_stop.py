@@ -48,3 +48,14 @@ def test_nothing_after_the_end() -> None:
     scanner = StopScanner(["x"])
     assert scanner.feed("ax") == "a"
     assert scanner.feed("b") == ""
+
+
+@given(LETTERS, STOPS, st.lists(st.integers(0, 30), max_size=10))
+def test_the_stop_text_itself_is_kept_on_request(text: str, stops: list[str], cuts: list[int]) -> None:
+    scanner = StopScanner(stops, include=True)
+    out = "".join(scanner.feed(piece) for piece in cut(text, cuts))
+    out += "" if scanner.ended else scanner.finish()
+    without, ended = expected(text, stops)
+    assert scanner.ended == ended
+    assert out.startswith(without)
+    assert (out.removeprefix(without) in stops) if ended else (out == text)

@@ -47,3 +47,11 @@ def test_no_keys_at_all() -> None:
 
 def test_open() -> None:
     assert KeyRing((), open_to_all=True).authenticate({}).name == "anonymous"
+
+
+def test_long_keys() -> None:
+    """All of a key counts, however long it is."""
+    long = "k" * 5000
+    assert ring(long).authenticate({b"authorization": b"Bearer " + long.encode()}).name == "k0"
+    with pytest.raises(InvalidApiKey):
+        ring(long).authenticate({b"authorization": b"Bearer " + long[:-1].encode()})

@@ -83,3 +83,12 @@ def test_usage_is_shown_once_or_not_at_all(shared: Shared) -> None:
 def test_completions_leave_it_to_the_engine(shared: Shared) -> None:
     shared.complete(stop=["x", "y"])
     assert shared.engine.calls[-1].json["stop"] == ["x", "y"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_stop_text_is_kept_where_the_operator_allows_to_ask_for_it(stream: bool) -> None:
+    allowed = {"extra_fields": ["include_stop_str_in_output"]}
+    async with EngineDouble() as engine, portico(engine, model=allowed) as gate:
+        engine.plan(answer(Reply(COUNT)))
+        reply = await gate.chat(stop="10", stream=stream, include_stop_str_in_output=True)
+        assert (reply.text(), reply.finish()) == ("1 2 3 4 5 6 7 8 9 10", "stop")
