@@ -11,9 +11,13 @@ import pytest
 
 from server.telemetry.folder import MetricsFolder
 
-HOLD = (
-    "import sys; from server.telemetry.folder import MetricsFolder as F; print(F().path, flush=True); sys.stdin.read()"
-)
+HOLD = """
+import sys
+from server.telemetry.folder import MetricsFolder
+held = MetricsFolder()
+print(held.path, flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
