@@ -12,11 +12,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .SHELLFLAGS := -o pipefail -c
 
-# pip's progress as one line that moves on a terminal; warnings about the index are not the user's business.
-# $(1): how many packages, $(2): what to install.
+# pip's progress: one line that moves on a terminal, a line now and then elsewhere; warnings about the index are not the
+# user's business. $(1): how many packages, $(2): what to install.
 define pip_install
-@$(PIP) install --progress-bar off $(2) 2> >(grep -v '^WARNING' >&2) | awk -v total=$(1) -v live=$$([ -t 1 ] && echo 1 || echo 0) \
-  '/^Collecting/ {n++; if (live) {printf "\r\033[K      %d/%d %s", n, total, $$2; fflush()}} END {if (live && n) print ""}'
+@$(PIP) install --progress-bar off $(2) 2> >(grep -v '^WARNING' >&2) | awk -v total=$(1) -v live=$$([ -t 2 ] && echo 1 || echo 0) \
+  '/^Collecting/ {n++; if (live) printf "\r\033[K      %d/%d %s", n, total, $$2 > "/dev/stderr"; else if (n % 20 == 0) printf "      %d/%d\n", n, total > "/dev/stderr"} \
+   END {if (live && n) print "" > "/dev/stderr"}'
 endef
 
 .DEFAULT_GOAL := help
@@ -26,13 +27,15 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.gateway ## the gateway's environment: leaves .venv/bin/portico
-engine: $(VENV)/.gateway ## the engine's environment and the demo model, under $$PORTICO_HOME
+engine: $(VENV)/.gateway ## the engine's environment and the demo model, under PORTICO_HOME
 	@$(BIN)/portico engine install
 
 serve: $(VENV)/.gateway ## set up what is missing and serve on http://127.0.0.1:8000/v1 until Ctrl-C
 	@exec $(BIN)/portico serve $(ARGS)
 
-test: $(VENV)/.dev engine ## set up what is missing and run every test; ARGS="-k name" runs some
+# The live tests are about the engine on CPU with the demo model, on every machine and whatever is configured here.
+test: $(VENV)/.dev ## set up what is missing and run every test; ARGS="-k name" runs some
+	@env -u PORTICO_CONFIG $(BIN)/portico engine install --device cpu --model demo
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, pyright (strict), import-linter

@@ -33,8 +33,9 @@ from server.call import Call, ServedModel
 from server.config import Config
 from server.engines.engine import Engine
 from server.errors import GatewayError, InvalidApiKey, InvalidRequest, MethodNotAllowed, UnknownRoute
-from server.gateway import Gateway
+from server.gateway import Gateway, as_gateway_error
 from server.telemetry.metrics import Metrics
+from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import LogWriter, RequestLog
 from server.watchdog import Watchdog
 
@@ -53,10 +54,9 @@ class EngineAddress:
 class Portico(FastAPI):
     """FastAPI with OpenAI's headers and a log line on everything."""
 
-    def __init__(self, metrics: Metrics, log: RequestLog, **settings: Any) -> None:
+    def __init__(self, refusals: Refusals, **settings: Any) -> None:
         super().__init__(**settings)
-        self._metrics = metrics
-        self._log = log
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,10 +65,11 @@ class Portico(FastAPI):
         answer = _PlainAnswer(scope, send)
         try:
             await super().__call__(scope, receive, answer.send)
+        except Exception as error:  # the client has been answered by `_any_error`
+            as_gateway_error(error, answer.id)
         finally:
             if answer.endpoint not in UNCOUNTED:
-                self._metrics.refused(answer.endpoint, answer.outcome(), answer.seconds())
-                self._log.refused(answer.id, answer.endpoint, answer.status, answer.outcome(), answer.seconds())
+                self._refusals.note(answer.id, answer.endpoint, answer.status, answer.outcome(), answer.seconds())
 
 
 class _PlainAnswer:
@@ -108,6 +109,7 @@ class Parts:
 
     app: Any
     relays: Mapping[str, Relay]
+    refusals: Refusals
     gateway: Gateway
     engines: Mapping[str, Engine]
     watchdog: Watchdog
@@ -135,15 +137,15 @@ def build(
     keys = KeyRing(config.auth.static_keys, open_to_all=config.auth.mode == "none")
     gateway = Gateway(admission, tuple(_stages(metrics).values()), watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth)
-    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, metrics=metrics, log=request_log)
+    refusals = Refusals(metrics, request_log)
+    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
     relays = {
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
 
     app = Portico(
-        metrics,
-        request_log,
+        refusals,
         title="Portico",
         lifespan=_lifespan(engines, watchdog, metrics, log),
         docs_url=None,
@@ -156,7 +158,7 @@ def build(
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _any_error)
-    return Parts(_with_cors(app, config.server.cors_origins), relays, gateway, engines, watchdog, metrics)
+    return Parts(_with_cors(app, config.server.cors_origins), relays, refusals, gateway, engines, watchdog, metrics)
 
 
 def _lifespan(

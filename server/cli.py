@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -29,10 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     handler: Handler = parsed.run
     try:
-        return handler(parsed)
+        status = handler(parsed)
+        sys.stdout.flush()
+        return status
     except ConfigError as error:
         print(f"portico: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `portico config show | head`: whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the interpreter's last flush fail
+        return 0
     except KeyboardInterrupt:
         return 130
 

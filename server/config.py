@@ -18,9 +18,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 ENV_PREFIX = "PORTICO__"
+ENVIRONMENT = "environment"  # name of the key that PORTICO_API_KEY gives
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]  # no user:password; see api_key
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(gt=0)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -224,7 +225,10 @@ class Config(Section):
         if len(managed) > 1:
             raise ValueError(f"engines: only one can be managed here, not {', '.join(managed)}")
         if not self.models and not managed:
-            raise ValueError("models: name at least one model for engines given by url")
+            raise ValueError(
+                "models: name at least one model for engines given by url, "
+                f"for example PORTICO__MODELS='{{gpt-oss-20b: {{engines: [{next(iter(self.engines))}]}}}}'"
+            )
         self._check_models()
         return self
 
@@ -277,6 +281,8 @@ def load(
         if name.startswith(ENV_PREFIX):
             keys = name.removeprefix(ENV_PREFIX).lower().split("__")
             _put(tree, keys, _parse_variable(name, environ[name]), name)
+            if keys[0] == "engines" and keys[-1] == "url" and len(keys) == 3:
+                _put(tree, [*keys[:2], "managed"], None, name)  # an engine elsewhere takes the place of a managed one
             sources[".".join(keys)] = f"environment {name}"
     for dotted, value in (overrides or {}).items():
         _put(tree, dotted.split("."), value, dotted)
@@ -348,6 +354,6 @@ def _with_environment_key(config: Config, key: str | None) -> Config:
         return config
     if len(key) < 16:
         raise ConfigError("environment PORTICO_API_KEY: must have at least 16 characters")
-    static = StaticKey(name="environment", key_sha256=hashlib.sha256(key.encode()).hexdigest())
+    static = StaticKey(name=ENVIRONMENT, key_sha256=hashlib.sha256(key.encode()).hexdigest())
     auth = config.auth.model_copy(update={"static_keys": (*config.auth.static_keys, static)})
     return config.model_copy(update={"auth": auth})

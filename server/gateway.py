@@ -176,10 +176,10 @@ class Trip:
     # Other ways to end
 
     def fail(self, error: Exception) -> None:
-        """Tell the client. Anything but a `GatewayError` is a bug of ours: logged, and the client gets no detail."""
+        """Tell the client."""
         if self._over:
             return
-        known = as_gateway_error(error)
+        known = as_gateway_error(error, self._call.id)
         self._call.outcome = known.outcome
         try:
             self._answer.fail(known)
@@ -236,8 +236,9 @@ def view_of(call: Call) -> View:
     )
 
 
-def as_gateway_error(error: Exception) -> GatewayError:
+def as_gateway_error(error: Exception, request_id: str) -> GatewayError:
+    """Anything but a `GatewayError` is a bug of ours: logged under the request's id, and the client gets no detail."""
     if isinstance(error, GatewayError):
         return error
-    log.error("a bug in the gateway", exc_info=error)
-    return GatewayError("The server had an error. It was logged.")
+    log.error("a bug in the gateway", exc_info=error, extra={"request_id": request_id})
+    return GatewayError("The server had an error. It was logged under this request id.")

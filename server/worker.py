@@ -68,11 +68,11 @@ async def serve(config: Config, parts: Parts, listener: socket.socket) -> None:
     """Until SIGTERM, SIGINT or the end of standard input; then drain."""
     server = QuietServer(http_server_config(config, parts))
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _next, stop, hurry)
     loop.add_reader(sys.stdin.fileno(), _lifeline, stop)
-    drain = loop.create_task(_drain(config, parts, server, stop), name="drain")
+    drain = loop.create_task(_drain(config, parts, server, stop, hurry), name="drain")
     await server.serve(sockets=[listener])
     drain.cancel()
     await asyncio.gather(drain, return_exceptions=True)
@@ -84,7 +84,7 @@ def http_server_config(config: Config, parts: Parts) -> uvicorn.Config:
     preflights = bool(config.server.cors_origins)
     return uvicorn.Config(
         parts.app,
-        http=protocol_class(parts.relays, config.server.max_header_bytes, preflights=preflights),
+        http=protocol_class(parts.relays, parts.refusals, config.server.max_header_bytes, preflights=preflights),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -99,17 +99,29 @@ def http_server_config(config: Config, parts: Parts) -> uvicorn.Config:
     )
 
 
+def _next(*events: asyncio.Event) -> None:
+    """Set the first of them that is not set."""
+    for event in events:
+        if not event.is_set():
+            event.set()
+            return
+
+
 def _lifeline(stop: asyncio.Event) -> None:
     if not os.read(sys.stdin.fileno(), 4096):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         stop.set()
 
 
-async def _drain(config: Config, parts: Parts, server: uvicorn.Server, stop: asyncio.Event) -> None:
+async def _drain(
+    config: Config, parts: Parts, server: uvicorn.Server, stop: asyncio.Event, hurry: asyncio.Event
+) -> None:
     await stop.wait()
     parts.gateway.drain()
     server.should_exit = True  # closes the listener; open calls go on
-    await asyncio.sleep(config.server.shutdown_grace_s)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(config.server.shutdown_grace_s):
+            await hurry.wait()
     parts.gateway.end_all()
 
 

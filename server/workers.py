@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from time import monotonic
 
 from prometheus_client import multiprocess
 
@@ -18,6 +19,8 @@ from server.config import Config
 from server.telemetry.folder import MetricsFolder
 
 RESTART_DELAY_S = 1.0
+LONGEST_DELAY_S = 30.0
+FIRST_MOMENTS_S = 10.0
 STOP_MARGIN_S = 10.0
 log = logging.getLogger("portico")
 
@@ -45,13 +48,21 @@ def _bind(host: str, port: int, *, reuse: bool, option: str) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(4096)
+    except socket.gaierror as error:
+        listener.close()
+        raise CannotListen(
+            f"Cannot listen on {host}: {(error.strerror or 'no such host').lower()}. Give an address of this machine."
+        ) from None
     except OSError as error:
         listener.close()
         raise CannotListen(
-            f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. "
-            f"Set another {option}, or stop what uses it."
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Set another {option}, or stop what uses it."
         ) from None
     return listener
+
+
+class CannotServe(Exception):
+    """A worker ended as soon as it was started; its own log lines say why."""
 
 
 class Workers:
@@ -66,10 +77,22 @@ class Workers:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._failed = asyncio.Event()
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep(slot), name=f"worker {slot}") for slot in range(len(self._sockets))]
+
+    async def failed(self) -> None:
+        """Waits; raises `CannotServe` once a worker has ended in its first moments."""
+        await self._failed.wait()
+        raise CannotServe("The gateway process ended as soon as it was started; the lines above say why.")
+
+    def hurry(self) -> None:
+        """A second SIGTERM: the workers end what is still open at once."""
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
 
     async def stop(self) -> None:
         """SIGTERM, the grace time, SIGKILL."""
@@ -86,14 +109,22 @@ class Workers:
         self._folder.remove()
 
     async def _keep(self, slot: int) -> None:
+        wait, first = RESTART_DELAY_S, True
         while not self._stopping:
+            began = monotonic()
             process = await self._start(slot)
             status = await process.wait()
             # Gauges of a dead process must not stay in the sums; its counters must.
             multiprocess.mark_process_dead(slot, str(self.metrics_folder))  # pyright: ignore[reportUnknownMemberType]
-            if not self._stopping:
-                log.error("worker %d ended with status %s; starting it again", slot, status)
-                await asyncio.sleep(RESTART_DELAY_S)
+            if self._stopping:
+                return
+            at_once = monotonic() - began < FIRST_MOMENTS_S
+            if first and at_once and status > 0:  # by itself, and not because somebody killed it
+                self._failed.set()
+                return
+            wait, first = min(wait * 2, LONGEST_DELAY_S) if at_once else RESTART_DELAY_S, False
+            log.error("worker %d ended with status %s; starting it again in %.0f s", slot, status, wait)
+            await asyncio.sleep(wait)
 
     async def _start(self, slot: int) -> asyncio.subprocess.Process:
         fd = self._sockets[slot].fileno()

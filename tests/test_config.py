@@ -161,3 +161,17 @@ def test_loopback() -> None:
 def test_home() -> None:
     assert home({"PORTICO_HOME": "/x"}) == Path("/x")
     assert home({}) == Path.home() / ".local/share/portico"
+
+
+def test_an_engine_by_url_takes_the_place_of_the_managed_one(tmp_path: Path) -> None:
+    environ = {"PORTICO__ENGINES__LOCAL__URL": "http://10.0.0.5:8000/v1"}
+    with pytest.raises(ConfigError, match=r"for example PORTICO__MODELS='\{gpt-oss-20b: \{engines: \[local\]\}\}'"):
+        load(None, environ)
+    config = load(None, environ | {"PORTICO__MODELS": "{gpt-oss-20b: {engines: [local]}}"})
+    assert (config.engines["local"].url, config.engines["local"].managed) == ("http://10.0.0.5:8000/v1", None)
+
+
+def test_a_password_in_a_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"PORTICO__ENGINES__LOCAL__URL": "http://me:secret@10.0.0.5/v1"})
+    assert "secret" not in str(caught.value)

@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from server.api.http import answer_headers, lines, new_request_id
 from server.api.inbound import Handler, Inbound
 from server.errors import GatewayError, HeadersTooLarge, InvalidRequest
+from server.telemetry.refusals import Refusals
 
 HEAD_TIMEOUT_S = 15.0
 LINGER_S = 60.0
 
 
 def protocol_class(
-    handlers: Mapping[str, Handler], max_header_bytes: int, *, preflights: bool
+    handlers: Mapping[str, Handler], noted: Refusals, max_header_bytes: int, *, preflights: bool
 ) -> type[HttpToolsProtocol]:
     """The protocol for `uvicorn.Config(http=...)`. With `preflights`, OPTIONS goes to the app on every path."""
-
     by_path = {path.encode(): handler for path, handler in handlers.items()}
 
     class Bound(Protocol):
         max_head = max_header_bytes
         relays = by_path
+        refusals = noted
         preflights_to_app = preflights
 
     return Bound
@@ -39,6 +42,7 @@ def protocol_class(
 class Protocol(HttpToolsProtocol):
     max_head: int
     relays: Mapping[bytes, Handler]
+    refusals: Refusals
     preflights_to_app: bool
     parser: Any  # httptools has no types
     cycle: Any  # the latest request: uvicorn's RequestResponseCycle, an Inbound, or None before the first
@@ -52,21 +56,27 @@ class Protocol(HttpToolsProtocol):
         self._deadline: float | None = None  # in the loop's time: when the client's turn is over
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._upgrading = False
+        self._deaf = False  # what still comes is not looked at: the connection closes after the open answer
 
     # What asyncio calls
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        # Every write goes to the socket at once and not after the loop's other work. What the socket does not take
+        # pauses the answer, however little it is.
+        transport.set_write_buffer_limits(high=0)
         self._due(HEAD_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         self._latest = len(data)
         self._head_bytes += self._latest
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if isinstance(self.cycle, RequestResponseCycle):
-                self.cycle.keep_alive = False  # the parser has no more use for this connection
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay_with_http(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
             self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
@@ -76,7 +86,7 @@ class Protocol(HttpToolsProtocol):
                 self._refuse(self._head_too_large())
             elif self._deadline is None and (self._active is None or self._active.response_complete):
                 self._due(HEAD_TIMEOUT_S)
-        elif self.cycle.more_body and isinstance(self.cycle, Inbound) and not self.cycle.response_complete:
+        elif isinstance(self.cycle, Inbound) and self.cycle.more_body and not self.cycle.response_complete:
             self._due(self.cycle.silence_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,13 +136,13 @@ class Protocol(HttpToolsProtocol):
         if oversize:
             self._refuse(self._head_too_large())
             return
+        self._upgrading = self.parser.should_upgrade()
+        if self._upgrading:
+            return
         handler = self.relays.get(self.url) or self._handler_of_path()
         method: bytes = self.parser.get_method()
         if handler is None or (method == b"OPTIONS" and self.preflights_to_app):
             self._to_app()
-            return
-        if self.parser.should_upgrade():  # the parser skips the body of such a request
-            self._refuse(InvalidRequest("This path does not change the protocol: leave out the header 'Upgrade'."))
             return
         http11 = self.parser.get_http_version() == "1.1"
         self.cycle = request = Inbound(
@@ -153,12 +163,16 @@ class Protocol(HttpToolsProtocol):
             self.pipeline.appendleft((request, self.app))  # type: ignore[arg-type]
 
     def on_body(self, body: bytes) -> None:
+        if self._deaf:
+            return
         if isinstance(self.cycle, Inbound):
             self.cycle.data(body)
         elif self.cycle is not None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._upgrading or self._deaf:
+            return
         if isinstance(self.cycle, Inbound):
             self._deadline = None
             self.cycle.complete()
@@ -222,14 +236,40 @@ class Protocol(HttpToolsProtocol):
     def _head_too_large(self) -> HeadersTooLarge:
         return HeadersTooLarge(f"The request head is larger than {self.max_head} bytes.")
 
+    def _stay_with_http(self, rest: bytes) -> None:
+        """A request that offers another protocol, as Java's client does with `Upgrade: h2c`, is one like any other.
+
+        The parser takes what follows such a head for the other protocol: so it reads the head again, without the offer.
+        """
+        self._upgrading = False
+        names = (b"upgrade", b"connection", b"http2-settings")
+        head = [b"%b: %b\r\n" % header for header in self.headers if header[0] not in names]
+        keep = [] if self.parser.should_keep_alive() else [b"connection: close\r\n"]
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"".join([line, *head, *keep, b"\r\n", rest]))
+
     def _refuse(self, error: GatewayError) -> None:
-        """Answer what cannot become a request, and close."""
+        """Answer what cannot become a request, and close. An open call is finished first; then there is no answer."""
+        self._deaf = True
+        request_id = new_request_id()
+        self.refusals.note(request_id, "unknown", error.status, error.outcome, 0.0)
+        if self._active is not None and not self._active.response_complete:
+            self._active.keep_alive = False
+            self.pipeline.clear()
+            return
         if self.transport.is_closing():
             return
         body = error.body()
         self.transport.write(
-            b"HTTP/1.1 %d Bad Request\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (error.status, len(body), body)
+            b"%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (
+                STATUS_LINE[error.status],
+                lines(self.server_state.default_headers),
+                answer_headers(request_id, None, perf_counter()),
+                len(body),
+                body,
+            )
         )
         self.transport.close()
 

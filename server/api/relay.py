@@ -14,8 +14,7 @@ from server.call import Call, Key
 from server.config import Server
 from server.errors import MethodNotAllowed
 from server.gateway import Gateway, as_gateway_error
-from server.telemetry.metrics import Metrics
-from server.telemetry.request_log import RequestLog
+from server.telemetry.refusals import Refusals
 
 NewCall = Callable[[bytes, Key, str], Call]
 
@@ -30,15 +29,13 @@ class Relay:
         gateway: Gateway,
         keys: KeyRing,
         settings: Server,
-        metrics: Metrics,
-        log: RequestLog,
+        refusals: Refusals,
     ) -> None:
         self._endpoint = endpoint
         self._new_call = new_call
         self._gateway = gateway
         self._keys = keys
-        self._metrics = metrics
-        self._log = log
+        self._refusals = refusals
         self._cors = Cors(settings.cors_origins)
         self._grace_s = settings.first_event_grace_s
         self.max_body_bytes = settings.max_body_bytes
@@ -72,7 +69,7 @@ class Relay:
 
     def refuse(self, request: Inbound, error: Exception) -> None:
         """Answer a request that did not become a call."""
-        known = as_gateway_error(error)
+        known = as_gateway_error(error, request.id)
         if known.close:
             request.keep_alive = False
         head = answer_headers(request.id, request.client_id, request.started) + lines(error_headers(known))
@@ -87,6 +84,4 @@ class Relay:
         self._count(request, 499, "client_gone")
 
     def _count(self, request: Inbound, status: int, outcome: str) -> None:
-        seconds = perf_counter() - request.started
-        self._metrics.refused(self._endpoint, outcome, seconds)
-        self._log.refused(request.id, self._endpoint, status, outcome, seconds)
+        self._refusals.note(request.id, self._endpoint, status, outcome, perf_counter() - request.started)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from server.commands.startable import check_start
 from server.config import Config, load
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_config_commands(commands: Subparsers) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    load(arguments.config)
+    check_start(load(arguments.config))
     print("The configuration is good.", file=sys.stderr)
     return 0
 

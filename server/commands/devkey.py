@@ -7,7 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
-from server.config import Config, ConfigError, StaticKey, is_loopback
+from server.commands.startable import check_start, needs_development_key
+from server.config import Config, ConfigError, StaticKey
 
 PREFIX = "sk-portico-dev-"
 
@@ -15,15 +16,11 @@ PREFIX = "sk-portico-dev-"
 def with_development_key(config: Config, home: Path) -> tuple[Config, str | None]:
     """The configuration with a key to call it by, and that key if it is the development key.
 
-    Raises `ConfigError` where others could reach a server that has no key.
+    Raises `ConfigError` where the configuration cannot be served, as where others could reach a server without a key.
     """
-    if config.auth.mode == "none" or config.auth.static_keys:
+    check_start(config)
+    if not needs_development_key(config):
         return config, None
-    if not is_loopback(config.server.host):
-        raise ConfigError(
-            f"auth.static_keys: {config.server.host} can be reached by others and no key is configured. "
-            "Set PORTICO_API_KEY to a key of your own, for example: export PORTICO_API_KEY=sk-$(openssl rand -hex 24)"
-        )
     key = _kept(home / "dev-key")
     static = StaticKey(name="development", key_sha256=hashlib.sha256(key.encode()).hexdigest())
     auth = config.auth.model_copy(update={"static_keys": (static,)})

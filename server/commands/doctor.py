@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import platform
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server.commands.startable import check_start
 from server.config import Config, ConfigError, home, load
 from server.engines.managed import EngineSetupError
 from server.engines.managed.hardware import look
@@ -41,6 +42,7 @@ def _findings(path: Path | None) -> Iterator[Finding]:
     yield True, f"{hardware.memory_available_mib / 1024:.0f} GiB of memory free, {gpus}"
     try:
         config = load(path)
+        check_start(config)
     except ConfigError as error:
         yield False, str(error)
         return
@@ -50,11 +52,21 @@ def _findings(path: Path | None) -> Iterator[Finding]:
 
 
 def _ports(config: Config) -> Iterator[Finding]:
-    for name, host, port in (
+    ports = [
         ("server.port", config.server.host, config.server.port),
         ("metrics.port", config.metrics.host, config.metrics.port),
-    ):
-        yield _try(lambda host=host, port=port: _bind(host, port), f"{name} {port} is free")
+    ]
+    for name, engine in config.engines.items():
+        if engine.managed is not None:
+            ports.append((f"engines.{name}.managed.port", "127.0.0.1", engine.managed.port))
+    for name, host, port in ports:
+        try:
+            _bind(host, port)
+        except OSError as error:
+            way_out = f"stop what uses it (`ss -ltnp` tells; a running Portico does), or set {name} to another"
+            yield False, f"{name} {port}: {error.strerror or error}; {way_out}"
+        else:
+            yield True, f"{name} {port} is free"
 
 
 def _bind(host: str, port: int) -> None:
@@ -76,11 +88,3 @@ def _engine(config: Config) -> Iterator[Finding]:
         yield True, plan.reason
         installed = find(plan.kind, home(), demo=plan.demo)
         yield True, f"engine installed: {installed.python.parent.parent}" if installed else "engine: to be installed"
-
-
-def _try(action: Callable[[], None], text: str) -> Finding:
-    try:
-        action()
-    except OSError as error:
-        return False, f"{text}: no, {error.strerror}"
-    return True, text

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from pydantic import ValidationError
 from rich.console import Console
 
 from server.config import Config, ConfigError, Managed, home, load
@@ -151,7 +152,13 @@ def _managed(args: argparse.Namespace) -> Managed:
     config: Config = load(args.config)
     configured = next((engine.managed for engine in config.engines.values() if engine.managed), Managed())
     wishes = {name: getattr(args, name, None) for name in ("device", "model", "port")}
-    return configured.model_copy(update={name: value for name, value in wishes.items() if value is not None})
+    try:
+        return Managed.model_validate(
+            configured.model_dump() | {name: value for name, value in wishes.items() if value is not None}
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        raise ConfigError(f"--{problem['loc'][0]}: {problem['msg']}") from None
 
 
 def _fail(error: object) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
 from rich.status import Status
 
-from server.config import Config
+from server.commands.try_ import DEFAULT_URL
+from server.config import ENVIRONMENT, Config
 
 PLAIN_EVERY_S = 5.0
 
@@ -41,10 +44,20 @@ class Waiting:
             self._console.print(text)
 
 
+def command() -> str:
+    """How this program was called: `portico`, or the path to it."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "portico" and len(called.parts) > 1 else "portico"
+
+
 def ready_screen(config: Config, base_url: str, metrics_url: str, key: str | None) -> str:
     """The text of the final screen; everything in it works when pasted."""
     model_id, model = next(iter(config.models.items()))
-    shown = key or ("any" if config.auth.mode == "none" else "YOUR_KEY")
+    in_environment = key is None and any(one.name == ENVIRONMENT for one in config.auth.static_keys)
+    unknown = "any" if config.auth.mode == "none" else "$PORTICO_API_KEY" if in_environment else "YOUR_KEY"
+    shown = key or unknown
+    in_python = 'os.environ["PORTICO_API_KEY"]' if in_environment else f'"{shown}"'
+    where = "" if base_url == DEFAULT_URL else f" --url {base_url}"
     also = f" (also answers to {', '.join(model.aliases)})" if model.aliases else ""
     note = f"\n  {model.description}\n" if model.description else ""
     return f"""
@@ -63,13 +76,13 @@ Try it:
 
 or in Python (pip install openai):
 
-  from openai import OpenAI
-  client = OpenAI(base_url="{base_url}", api_key="{shown}")
+  {"import os; " if in_environment else ""}from openai import OpenAI
+  client = OpenAI(base_url="{base_url}", api_key={in_python})
   answer = client.chat.completions.create(
       model="{model_id}", messages=[{{"role": "user", "content": "What is the capital of France?"}}])
   print(answer.choices[0].message.content)
 
-or let it answer a dozen questions, in another terminal:  .venv/bin/portico try
+or let it answer a dozen questions, in another terminal:  {command()} try{where}
 
 Ctrl-C stops it.
 """

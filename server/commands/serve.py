@@ -11,7 +11,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,13 @@ from server.config import Config, Model, home, load
 from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Plan, Prepared, prepare
 from server.telemetry.exposition import MetricsListener
 from server.telemetry.request_log import LineFormatter
-from server.workers import CannotListen, Workers, listeners
+from server.workers import CannotListen, CannotServe, Workers, listeners
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 READY_POLL_S = 0.25
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 log = logging.getLogger("portico")
 
 
@@ -55,7 +55,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         if prepared is not None:
             config = with_planned_models(config, prepared.plan)
         return asyncio.run(Service(config, prepared, key, console).run())
-    except (CannotListen, EngineSetupError) as error:
+    except (CannotListen, CannotServe, EngineSetupError) as error:
         print(f"portico: {error}", file=sys.stderr)
         return 1
 
@@ -115,19 +115,25 @@ class Service:
         self._engine_key = "sk-" + secrets.token_urlsafe(24)
 
     async def run(self) -> int:
-        """Until SIGTERM or SIGINT. Raises `CannotListen` and `EngineSetupError` if it cannot begin."""
+        """Until one of `STOP_SIGNALS`. Raises `CannotListen`, `CannotServe`, `EngineSetupError` if it cannot begin."""
         server, metrics = self._config.server, self._config.metrics
         public = listeners(server.host, server.port, server.workers, "server.port (--port)")
-        scraped = listeners(metrics.host, metrics.port, 1, "metrics.port")[0]
-        stop = self._stop_signal()
+        scraped = listeners(metrics.host, metrics.port, 1, "metrics.port (PORTICO__METRICS__PORT; 0 takes a free one)")[
+            0
+        ]
+        stop = asyncio.Event()
+        self._on_stop_signal(stop.set)
         async with self._engine() as supervisor:
             workers = Workers(self._config, self._addresses(supervisor), public)
             exposition = MetricsListener(workers.metrics_folder, scraped, metrics.token)
             workers.start()
             exposition.start()
             try:
-                await self._until(stop, self._greet(supervisor, public[0], scraped))
-                self._console.print(f"Stopping: open calls may finish within {server.shutdown_grace_s:g} s.")
+                await self._until(stop, workers.failed(), self._greet(supervisor, public[0], scraped))
+                self._console.print(
+                    f"Stopping: open calls may finish within {server.shutdown_grace_s:g} s; Ctrl-C again ends them."
+                )
+                self._on_stop_signal(workers.hurry)
             finally:
                 await workers.stop()
                 exposition.stop()
@@ -165,26 +171,28 @@ class Service:
                 addresses[name] = EngineAddress(supervisor.base_url, self._engine_key)
         return addresses
 
-    def _stop_signal(self) -> asyncio.Event:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+    def _on_stop_signal(self, action: Callable[[], None]) -> None:
         for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, stop.set)
-        return stop
+            asyncio.get_running_loop().add_signal_handler(number, action)
 
-    async def _until(self, stop: asyncio.Event, greeting: Coroutine[None, None, None]) -> None:
-        """Greet meanwhile; a greeting that fails (the engine cannot start at all) ends the service."""
+    async def _until(
+        self, stop: asyncio.Event, failure: Coroutine[None, None, None], greeting: Coroutine[None, None, None]
+    ) -> None:
+        """Greet meanwhile. A greeting or worker that fails (nothing can be served at all) ends the service."""
         loop = asyncio.get_running_loop()
-        greet, stopped = loop.create_task(greeting, name="greeting"), loop.create_task(stop.wait(), name="stop")
+        greet, failed = loop.create_task(greeting, name="greeting"), loop.create_task(failure, name="failure")
+        stopped = loop.create_task(stop.wait(), name="stop")
         try:
-            await asyncio.wait((greet, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if not stopped.done():
+            await asyncio.wait((greet, failed, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if greet.done():
                 await greet
-                await stopped
+                await asyncio.wait((failed, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not stopped.done():
+                await failed
         finally:
-            greet.cancel()
-            stopped.cancel()
-            await asyncio.gather(greet, stopped, return_exceptions=True)
+            for task in (greet, failed, stopped):
+                task.cancel()
+            await asyncio.gather(greet, failed, stopped, return_exceptions=True)
 
     async def _greet(self, supervisor: EngineSupervisor | None, public: socket.socket, scraped: socket.socket) -> None:
         """Wait until an engine can answer, then show how to call it. Raises `EngineSetupError`."""

@@ -37,6 +37,7 @@ QUESTIONS = (
     ("creative writing", "Write the beginning of a science-fiction story about a time loop."),
 )
 TIMEOUT_S = 300
+DEFAULT_URL = "http://127.0.0.1:8000/v1"
 MAX_TOKENS = 1024
 
 
@@ -57,7 +58,7 @@ class Figures:
 
 def add_try_command(commands: Subparsers) -> None:
     parser = commands.add_parser("try", help="ask a running Portico a dozen questions")
-    parser.add_argument("--url", default="http://127.0.0.1:8000/v1", help="base URL (default: %(default)s)")
+    parser.add_argument("--url", default=DEFAULT_URL, help="base URL (default: %(default)s)")
     parser.add_argument("--model", help="default: the first one that the server lists")
     parser.add_argument("--key", help="default: $PORTICO_API_KEY, else the development key")
     parser.add_argument("question", nargs="*", help="questions of your own")
@@ -120,6 +121,8 @@ def _ask(server: _Server, model: str, question: str, console: Console) -> Figure
 class _Server:
     def __init__(self, url: str, key: str) -> None:
         self._parts = urlsplit(url.rstrip("/"))
+        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
+            raise TryError(f"--url must be like {DEFAULT_URL}.")
         self._key = key
 
     def first_model(self) -> str:

@@ -26,6 +26,9 @@ class Engine:
         self.in_flight = 0
         self.up: bool | None = None
         self.client = EngineClient(config, url, api_key, watchdog)
+        self._managed = config.managed is not None
+        key = f"engines.{name}"
+        self._way_out = "" if self._managed else f" ({url}; check {key}.url, {key}.api_key and {key}.health_path)"
         self._health_path = config.health_path or ("/health" if config.managed else None)
         self.on_change: Callable[[Engine], None] = lambda engine: None
         self._task: asyncio.Task[None] | None = None
@@ -42,26 +45,32 @@ class Engine:
 
     def suspect(self) -> None:
         """A call could not reach it: believe that until a probe says otherwise."""
-        self._set(up=False)
+        self._set(up=False, why="it cannot be connected to")
         self._look.set()
 
     def check_soon(self) -> None:
         """An answer broke off: probe now rather than later."""
         self._look.set()
 
-    async def probe(self) -> bool:
-        """Whether the engine answers its health path with 200 within `PROBE_TIMEOUT_S`."""
+    async def probe(self) -> str | None:
+        """None if the engine answers its health path with 200 within `PROBE_TIMEOUT_S`, else why it is not well."""
         path, from_root = (self._health_path, True) if self._health_path else ("/models", False)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                return await self.client.get(path, from_root=from_root) == 200
-        except (OSError, TimeoutError, EngineLost, EngineSilent):
-            return False
+                status = await self.client.get(path, from_root=from_root)
+        except TimeoutError:
+            return f"no answer within {PROBE_TIMEOUT_S:g} s"
+        except OSError as error:
+            return (error.strerror or type(error).__name__).lower()
+        except (EngineLost, EngineSilent) as error:
+            return str(error)
+        return None if status == 200 else f"{path} answers {status}"
 
     async def _watch(self) -> None:
         while True:
             self._look.clear()
-            self._set(up=await self.probe())
+            why = await self.probe()
+            self._set(up=why is None, why=why or "")
             try:
                 async with asyncio.timeout(PROBE_UP_S if self.up else PROBE_DOWN_S):
                     await self._look.wait()
@@ -69,9 +78,12 @@ class Engine:
             except TimeoutError:
                 pass
 
-    def _set(self, *, up: bool) -> None:
-        if up != self.up:
-            if up or self.up is not None:  # down at the start is a start, not news
-                log.log(logging.INFO if up else logging.WARNING, "engine %s is %s", self.name, "up" if up else "down")
-            self.up = up
-            self.on_change(self)
+    def _set(self, *, up: bool, why: str) -> None:
+        if up == self.up:
+            return
+        first, self.up = self.up is None, up
+        if up:
+            log.info("engine %s is up", self.name)
+        elif not (first and self._managed):  # that one is still loading, and its supervisor says so
+            log.warning("engine %s is down: %s%s", self.name, why, self._way_out)
+        self.on_change(self)

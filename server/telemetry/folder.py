@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO
 
 PREFIX = "portico-metrics-"
 
@@ -24,25 +24,28 @@ class MetricsFolder:
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
 
 
 def _remove_if_left(folder: Path) -> None:
     lock = _locked(folder)
     if lock is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        lock.close()
+        os.close(lock)
 
 
-def _locked(folder: Path) -> IO[bytes] | None:
-    """None if another process holds it, or if it is not ours."""
+def _locked(folder: Path) -> int | None:
+    """A descriptor of the locked folder; None if another process holds it, or if it is not ours.
+
+    The folder itself is locked and not a file in it: what tidies /tmp leaves a locked folder alone.
+    """
     try:
-        lock = (folder / "lock").open("ab")
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.close()
+        os.close(descriptor)
         return None
-    return lock
+    return descriptor

@@ -147,6 +147,9 @@ class LineFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "msg": record.getMessage().split("\n", 1)[0],  # asyncio puts the values of a failed task below
         }
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None:
+            facts["id"] = request_id
         if record.exc_info and record.exc_info[0] is not None:
             facts["exception"] = record.exc_info[0].__name__
             facts["at"] = _where(record)
@@ -154,7 +157,8 @@ class LineFormatter(logging.Formatter):
             return _encode(facts).decode()
         where = f"  {facts['exception']} at {facts['at']}" if "exception" in facts else ""
         clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        return f"{clock}  {facts['msg']}{where}"
+        which = f"  {request_id}" if request_id else ""
+        return f"{clock}  {facts['msg']}{where}{which}"
 
 
 def _where(record: logging.LogRecord) -> str:

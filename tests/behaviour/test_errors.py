@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import openai
@@ -194,7 +195,9 @@ async def test_a_bug_in_the_gateway_is_an_error_in_openais_shape(stage: Any, str
         assert reply.headers["x-request-id"].startswith("req_")
         (line,) = gate.log_lines()
         assert (line["status"], line["outcome"], line["id"]) == (500, "error", reply.headers["x-request-id"])
-        assert "RuntimeError" in gate.log_text()
+        lines = map(json.loads, gate.log_text().splitlines())
+        (bug,) = [entry for entry in lines if entry["msg"].startswith("a bug")]
+        assert (bug["exception"], bug["id"]) == ("RuntimeError", line["id"])
         assert CANARY not in gate.log_text() + reply.body.decode()
         assert gate.metric("portico_requests_total", model=MODEL, endpoint="chat.completions", outcome="error") == 1
         assert gate.parts.engines["one"].in_flight == 0

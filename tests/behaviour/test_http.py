@@ -8,7 +8,7 @@ import json
 import pytest
 
 from server.api import protocol
-from tests.behaviour.engine_double import EngineDouble, hang
+from tests.behaviour.engine_double import EngineDouble, answer
 from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, eventually, portico
 from tests.behaviour.wire import Wire
 
@@ -140,19 +140,24 @@ async def test_requests_one_after_the_other_on_one_connection() -> None:
         assert len({call.connection for call in engine.calls}) == 1
 
 
-async def test_a_bad_request_behind_an_open_one() -> None:
-    """What ends the connection ends the open call too, once, and is not taken for a part of it."""
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "behind", [HEAD + b"x: %b\r\ncontent-length: 3\r\n\r\nabc" % (b"a" * 3000), b"\x00\x01nonsense\r\n\r\n"]
+)
+async def test_a_bad_request_behind_an_open_one(behind: bytes, stream: bool) -> None:
+    """The open call gets its whole answer and nothing else; then the connection closes."""
+    body = json.dumps({"model": MODEL, "messages": MESSAGES, "stream": stream}).encode()
     async with EngineDouble() as engine, portico(engine, server={"max_header_bytes": 2048}) as gate:
-        engine.plan(hang(1))
+        engine.plan(answer(delay_s=0.05))
         async with Wire(gate.port) as wire:
-            await wire.send(HEAD + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+            await wire.send(HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body))
             await eventually(lambda: engine.calls)
-            await wire.send(HEAD + b"x: %b\r\ncontent-length: 3\r\n\r\nabc" % (b"a" * 3000))
-            assert (await wire.reply()).status == 431
+            await wire.send(behind)
+            reply = await wire.reply()
+            assert (reply.status, reply.text()) == (200, "Hello there, friend.")
             assert await wire.rest() == b""
-        await engine.calls[0].left.wait()
         assert len(engine.calls) == 1
-        assert [line["outcome"] for line in gate.log_lines()] == ["client_gone"]
+        assert [line["outcome"] for line in gate.log_lines()] == ["invalid", "ok"]
 
 
 @pytest.mark.parametrize("path", [CHAT + "?api-version=1", "/v1/chat%2Fcompletions", "http://host" + CHAT])
@@ -162,18 +167,31 @@ async def test_other_ways_to_write_a_path(path: str) -> None:
 
 
 async def test_an_upgrade_is_not_made() -> None:
+    """Java's client offers HTTP/2 with every first request."""
     upgrade = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
-    async with EngineDouble() as engine, portico(engine) as gate:
-        async with Wire(gate.port) as wire:
-            await wire.send(HEAD + upgrade + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY))
-            reply = await wire.reply()
-            assert reply.status == 400
-            assert "Upgrade" in reply.error["message"]
-            assert await wire.rest() == b""
-        async with Wire(gate.port) as wire:
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        for cut in (0, 40, len(HEAD + upgrade), -3):
+            data = HEAD + upgrade + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+            await wire.send(data[:cut])
+            await asyncio.sleep(0.02)
+            await wire.send(data[cut:])
+            assert (await wire.reply()).text() == "Hello there, friend."
             await wire.send(b"GET /healthz HTTP/1.1\r\n" + upgrade + b"\r\n")
             assert (await wire.reply()).status == 200
-            assert await wire.rest() == b""
+        await wire.send(b"GET /healthz HTTP/1.1\r\nconnection: close, Upgrade\r\nupgrade: h2c\r\n\r\n")
+        assert (await wire.reply()).status == 200
+        assert await wire.rest() == b""
+
+
+async def test_what_is_refused_before_it_is_a_request_is_counted_and_logged() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        async with Wire(gate.port) as wire:
+            await wire.send(b"nonsense\r\n\r\n")
+            reply = await wire.reply()
+        (line,) = gate.log_lines()
+        assert (line["id"], line["status"], line["outcome"]) == (reply.headers["x-request-id"], 400, "invalid")
+        assert reply.headers["openai-version"] == "2020-10-01"
+        assert gate.total("portico_requests_total", endpoint="unknown", outcome="invalid") == 1
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -8,6 +8,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.behaviour.engine_double import EngineDouble, answer, hang
 from tests.behaviour.processes import serve
 from tests.behaviour.serving import eventually
@@ -94,3 +96,27 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0]
     except OSError:
         return "Z"
+
+
+async def test_a_second_signal_ends_open_calls_at_once(tmp_path: Path) -> None:
+    async with EngineDouble() as engine, serve(engine, tmp_path, server={"shutdown_grace_s": 60}) as served:
+        engine.always = hang(3)
+        async with served.opened(stream=True) as wire:
+            await wire.head()
+            served.process.send_signal(signal.SIGHUP)  # the terminal was closed: an end like any other
+            await asyncio.sleep(0.5)
+            assert served.process.returncode is None
+            ending = asyncio.create_task(served.end())
+            body = b"".join([part async for part in wire.parts()])
+            assert b"shutting_down" in body
+            assert await ending == 0
+
+
+async def test_a_worker_that_cannot_begin_ends_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/uvloop.py").write_text("def run(main):\n    main.close()\n    raise SystemExit('no loop')\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'broken'}:{Path.cwd()}")
+    async with EngineDouble() as engine:
+        with pytest.raises(AssertionError, match="ended as soon as it was started"):
+            async with serve(engine, tmp_path):
+                raise RuntimeError("it became ready")

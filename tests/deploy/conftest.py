@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -11,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.conftest import lacking
 
 ROOT = Path(__file__).parent.parent.parent
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?:(?P<kind>:?-|:?\?)(?P<rest>[^}]*))?\}")
@@ -55,8 +56,5 @@ def promtool() -> str:
     """Where promtool is. On a developer's machine without it the test is skipped, in CI it fails."""
     found = shutil.which("promtool")
     if found is None:
-        missing = "promtool is not installed (Debian's package prometheus has it)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        lacking("promtool is not installed (Debian's package prometheus has it)")
     return found

@@ -1,6 +1,6 @@
 """Keeps a managed engine running: start, health, restart with backoff, stop.
 
-    starting --/health answers 200--> ready --the engine ends--> down --backoff--> starting ...
+    starting --/health and our key answer 200--> ready --the engine ends--> down --backoff--> starting ...
     starting --the engine ends-------------------------------> failed --backoff--> starting ...
 
 It never gives up by itself; whoever started it may, with `wait_ready` (which raises on the first failure) and `stop`.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,6 +56,7 @@ class EngineSupervisor:
         self._backoff = backoff or Backoff()
         self._environ = environ
         self._port = 0
+        self._reserved: socket.socket | None = None
         self._life: Life | None = None
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # ready or failed for the first time
@@ -82,6 +84,12 @@ class EngineSupervisor:
     async def start(self) -> None:
         """Check the port and begin; returns at once. Raises `EngineSetupError` where the port is taken."""
         self._port = health.take_port(launch.HOST, self._plan.port)
+        self._reserved = health.reserve_port(self._port)
+        if self._reserved is None:
+            raise EngineSetupError(
+                f"Port {self._port} on {launch.HOST} belongs to the engine of another Portico: stop that one, or set "
+                "engines.local.managed.port to another (PORTICO__ENGINES__LOCAL__MANAGED__PORT=0 takes a free one)."
+            )
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         logs.rotate(self._log_path)
         self._task = asyncio.create_task(self._run())
@@ -103,6 +111,8 @@ class EngineSupervisor:
         with contextlib.suppress(asyncio.CancelledError):
             await task
         self._tell("stopped")
+        if self._reserved is not None:
+            self._reserved.close()
         if self._record_path is not None:
             remove_record(self._record_path)
 
@@ -124,6 +134,10 @@ class EngineSupervisor:
         log = logs.Follower(self._log_path)
         command = launch.command(self._plan, self._installed, self._port)
         environ = launch.environment(self._plan, self._api_key, self._environ)
+        try:
+            health.take_port(launch.HOST, self._port)  # what took it meanwhile must not be taken for the engine
+        except EngineSetupError as error:
+            return 0.0, str(error).rstrip(".")
         try:
             self._life = await Life.begin(command, environ, self._log_path)
         except OSError as error:
@@ -150,6 +164,8 @@ class EngineSupervisor:
             heard = time.monotonic() if lines else heard
             now_in = next((found for line in reversed(lines) if (found := phase(line))), now_in)
             if await health.healthy(launch.HOST, self._port, timeout_s=2.0):
+                if await health.ours(launch.HOST, self._port, self._api_key) is False:
+                    return f"port {self._port} was taken by another engine meanwhile"
                 return None
             if time.monotonic() - heard > STALLED_S:
                 return f"nothing happened for {STALLED_S / 60:.0f} minutes while {now_in}"

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import os
 import signal
 import socket
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from server.engines.managed import logs
+from server.engines.managed import health, logs
 from server.engines.managed.backoff import Backoff
 from server.engines.managed.errors import EngineSetupError
 from server.engines.managed.install import Installed
@@ -201,3 +203,50 @@ def test_a_stale_or_broken_record_is_none(tmp_path: Path) -> None:
         '"state": "ready", "since": 1.0}'
     )
     assert read_record(record) is None, "the number was used again by another process"
+
+
+def test_two_porticos_do_not_share_a_port(fake_python: Path, tmp_path: Path) -> None:
+    """Not even while the first one's engine has not begun to listen."""
+
+    async def scenario() -> None:
+        first = Watched(fake_python, tmp_path, make_plan())
+        await first.engine.start()
+        second = Watched(fake_python, tmp_path / "second", make_plan(port=first.engine.port))
+        with pytest.raises(EngineSetupError, match=f"Port {first.engine.port} .* belongs to the engine of another"):
+            await second.engine.start()
+        await first.engine.stop()
+        await second.engine.start()
+        await second.engine.stop()
+
+    asyncio.run(scenario())
+
+
+class OtherEngine(http.server.BaseHTTPRequestHandler):
+    """Well, and somebody else's."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 401)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_another_engine_is_not_taken_for_ours(fake_python: Path, tmp_path: Path) -> None:
+    """Nor does it get the key: what took the port before a start is seen, and what takes it later is asked."""
+
+    async def scenario(server: http.server.ThreadingHTTPServer) -> None:
+        port = server.server_address[1]
+        watched = Watched(fake_python, tmp_path, make_plan("--mute=1", port=0))
+        watched.engine._port = port  # as if it had been free when the port was chosen
+        watched.engine._log_path.parent.mkdir(parents=True, exist_ok=True)
+        healthy_s, why = await watched.engine._live()
+        assert healthy_s == 0
+        assert f"Port {port} on 127.0.0.1 is taken" in why
+        assert await health.healthy("127.0.0.1", port) is True
+        assert await health.ours("127.0.0.1", port, KEY) is False
+        assert watched.names() == ["starting"]
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OtherEngine) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asyncio.run(scenario(server))
+        server.shutdown()

@@ -1,0 +1,58 @@
+"""What a valid configuration may still lack, said in one line by every command that looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.cli import main
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PORTICO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PORTICO_API_KEY", raising=False)
+    file = tmp_path / "portico.yaml"
+    file.write_text("engines: {lab: {url: http://127.0.0.1:9/v1}}\nmodels: {m: {engines: [lab]}}\n")
+    return file
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("serve",), ("doctor",)])
+def test_no_key_where_others_can_call(
+    command: tuple[str, ...], config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORTICO__SERVER__HOST", "0.0.0.0")
+    assert main([*command, "--config", str(config)]) == 1
+    told = capsys.readouterr()
+    assert "no key is configured" in told.out + told.err
+
+
+@pytest.mark.parametrize("command", [("config", "check"), ("serve",), ("doctor",)])
+def test_a_certificate_that_is_none(
+    command: tuple[str, ...], config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cert.pem").write_text("not a certificate")
+    config.write_text(
+        config.read_text() + f"server: {{tls: {{cert: {tmp_path}/cert.pem, key: {tmp_path}/cert.pem}}}}\n"
+    )
+    assert main([*command, "--config", str(config)]) == 1
+    told = capsys.readouterr()
+    assert "server.tls.cert, server.tls.key" in told.out + told.err
+    assert "Traceback" not in told.out + told.err
+
+
+def test_a_good_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--config", str(config)]) == 0
+    assert "good" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--port", "70000"), ("--port", "-1")])
+def test_options_of_the_engine(option: str, value: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engine", "run", "--config", str(config), option, value]) == 1
+    assert capsys.readouterr().err.startswith(f"portico: {option}: ")
+
+
+def test_the_url_of_try(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["try", "--url", "127.0.0.1:8000", "--key", "x"]) == 1
+    assert "--url must be like http://127.0.0.1:8000/v1" in capsys.readouterr().err
