@@ -58,7 +58,6 @@ class Call:
     finished: float | None = None
     engine: str | None = None
     retries: int = 0
-    deltas: int = 0  # text events seen; a floor for the tokens of an answer that was cut
     tokens: Tokens | None = None
     status: int = 0
     outcome: str = "ok"

@@ -30,7 +30,6 @@ class Meter:
                     call.tokens = tokens_of(chunk.usage)
         if not deltas:
             return
-        call.deltas += deltas
         now = perf_counter()
         if call.last_token is None:
             call.first_token = now

@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from server.api.protocol import protocol_class
+from server.api.protocol import HttpSettings, protocol_class
 from server.app import EngineAddress, Parts, build
 from server.config import Config
 from server.telemetry.metrics import use_worker_slot
@@ -81,10 +81,17 @@ async def serve(config: Config, parts: Parts, listener: socket.socket) -> None:
 def http_server_config(config: Config, parts: Parts) -> uvicorn.Config:
     """How uvicorn serves `parts`."""
     tls = config.server.tls
-    preflights = bool(config.server.cors_origins)
+    settings = HttpSettings(
+        parts.relays,
+        parts.refusals,
+        max_head_bytes=config.server.max_header_bytes,
+        stall_s=config.server.client_timeout_s,
+        idle_s=config.server.idle_timeout_s,
+        preflights=bool(config.server.cors_origins),
+    )
     return uvicorn.Config(
         parts.app,
-        http=protocol_class(parts.relays, parts.refusals, config.server.max_header_bytes, preflights=preflights),
+        http=protocol_class(settings),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -92,7 +99,6 @@ def http_server_config(config: Config, parts: Parts) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=int(config.server.idle_timeout_s),
         timeout_graceful_shutdown=int(config.server.shutdown_grace_s + FORCE_AFTER_GRACE_S),
         ssl_certfile=tls.cert,
         ssl_keyfile=tls.key,

@@ -97,6 +97,8 @@ class Workers:
     async def stop(self) -> None:
         """SIGTERM, the grace time, SIGKILL."""
         self._stopping = True
+        for listener in self._sockets:
+            listener.close()  # with the workers' own, this refuses new clients; ours alone would leave them waiting
         for process in self._processes.values():
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
@@ -112,7 +114,12 @@ class Workers:
         wait, first = RESTART_DELAY_S, True
         while not self._stopping:
             began = monotonic()
-            process = await self._start(slot)
+            try:
+                process = await self._start(slot)
+            except OSError as error:  # no memory or no process left: try again later
+                log.error("worker %d cannot be started: %s", slot, error.strerror)
+                await asyncio.sleep(LONGEST_DELAY_S)
+                continue
             status = await process.wait()
             # Gauges of a dead process must not stay in the sums; its counters must.
             multiprocess.mark_process_dead(slot, str(self.metrics_folder))  # pyright: ignore[reportUnknownMemberType]

@@ -67,8 +67,9 @@ class Slot(Generic[Engine]):
         return False
 
     def check(self, now: float) -> None:
-        """Raises `EngineOverloaded` once the call has waited for too long."""
+        """Raises `EngineOverloaded` after too long a wait, `EngineUnavailable` once all its engines are down."""
         if self._ticket is not None:
+            self._admission.check_up(self._engines)
             self._admission.check_wait(now - self._began)
 
     def move(self) -> bool:
@@ -120,11 +121,7 @@ class Admission(Generic[Engine]):
 
     def enqueue(self, engines: Sequence[Engine], granted: Callable[[Engine], None]) -> Ticket[Engine]:
         """A place in the queue. Raises `EngineUnavailable`, `TooManyRequests`."""
-        if not any(engine.up for engine in engines):
-            raise EngineUnavailable(
-                "No engine is ready for this model; it may still be loading. Try again shortly.",
-                retry_after=RETRY_UNAVAILABLE_S,
-            )
+        self.check_up(engines)
         ticket = Ticket(engines, granted)
         try:
             self.slots.enqueue(ticket)
@@ -132,6 +129,14 @@ class Admission(Generic[Engine]):
             wait = self.rate.wait_s(self.slots.queued, perf_counter())
             raise TooManyRequests("The queue for this model is full. Try again later.", retry_after=wait) from None
         return ticket
+
+    def check_up(self, engines: Sequence[Engine]) -> None:
+        """Nothing waits for an engine that is not there. Raises `EngineUnavailable`."""
+        if not any(engine.up for engine in engines):
+            raise EngineUnavailable(
+                "No engine is ready for this model; it may still be loading. Try again shortly.",
+                retry_after=RETRY_UNAVAILABLE_S,
+            )
 
     def check_wait(self, waited_s: float) -> None:
         """Raises `EngineOverloaded` if that is longer than a call may wait."""

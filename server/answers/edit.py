@@ -61,7 +61,7 @@ class EditStage:
                 self._chunk(event, out)
         if len(self._over) >= self._choices and not self.ended:
             self.ended = True
-            if self._like is not None and self._call.tokens is not None:
+            if self._like is not None and self._call.tokens is not None and not any(map(_is_usage, out)):
                 out.append(_usage_event(self._call.tokens, self._like))
         return out
 
@@ -118,6 +118,10 @@ class EditStage:
         self._over.add(index)
         if self._like is not None:
             out.append(ChunkEvent(_last_chunk(self._like, index)))
+
+
+def _is_usage(event: Event) -> bool:
+    return isinstance(event, ChunkEvent) and event.chunk.usage is not None and not event.chunk.choices
 
 
 def _is_empty(choice: Choice) -> bool:

@@ -10,7 +10,7 @@ from server.openai.events import Batch
 
 
 class Stage(Protocol):
-    """Made for one call. The gateway feeds it every batch that is not a heartbeat, in order."""
+    """Made for one call. The gateway feeds it every batch, in order; none is empty."""
 
     ended: bool
     """The answer is complete for the client: the engine need not go on."""

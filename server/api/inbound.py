@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from server.api.http import HeaderList, Headers, client_request_id, lines, new_request_id, too_large
 from server.call import Key
-from server.errors import RequestTimedOut
+from server.errors import GatewayError, RequestTimedOut
 
 EVENT_STREAM = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
@@ -74,7 +74,7 @@ class Inbound:
         self._answered = answered
         self._chunked = chunked
         self._expects_100 = expects_100
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
         self._turn = False
         self._flow: Flow | None = None
@@ -114,12 +114,16 @@ class Inbound:
         if self.response_complete or not self.more_body:
             return
         self._size += len(data)
-        if self._size <= self._handler.max_body_bytes:
-            self._body.append(data)
-            return
-        self._body.clear()
-        if self._turn:
-            self._handler.refuse(self, too_large(self._handler.max_body_bytes))
+        if self._size > self._handler.max_body_bytes:
+            self._body = b""
+            if self._turn:
+                self._handler.refuse(self, too_large(self._handler.max_body_bytes))
+        elif not self._body:
+            self._body = data
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += data
 
     def complete(self) -> None:
         """The body is here."""
@@ -131,8 +135,12 @@ class Inbound:
 
     def overdue(self) -> None:
         """The rest of the body has not come in time."""
-        if not self.response_complete:
-            self._handler.refuse(self, RequestTimedOut("The request body did not arrive in time."))
+        self.refuse(RequestTimedOut("The request body did not arrive in time."))
+
+    def refuse(self, error: GatewayError) -> None:
+        """The body cannot be read to its end."""
+        if self._turn and not self.response_complete:
+            self._handler.refuse(self, error)
 
     def disconnect(self) -> None:
         if self.response_complete:
@@ -203,9 +211,8 @@ class Inbound:
     # Inside
 
     def _serve(self) -> None:
-        body = self._body
-        self._handler.serve(self, body[0] if len(body) == 1 else b"".join(body))
-        body.clear()
+        body, self._body = self._body, b""
+        self._handler.serve(self, body if isinstance(body, bytes) else bytes(body))
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
@@ -217,6 +224,4 @@ class Inbound:
     def _done(self) -> None:
         self.response_complete = True
         self._flow = None
-        if not self.keep_alive:
-            self._transport.close()
         self._answered()

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with what it lacks: relay paths that skip ASGI, a bound on the request head, JSON errors.
+"""uvicorn's HTTP protocol with what it lacks: relay paths that skip ASGI, bounds on what a client may do, JSON errors.
 
 A relay path costs no task, no scope and no `receive` and `send`: its requests become `Inbound`s, whose answers are
 written from the callbacks that bring them. Everything else is uvicorn's and goes to FastAPI.
@@ -7,7 +7,9 @@ written from the callbacks that bring them. Everything else is uvicorn's and goe
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,73 +23,85 @@ from server.errors import GatewayError, HeadersTooLarge, InvalidRequest
 from server.telemetry.refusals import Refusals
 
 HEAD_TIMEOUT_S = 15.0
-LINGER_S = 60.0
+LINGER_S = 30.0  # for the rest of a body that was refused
+FEW_PIPELINED = 4  # requests that may wait behind an open one before reading stops
+MOST_PIPELINED = 64  # that one read may bring; the connection ends after them
+log = logging.getLogger("portico")
 
 
-def protocol_class(
-    handlers: Mapping[str, Handler], noted: Refusals, max_header_bytes: int, *, preflights: bool
-) -> type[HttpToolsProtocol]:
-    """The protocol for `uvicorn.Config(http=...)`. With `preflights`, OPTIONS goes to the app on every path."""
-    by_path = {path.encode(): handler for path, handler in handlers.items()}
+@dataclass(frozen=True)
+class HttpSettings:
+    """`handlers` by path. With `preflights`, OPTIONS goes to the app on every path."""
+
+    handlers: Mapping[str, Handler]
+    refusals: Refusals
+    max_head_bytes: int
+    stall_s: float  # a client that does not read is let go after so long
+    idle_s: float  # an unused connection stays open for so long
+    preflights: bool
+
+
+def protocol_class(settings: HttpSettings) -> type[HttpToolsProtocol]:
+    """The protocol for `uvicorn.Config(http=...)`."""
+    by_path = {path.encode(): handler for path, handler in settings.handlers.items()}
 
     class Bound(Protocol):
-        max_head = max_header_bytes
+        http = settings
         relays = by_path
-        refusals = noted
-        preflights_to_app = preflights
 
     return Bound
 
 
 class Protocol(HttpToolsProtocol):
-    max_head: int
+    http: HttpSettings
     relays: Mapping[bytes, Handler]
-    refusals: Refusals
-    preflights_to_app: bool
     parser: Any  # httptools has no types
     cycle: Any  # the latest request: uvicorn's RequestResponseCycle, an Inbound, or None before the first
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._head_bytes = 0
-        self._latest = 0
+        self._latest = 0  # bytes of the latest read
+        self._first = 0  # bytes of the read in which the head began, and perhaps something else ended
+        self._since = 0  # bytes read since then, or since the last of a body
+        self._body_heard = False
         self._in_head = True
+        self._upgrading = False
+        self._deaf = False  # what still comes is not looked at: the connection closes after the open answers
         self._active: Inbound | RequestResponseCycle | None = None  # whose answer is being sent
         self._deadline: float | None = None  # in the loop's time: when the client's turn is over
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._upgrading = False
-        self._deaf = False  # what still comes is not looked at: the connection closes after the open answer
 
     # What asyncio calls
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        # Every write goes to the socket at once and not after the loop's other work. What the socket does not take
-        # pauses the answer, however little it is.
-        transport.set_write_buffer_limits(high=0)
         self._due(HEAD_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        offers = 0
+        while data and not self._deaf:
+            self._latest = len(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                offers += 1
+                if offers > 1 or self.parser.get_method() == b"CONNECT":
+                    self._refuse(InvalidRequest("This server does not change the protocol and is no proxy."))
+                    return
+                data = self._without_offer(data[upgrade.args[0] :])
+                continue
+            except httptools.HttpParserCallbackError as error:
+                if not isinstance(error.__context__, httptools.HttpParserError):
+                    log.error("a bug in the HTTP protocol", exc_info=error.__context__)
+                self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
+                return
+            except httptools.HttpParserError:
+                self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
+                return
+            if not self._deaf:
+                self._after_read()
             return
-        self._latest = len(data)
-        self._head_bytes += self._latest
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._stay_with_http(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError:
-            self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
-            return
-        if self._in_head:
-            if self._head_bytes > self.max_head:
-                self._refuse(self._head_too_large())
-            elif self._deadline is None and (self._active is None or self._active.response_complete):
-                self._due(HEAD_TIMEOUT_S)
-        elif isinstance(self.cycle, Inbound) and self.cycle.more_body and not self.cycle.response_complete:
-            self._due(self.cycle.silence_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline = None
@@ -110,28 +124,42 @@ class Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
-        if isinstance(self._active, Inbound):
+        if self._active is None or self._active.response_complete:
+            # It asks and does not read: take no more until it has read, and not for ever.
+            self.flow.pause_reading()
+            self._due(self.http.stall_s)
+        elif isinstance(self._active, Inbound):
             self._active.pause()
 
     def resume_writing(self) -> None:
         self.flow.resume_writing()
         if isinstance(self._active, Inbound):
             self._active.resume()
+        if self._active is None or self._active.response_complete:
+            self._next()
 
     # What the parser calls
 
     def on_message_begin(self) -> None:
         self._deadline = None
         self._in_head = True
-        self._head_bytes = self._latest
+        self._first, self._since = self._latest, 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)  # what comes after a chunked body is dropped
+
     def on_headers_complete(self) -> None:
+        if self._deaf:
+            return
         # What was received so far may hold some of the body too: only then is the head itself measured.
-        oversize = self._head_bytes > self.max_head and self._head_size() > self.max_head
+        limit = self.http.max_head_bytes
+        oversize = self._since + self._latest > limit and self._head_size() > limit
         self._in_head = False
+        self._since = 0
         self._deadline = None
         if oversize:
             self._refuse(self._head_too_large())
@@ -141,7 +169,7 @@ class Protocol(HttpToolsProtocol):
             return
         handler = self.relays.get(self.url) or self._handler_of_path()
         method: bytes = self.parser.get_method()
-        if handler is None or (method == b"OPTIONS" and self.preflights_to_app):
+        if handler is None or (method == b"OPTIONS" and self.http.preflights):
             self._to_app()
             return
         http11 = self.parser.get_http_version() == "1.1"
@@ -156,36 +184,77 @@ class Protocol(HttpToolsProtocol):
             keep_alive=http11 and self.parser.should_keep_alive(),
             expects_100=self.expect_100_continue,
         )
-        if self._active is None or self._active.response_complete:
+        if (self._active is None or self._active.response_complete) and not self.pipeline:
             self._start(request)
         else:
-            self.flow.pause_reading()
             self.pipeline.appendleft((request, self.app))  # type: ignore[arg-type]
+            self._bound_pipeline()
 
     def on_body(self, body: bytes) -> None:
-        if self._deaf:
+        self._body_heard = True
+        if self._deaf or self.cycle is None:
             return
         if isinstance(self.cycle, Inbound):
             self.cycle.data(body)
-        elif self.cycle is not None:
+        else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._upgrading or self._deaf:
+        if self._upgrading or self._deaf or self.cycle is None:
             return
-        if isinstance(self.cycle, Inbound):
-            self._deadline = None
-            self.cycle.complete()
-        elif self.cycle is not None:
+        if not isinstance(self.cycle, Inbound):
             super().on_message_complete()
+            return
+        self._deadline = None
+        self.cycle.complete()
+        if self.cycle is self._active and self.cycle.response_complete and self._deadline is None:
+            self._answered()  # it was refused by its head, and has now come to its end
 
     # What an answer calls
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        self._answered()
+
+    # Inside
+
+    def _after_read(self) -> None:
+        """What a read leaves unfinished must go on in time, and within bounds."""
+        request, limit = self.cycle, self.http.max_head_bytes
+        if self._in_head:
+            self._since += self._latest
+            if self._head_size() > limit or self._since - self._first > limit:
+                self._refuse(self._head_too_large())
+            elif self._deadline is None and (self._active is None or self._active.response_complete):
+                self._due(HEAD_TIMEOUT_S)
+        elif request is not None and request.more_body:
+            self._since = 0 if self._body_heard else self._since + self._latest
+            self._body_heard = False
+            if self._since > limit:  # trailers or chunk extensions without end
+                self._refuse(self._head_too_large())
+            elif isinstance(request, Inbound) and request is self._active and not request.response_complete:
+                self._due(request.silence_s)
+
+    def _answered(self) -> None:
+        """An answer is complete: what may follow on this connection."""
         if self.transport.is_closing():
+            self._due(self.http.stall_s)  # uvicorn closed it; what is unsent must be read in time
             return
-        self.flow.resume_reading()
+        done = self._active
+        if done is not None and not done.keep_alive:
+            self._end_connection(unread=done is self.cycle and done.more_body)
+        elif self.pipeline:
+            # Not from here: whoever answered may be amid something, and many refusals in a row must not nest.
+            self.loop.call_soon(self._next)
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        """Begin the request that waits, or wait for one."""
+        if self.transport.is_closing() or self.flow.write_paused:
+            return
+        if self._active is not None and not self._active.response_complete:
+            return
         if self.pipeline:
             request, app = self.pipeline.pop()
             if isinstance(request, Inbound):
@@ -197,15 +266,28 @@ class Protocol(HttpToolsProtocol):
         # A refusal may come before the body. Closing now could reset the connection before the client has read the
         # answer, so the rest is read and dropped; but not for ever.
         else:
-            self._due(LINGER_S if self.cycle.more_body else self.timeout_keep_alive)
-
-    # Inside
+            self._due(LINGER_S if self.cycle is not None and self.cycle.more_body else self.http.idle_s)
+        if len(self.pipeline) < FEW_PIPELINED:
+            self.flow.resume_reading()
 
     def _start(self, request: Inbound) -> None:
         self._active = request
+        if request.more_body:
+            self._due(request.silence_s)
         if self.flow.write_paused:  # by answers before it
             request.pause()
         request.start()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _bound_pipeline(self) -> None:
+        if len(self.pipeline) >= FEW_PIPELINED:
+            self.flow.pause_reading()
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._deaf = True
+            self.cycle.keep_alive = False
 
     def _handler_of_path(self) -> Handler | None:
         """For a target that is not plainly a path: with a query, percent signs or the server's name."""
@@ -225,21 +307,14 @@ class Protocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
         }
         super().on_headers_complete()
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self._bound_pipeline()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._active = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-
-    def _head_too_large(self) -> HeadersTooLarge:
-        return HeadersTooLarge(f"The request head is larger than {self.max_head} bytes.")
-
-    def _stay_with_http(self, rest: bytes) -> None:
+    def _without_offer(self, rest: bytes) -> bytes:
         """A request that offers another protocol, as Java's client does with `Upgrade: h2c`, is one like any other.
 
-        The parser takes what follows such a head for the other protocol: so it reads the head again, without the offer.
+        The parser takes what follows such a head for the other protocol: so a new one reads the head again, without the
+        offer.
         """
         self._upgrading = False
         names = (b"upgrade", b"connection", b"http2-settings")
@@ -247,18 +322,29 @@ class Protocol(HttpToolsProtocol):
         keep = [] if self.parser.should_keep_alive() else [b"connection: close\r\n"]
         line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"".join([line, *head, *keep, b"\r\n", rest]))
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does, and for its reason
+        return b"".join([line, *head, *keep, b"\r\n", rest])
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _head_too_large(self) -> HeadersTooLarge:
+        return HeadersTooLarge(f"The request head is larger than {self.http.max_head_bytes} bytes.")
 
     def _refuse(self, error: GatewayError) -> None:
-        """Answer what cannot become a request, and close. An open call is finished first; then there is no answer."""
+        """Answer what cannot become a request, or be read to its end, and close. Open calls are finished first."""
         self._deaf = True
-        request_id = new_request_id()
-        self.refusals.note(request_id, "unknown", error.status, error.outcome, 0.0)
-        if self._active is not None and not self._active.response_complete:
-            self._active.keep_alive = False
+        active = self._active
+        if active is not None and not active.response_complete:
+            if isinstance(active, Inbound) and active is self.cycle and active.more_body:
+                active.keep_alive = False
+                active.refuse(error)  # its own body is what is wrong
+                return
+            active.keep_alive = False
             self.pipeline.clear()
-            return
-        if self.transport.is_closing():
+        request_id = new_request_id()
+        self.http.refusals.note(request_id, "unknown", error.status, error.outcome, 0.0)
+        if self.transport.is_closing() or (active is not None and not active.response_complete):
             return
         body = error.body()
         self.transport.write(
@@ -271,7 +357,18 @@ class Protocol(HttpToolsProtocol):
                 body,
             )
         )
-        self.transport.close()
+        self._end_connection(unread=True)
+
+    def _end_connection(self, *, unread: bool) -> None:
+        """Close once the client has what was written. With something `unread`, closing at once would reset it."""
+        self._deaf = True
+        self.flow.resume_reading()
+        if unread and self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._due(HEAD_TIMEOUT_S)  # until the client closes
+        else:
+            self.transport.close()
+            self._due(self.http.stall_s)  # a client that does not read would keep it open
 
     def _due(self, seconds: float) -> None:
         """What the client has to do next, it has to do within `seconds`.
@@ -291,11 +388,14 @@ class Protocol(HttpToolsProtocol):
 
     def _at_deadline(self) -> None:
         self._timer = None
-        if self._deadline is None or self.transport.is_closing():
+        if self._deadline is None:
             return
         if self.loop.time() < self._deadline:
             self._arm(self._deadline)
+        elif self.transport.is_closing() or self.flow.write_paused or self._deaf:
+            self.transport.abort()
         elif isinstance(self.cycle, Inbound) and self.cycle.more_body and not self.cycle.response_complete:
             self.cycle.overdue()
         else:
             self.transport.close()
+            self._due(self.http.stall_s)

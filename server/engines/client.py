@@ -44,10 +44,20 @@ class EngineClient:
     async def get(self, path: str, *, from_root: bool = False) -> int:
         """The status of the answer, whose body is read and dropped. Raises OSError, EngineLost, EngineSilent."""
         base = "" if from_root else self._base
+        head = f"GET {base}{path} HTTP/1.1\r\n{self._headers}\r\n".encode()
+        old = self.idle_connection()
+        if old is not None:
+            try:
+                return await self._status(old, head)
+            except EngineLost as lost:
+                if not lost.before_answer:  # else it was just closing, which says nothing of the engine
+                    raise
+        return await self._status(await self.connect(), head)
+
+    async def _status(self, connection: Connection, head: bytes) -> int:
         reply = _Reply()
-        connection = self.idle_connection() or await self.connect()
         try:
-            connection.send(f"GET {base}{path} HTTP/1.1\r\n{self._headers}\r\n".encode(), b"", reply)
+            connection.send(head, b"", reply)
             await reply.done
             return connection.status
         finally:
@@ -77,6 +87,7 @@ class EngineClient:
     def give_back(self, connection: Connection) -> None:
         """To the pool if it can be used again, else it is closed, which makes an engine abort what it computes."""
         self._watchdog.discard(connection)
+        connection.resume()
         if connection.reusable and len(self._idle) < self._max_idle:
             connection.idle_since = perf_counter()
             self._idle.append(connection)
@@ -88,6 +99,7 @@ class EngineClient:
         if connection.complete:
             self.give_back(connection)
         else:
+            connection.resume()
             connection.listen(_Remainder(self, connection))
 
     def close(self) -> None:

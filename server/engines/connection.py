@@ -119,7 +119,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=0)  # a request leaves at once, not after the loop's other work
 
     def data_received(self, data: bytes) -> None:
         self._last_byte = perf_counter()

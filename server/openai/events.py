@@ -78,7 +78,7 @@ class ChunkEvent:
 
 Event = TextEvent | ChunkEvent
 Batch = list[Event]
-"""What one read from the engine brought. Empty: the engine has been silent for a while (a heartbeat)."""
+"""What one read from the engine brought."""
 
 
 def learn(payload: bytes, event: ChunkEvent, field: str) -> Template | None:

@@ -45,9 +45,9 @@ class View:
             # Two names for one thing: vLLM and newer clients read the first, older ones the second.
             delta.reasoning = delta.reasoning_content = thought if self.reasoning and thought else None
             delta.role = "assistant" if delta.role else None
+            delta.tool_calls = delta.tool_calls or None
             if delta.tool_calls:
                 delta.content = delta.content or msgspec.UNSET
-                delta.tool_calls = delta.tool_calls or None
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 from datetime import UTC, datetime
 from time import time
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 from server.call import Call
 
 MAX_LINES = 512
+PIECE = select.PIPE_BUF  # bytes that are written to a pipe all at once or not at all
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,8 +34,20 @@ class LogWriter:
             self.flush()
 
     def flush(self) -> None:
-        data = b"\n".join((*self._lines, b""))
-        self._lines.clear()
+        """In pieces that a pipe takes whole, cut at line ends: several workers may write to the same one."""
+        lines, self._lines = self._lines, []
+        piece: list[bytes] = []
+        size = 0
+        for line in lines:
+            if size + len(line) + 1 > PIECE:
+                self._write(piece)
+                piece, size = [], 0
+            piece.append(line)
+            size += len(line) + 1
+        self._write(piece)
+
+    def _write(self, piece: list[bytes]) -> None:
+        data = b"\n".join((*piece, b""))
         while data:
             try:
                 data = data[os.write(self._fd, data) :]

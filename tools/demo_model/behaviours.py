@@ -39,11 +39,18 @@ async def evaluate(
         for case, answers in await asyncio.gather(*(one(case) for case in (cases or all_cases()))):
             row = rows.setdefault(case.kind, Row(case.kind))
             row.total += 1
-            if all(answer.finish in ("stop", "tool_calls") for answer in answers) and case.check(answers):
+            if all(answer.finish in ("stop", "tool_calls") for answer in answers) and _good(case, answers):
                 row.passed += 1
             else:
                 row.failures.append(f"{case.messages[-1]['content']!r} {case.options or ''} -> {answers[0]}")
     return list(rows.values())
+
+
+def _good(case: Case, answers: list[Answer]) -> bool:
+    try:
+        return case.check(answers)
+    except ValueError:  # what should be JSON is not
+        return False
 
 
 async def ask(client: openai.AsyncOpenAI, model: str, case: Case, temperature: float) -> list[Answer]:
