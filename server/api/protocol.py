@@ -6,7 +6,6 @@ written from the callbacks that bring them. Everything else is uvicorn's and goe
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from server.api.deadline import Deadline
 from server.api.http import answer_headers, lines, new_request_id
 from server.api.inbound import Handler, Inbound
 from server.errors import GatewayError, HeadersTooLarge, InvalidRequest
@@ -68,15 +68,13 @@ class Protocol(HttpToolsProtocol):
         self._upgrading = False
         self._deaf = False  # what still comes is not looked at: the connection closes after the open answers
         self._active: Inbound | RequestResponseCycle | None = None  # whose answer is being sent
-        self._deadline: float | None = None  # in the loop's time: when the client's turn is over
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._deadline = Deadline(self.loop, self._overdue)  # of the client, for what it has to do next
 
     # What asyncio calls
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._due(HEAD_TIMEOUT_S)
+        self._deadline.set(HEAD_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
         offers = 0
@@ -99,14 +97,11 @@ class Protocol(HttpToolsProtocol):
             except httptools.HttpParserError:
                 self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
                 return
-            if not self._deaf:
-                self._after_read()
+            self._after_read()
             return
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline = None
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.stop()
         self.connections.discard(self)
         latest, active = self.cycle, self._active
         self.cycle = self._active = None
@@ -124,11 +119,7 @@ class Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
-        if self._active is None or self._active.response_complete:
-            # It asks and does not read: take no more until it has read, and not for ever.
-            self.flow.pause_reading()
-            self._due(self.http.stall_s)
-        elif isinstance(self._active, Inbound):
+        if isinstance(self._active, Inbound):
             self._active.pause()
 
     def resume_writing(self) -> None:
@@ -141,7 +132,10 @@ class Protocol(HttpToolsProtocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        self._deadline = None
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._deaf = True
+            self.cycle.keep_alive = False
+        self._deadline.drop()
         self._in_head = True
         self._first, self._since = self._latest, 0
         self.url = b""
@@ -160,7 +154,7 @@ class Protocol(HttpToolsProtocol):
         oversize = self._since + self._latest > limit and self._head_size() > limit
         self._in_head = False
         self._since = 0
-        self._deadline = None
+        self._deadline.drop()
         if oversize:
             self._refuse(self._head_too_large())
             return
@@ -184,7 +178,8 @@ class Protocol(HttpToolsProtocol):
             keep_alive=http11 and self.parser.should_keep_alive(),
             expects_100=self.expect_100_continue,
         )
-        if (self._active is None or self._active.response_complete) and not self.pipeline:
+        idle = self._active is None or self._active.response_complete
+        if idle and not self.pipeline and not self.flow.write_paused:
             self._start(request)
         else:
             self.pipeline.appendleft((request, self.app))  # type: ignore[arg-type]
@@ -205,9 +200,9 @@ class Protocol(HttpToolsProtocol):
         if not isinstance(self.cycle, Inbound):
             super().on_message_complete()
             return
-        self._deadline = None
+        self._deadline.drop()
         self.cycle.complete()
-        if self.cycle is self._active and self.cycle.response_complete and self._deadline is None:
+        if self.cycle is self._active and self.cycle.response_complete and not self._deadline.is_set:
             self._answered()  # it was refused by its head, and has now come to its end
 
     # What an answer calls
@@ -221,24 +216,28 @@ class Protocol(HttpToolsProtocol):
     def _after_read(self) -> None:
         """What a read leaves unfinished must go on in time, and within bounds."""
         request, limit = self.cycle, self.http.max_head_bytes
+        if self.flow.write_paused and (self._active is None or self._active.response_complete):
+            self._deadline.set(self.http.stall_s)
+        if self._deaf:
+            return
         if self._in_head:
             self._since += self._latest
             if self._head_size() > limit or self._since - self._first > limit:
                 self._refuse(self._head_too_large())
-            elif self._deadline is None and (self._active is None or self._active.response_complete):
-                self._due(HEAD_TIMEOUT_S)
+            elif not self._deadline.is_set and (self._active is None or self._active.response_complete):
+                self._deadline.set(HEAD_TIMEOUT_S)
         elif request is not None and request.more_body:
             self._since = 0 if self._body_heard else self._since + self._latest
             self._body_heard = False
             if self._since > limit:  # trailers or chunk extensions without end
                 self._refuse(self._head_too_large())
             elif isinstance(request, Inbound) and request is self._active and not request.response_complete:
-                self._due(request.silence_s)
+                self._deadline.set(request.silence_s)
 
     def _answered(self) -> None:
         """An answer is complete: what may follow on this connection."""
         if self.transport.is_closing():
-            self._due(self.http.stall_s)  # uvicorn closed it; what is unsent must be read in time
+            self._deadline.set(self.http.stall_s)  # uvicorn closed it; what is unsent must be read in time
             return
         done = self._active
         if done is not None and not done.keep_alive:
@@ -251,9 +250,11 @@ class Protocol(HttpToolsProtocol):
 
     def _next(self) -> None:
         """Begin the request that waits, or wait for one."""
-        if self.transport.is_closing() or self.flow.write_paused:
+        if self.transport.is_closing() or (self._active is not None and not self._active.response_complete):
             return
-        if self._active is not None and not self._active.response_complete:
+        if self.flow.write_paused:  # it asks and does not read: nothing more until it has read, and not for ever
+            self.flow.pause_reading()
+            self._deadline.set(self.http.stall_s)
             return
         if self.pipeline:
             request, app = self.pipeline.pop()
@@ -262,18 +263,18 @@ class Protocol(HttpToolsProtocol):
             else:
                 self._start_asgi_task(request, app)
         elif self._in_head:
-            self._due(HEAD_TIMEOUT_S)
+            self._deadline.set(HEAD_TIMEOUT_S)
         # A refusal may come before the body. Closing now could reset the connection before the client has read the
         # answer, so the rest is read and dropped; but not for ever.
         else:
-            self._due(LINGER_S if self.cycle is not None and self.cycle.more_body else self.http.idle_s)
+            self._deadline.set(LINGER_S if self.cycle is not None and self.cycle.more_body else self.http.idle_s)
         if len(self.pipeline) < FEW_PIPELINED:
             self.flow.resume_reading()
 
     def _start(self, request: Inbound) -> None:
         self._active = request
         if request.more_body:
-            self._due(request.silence_s)
+            self._deadline.set(request.silence_s)
         if self.flow.write_paused:  # by answers before it
             request.pause()
         request.start()
@@ -285,9 +286,6 @@ class Protocol(HttpToolsProtocol):
     def _bound_pipeline(self) -> None:
         if len(self.pipeline) >= FEW_PIPELINED:
             self.flow.pause_reading()
-        if len(self.pipeline) >= MOST_PIPELINED:
-            self._deaf = True
-            self.cycle.keep_alive = False
 
     def _handler_of_path(self) -> Handler | None:
         """For a target that is not plainly a path: with a query, percent signs or the server's name."""
@@ -365,37 +363,16 @@ class Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if unread and self.transport.can_write_eof():
             self.transport.write_eof()
-            self._due(HEAD_TIMEOUT_S)  # until the client closes
+            self._deadline.set(HEAD_TIMEOUT_S)  # until the client closes
         else:
             self.transport.close()
-            self._due(self.http.stall_s)  # a client that does not read would keep it open
+            self._deadline.set(self.http.stall_s)  # a client that does not read would keep it open
 
-    def _due(self, seconds: float) -> None:
-        """What the client has to do next, it has to do within `seconds`.
-
-        One timer for all of a connection's deadlines, left to run when a deadline is dropped or put off: keeping it
-        exact would cost every request a timer.
-        """
-        self._deadline = when = self.loop.time() + seconds
-        if self._timer is None or when < self._timer_at:
-            self._arm(when)
-
-    def _arm(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = when
-        self._timer = self.loop.call_at(when, self._at_deadline)
-
-    def _at_deadline(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        if self.loop.time() < self._deadline:
-            self._arm(self._deadline)
-        elif self.transport.is_closing() or self.flow.write_paused or self._deaf:
+    def _overdue(self) -> None:
+        if self.transport.is_closing() or self.flow.write_paused or self._deaf:
             self.transport.abort()
         elif isinstance(self.cycle, Inbound) and self.cycle.more_body and not self.cycle.response_complete:
             self.cycle.overdue()
         else:
             self.transport.close()
-            self._due(self.http.stall_s)
+            self._deadline.set(self.http.stall_s)

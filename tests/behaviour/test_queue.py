@@ -85,3 +85,15 @@ async def test_the_slot_is_held_to_the_last_byte() -> None:
         await asyncio.gather(*[gate.chat(stream=bool(i % 2), stop="x" if i % 3 else None) for i in range(12)])
         assert gate.parts.engines["one"].in_flight == 0
         assert len({call.connection for call in engine.calls}) <= 3  # never more than two calls at once
+
+
+async def test_nothing_waits_for_an_engine_that_went_down() -> None:
+    async with EngineDouble() as engine, portico(engine, **SMALL) as gate:
+        engine.plan(hang(1))
+        async with gate.opened(stream=True) as first:
+            await first.head()
+            waiting = asyncio.create_task(gate.chat())
+            await eventually(lambda: gate.parts.gateway.admission.slots.queued == 1)
+            gate.parts.engines["one"].suspect()
+            reply = await asyncio.wait_for(waiting, 3)
+            assert (reply.status, reply.error["code"]) == (503, "engine_unavailable")

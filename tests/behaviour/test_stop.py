@@ -92,3 +92,10 @@ async def test_the_stop_text_is_kept_where_the_operator_allows_to_ask_for_it(str
         engine.plan(answer(Reply(COUNT)))
         reply = await gate.chat(stop="10", stream=stream, include_stop_str_in_output=True)
         assert (reply.text(), reply.finish()) == ("1 2 3 4 5 6 7 8 9 10", "stop")
+
+
+async def test_one_usage_though_all_comes_in_one_read() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        engine.plan(answer(Reply(["a", "END"]), cuts=100_000))
+        reply = await gate.chat(stop="END", stream=True, stream_options={"include_usage": True})
+        assert sum(b'"usage":{' in payload for payload in reply.payloads) == 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -61,12 +63,20 @@ class Reply:
         return ends[0] if ends else None
 
 
+def unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Wire:
     """One connection. Use as `async with`."""
 
-    def __init__(self, port: int, *, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, *, receive_buffer: int = 0, tls: bool = False) -> None:
         self._port = port
         self._receive_buffer = receive_buffer
+        self._tls = unverified() if tls else None
         self.status = 0
         self.headers: dict[str, str] = {}
 
@@ -76,7 +86,12 @@ class Wire:
         if self._receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self._port))
-        self._reader, self._writer = await asyncio.open_connection(sock=raw, limit=self._receive_buffer or 2**16)
+        self._reader, self._writer = await asyncio.open_connection(
+            sock=raw,
+            limit=self._receive_buffer or 2**16,
+            ssl=self._tls,
+            server_hostname="localhost" if self._tls else None,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -85,6 +100,12 @@ class Wire:
     def leave(self) -> None:
         """Close at once."""
         self._writer.transport.abort()
+
+    async def push(self, data: bytes) -> None:
+        """Send, as much as the other side takes within a second."""
+        self._writer.write(data)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            await asyncio.wait_for(self._writer.drain(), 1)
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)

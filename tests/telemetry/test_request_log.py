@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import threading
 
 from server.call import Call, Key, ServedModel, Tokens
 from server.config import Model
@@ -72,3 +73,29 @@ def test_nothing_but_the_place_of_an_exception() -> None:
         assert "ValueError" in text and "test_request_log.py" in text and "oops 5" in text
         assert "canary" not in text
         assert "\n" not in text
+
+
+def test_lines_of_several_workers_do_not_mix() -> None:
+    """On one pipe, with a slow reader: every line is whole."""
+    read, write = os.pipe()
+    writers = [LogWriter(write), LogWriter(write)]
+
+    def work(writer: LogWriter, letter: bytes) -> None:
+        for _ in range(3000):
+            writer.write(letter * 250)
+        writer.flush()
+
+    threads = [
+        threading.Thread(target=work, args=(writer, letter))
+        for writer, letter in zip(writers, (b"a", b"b"), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    text = b""
+    while text.count(b"\n") < 6000:
+        text += os.read(read, 10_000)
+    for thread in threads:
+        thread.join()
+    os.close(read)
+    os.close(write)
+    assert set(text.splitlines()) == {b"a" * 250, b"b" * 250}
