@@ -202,7 +202,7 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
     """What is done to an answer, in order. Adding a stage is a line here."""
 
     def leaks(call: Call) -> Stage | None:
-        return cut_leaks(call, metrics.model(call.model.id).leaks)
+        return cut_leaks(call, metrics.models[call.model.id].leaks)
 
     return {
         "calls": true_calls,

@@ -71,6 +71,7 @@ class Gateway:
         self._log = log
         self.draining = False
         self.trips: set[Trip] = set()
+        self._views: dict[tuple[str, str], View] = {}
 
     def start(self, call: Call, answer: Answer) -> Trip:
         """Send a call on its way; all else happens to the trip and to `answer`."""
@@ -83,6 +84,15 @@ class Gateway:
 
     def stages(self, call: Call) -> list[Stage]:
         return [stage for new_stage in self._stages if (stage := new_stage(call)) is not None]
+
+    def view(self, call: Call) -> View:
+        """How the client of a call sees its answer."""
+        key = (call.model.id, call.endpoint)
+        view = self._views.get(key)
+        if view is None:
+            shown = call.model.config.reasoning == "shown"
+            view = self._views[key] = View(call.model.id, reasoning=shown, chat=call.endpoint == "chat.completions")
+        return view
 
     def finish(self, trip: Trip, call: Call) -> None:
         """The last thing done for a call, however it ended: count it and write its line."""
@@ -136,7 +146,7 @@ class Trip:
             return
         try:
             self._stages = self._gateway.stages(call)
-            self._exchange = Exchange(call, slot, view_of(call), ENGINE_PATHS[call.endpoint], self)
+            self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
             if self._paused:
                 self._exchange.pause()
             self._exchange.begin()
@@ -224,16 +234,11 @@ class Trip:
                 self.leave()
             elif self._exchange is not None and self._exchange.sent:
                 self._answer.beat(now)
+                self._exchange.tick(now)
             elif self._slot is not None:
                 self._slot.check(now)
         except GatewayError as error:
             self.fail(error)
-
-
-def view_of(call: Call) -> View:
-    return View(
-        model=call.model.id, reasoning=call.model.config.reasoning == "shown", chat=call.endpoint == "chat.completions"
-    )
 
 
 def as_gateway_error(error: Exception, request_id: str) -> GatewayError:

@@ -15,7 +15,7 @@ class Meter:
 
     def __init__(self, call: Call, metrics: Metrics) -> None:
         self._call = call
-        self._gaps = metrics.model(call.model.id).token_gap if call.stream else None
+        self._gaps = metrics.models[call.model.id].token_gap if call.stream else None
 
     def feed(self, batch: Batch) -> None:
         call = self._call
@@ -51,4 +51,8 @@ def tokens_of(usage: Usage) -> Tokens:
 def _has_text(chunk: AnyChunk) -> bool:
     if not isinstance(chunk, Chunk):
         return any(choice.text for choice in chunk.choices)
-    return any(c.delta.content or c.delta.reasoning or c.delta.tool_calls for c in chunk.choices)
+    for choice in chunk.choices:
+        delta = choice.delta
+        if delta.content or delta.reasoning or delta.tool_calls:
+            return True
+    return False

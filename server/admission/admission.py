@@ -37,29 +37,27 @@ class DrainRate:
 class Slot(Generic[Engine]):
     """A call's hold on an engine: `request` it, and `release` it however the call ends."""
 
-    __slots__ = ("_admission", "_began", "_call", "_engines", "_granted", "_held", "_ticket")
+    __slots__ = ("_admission", "_began", "_call", "_engines", "_granted", "_holds", "_ticket", "engine")
 
     def __init__(self, admission: Admission[Engine], call: Call, engines: Sequence[Engine]) -> None:
         self._admission = admission
         self._call = call
         self._engines = engines
-        self._held: Engine | None = None
+        self.engine: Engine = None  # pyright: ignore[reportAttributeAccessIssue] # known once one is held
+        self._holds = False
         self._ticket: Ticket[Engine] | None = None
         self._granted: Callable[[], None] | None = None
         self._began = 0.0
-
-    @property
-    def engine(self) -> Engine:
-        assert self._held is not None  # noqa: S101
-        return self._held
 
     def request(self, granted: Callable[[], None]) -> bool:
         """True if an engine is held now. Else the call is queued, and `granted` is called by the event loop later.
 
         Raises `EngineUnavailable`, `TooManyRequests` (queue full).
         """
-        self._held = self._admission.slots.take(self._engines)
-        if self._held is not None:
+        engine = self._admission.slots.take(self._engines)
+        if engine is not None:
+            self.engine = engine
+            self._holds = True
             return True
         self._granted = granted
         self._began = perf_counter()
@@ -74,12 +72,11 @@ class Slot(Generic[Engine]):
 
     def move(self) -> bool:
         """Hold another engine instead of the present one; False if none has room."""
-        other = self._admission.slots.take(self._engines, but_not=self._held)
+        other = self._admission.slots.take(self._engines, but_not=self.engine)
         if other is None:
             return False
-        if self._held is not None:
-            self._admission.slots.give(self._held)
-        self._held = other
+        self._admission.slots.give(self.engine)
+        self.engine = other
         return True
 
     def release(self) -> None:
@@ -89,14 +86,15 @@ class Slot(Generic[Engine]):
             self._call.queued_s = perf_counter() - self._began
             self._admission.slots.leave(self._ticket)
             self._ticket = None
-        if self._held is not None:
-            held, self._held = self._held, None
+        if self._holds:
+            self._holds = False
             self._admission.rate.ended(perf_counter())
-            self._admission.slots.give(held)
+            self._admission.slots.give(self.engine)
 
     def _grant(self, engine: Engine) -> None:
         """The engine is held from here on; the call goes on when whoever gave it back is done."""
-        self._held = engine
+        self.engine = engine
+        self._holds = True
         self._ticket = None
         self._call.queued_s = perf_counter() - self._began
         asyncio.get_running_loop().call_soon(self._go_on)

@@ -33,10 +33,18 @@ class Editor(Protocol):
 class EditStage:
     """Runs an editor over every choice. Has ended, leaving the engine to be aborted, once every choice has."""
 
-    def __init__(self, call: Call, new_editor: Callable[[], Editor], choices: int) -> None:
+    def __init__(
+        self,
+        call: Call,
+        new_editor: Callable[[], Editor],
+        choices: int,
+        clean: Callable[[str], bool] = lambda text: False,
+    ) -> None:
+        """`clean` tells of the text of a whole answer that no editor would change it."""
         self._call = call
         self._new_editor = new_editor
         self._choices = choices
+        self._clean = clean
         self._editors: dict[int, Editor] = {}
         self._over: set[int] = set()
         self._like: Chunk | None = None  # the latest chunk: what chunks of our own are made after
@@ -96,6 +104,11 @@ class EditStage:
         for choice in chunk.choices:
             if choice.index in self._over:
                 continue
+            if choice.finish_reason is not None and choice.index not in self._editors:
+                content = choice.delta.content
+                if not isinstance(content, str) or self._clean(content):
+                    alive.append(choice)
+                    continue
             editor = self._editor(choice.index)
             had = bool(choice.delta.content)
             text = editor.feed(choice.delta.content) if isinstance(choice.delta.content, str) else ""

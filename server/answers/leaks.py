@@ -83,4 +83,8 @@ def cut_leaks(call: Call, leaks: Count) -> Stage | None:
     """The stage, for chat completions: raw completions may well write control tokens."""
     if not isinstance(call.body, ChatRequest):
         return None
-    return EditStage(call, partial(LeakCutter, leaks), call.body.n or 1)
+    return EditStage(call, partial(LeakCutter, leaks), call.body.n or 1, clean=_clean)
+
+
+def _clean(text: str) -> bool:
+    return "<" not in text

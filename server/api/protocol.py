@@ -77,28 +77,17 @@ class Protocol(HttpToolsProtocol):
         self._deadline.set(HEAD_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
-        offers = 0
-        while data and not self._deaf:
-            self._latest = len(data)
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                offers += 1
-                if offers > 1 or self.parser.get_method() == b"CONNECT":
-                    self._refuse(InvalidRequest("This server does not change the protocol and is no proxy."))
-                    return
-                data = self._without_offer(data[upgrade.args[0] :])
-                continue
-            except httptools.HttpParserCallbackError as error:
-                if not isinstance(error.__context__, httptools.HttpParserError):
-                    log.error("a bug in the HTTP protocol", exc_info=error.__context__)
-                self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
-                return
-            except httptools.HttpParserError:
-                self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
-                return
-            self._after_read()
+        if self._deaf:
             return
+        self._latest = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_offer(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._broken(error)
+        if self._in_head or self.flow.write_paused or (self.cycle is not None and self.cycle.more_body):
+            self._after_read()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.stop()
@@ -143,8 +132,12 @@ class Protocol(HttpToolsProtocol):
         self.expect_100_continue = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:
-            super().on_header(name, value)  # what comes after a chunked body is dropped
+        if not self._in_head:
+            return  # what comes after a chunked body is dropped
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._deaf:
@@ -308,20 +301,32 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline and self.pipeline[0][0] is self.cycle:
             self._bound_pipeline()
 
-    def _without_offer(self, rest: bytes) -> bytes:
+    def _pass_over_offer(self, rest: bytes) -> None:
         """A request that offers another protocol, as Java's client does with `Upgrade: h2c`, is one like any other.
 
         The parser takes what follows such a head for the other protocol: so a new one reads the head again, without the
-        offer.
+        offer. Once in a read, and never for CONNECT, which always counts as an offer.
         """
-        self._upgrading = False
         names = (b"upgrade", b"connection", b"http2-settings")
         head = [b"%b: %b\r\n" % header for header in self.headers if header[0] not in names]
         keep = [] if self.parser.should_keep_alive() else [b"connection: close\r\n"]
-        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        method: bytes = self.parser.get_method()
+        line = b"%b %b HTTP/%b\r\n" % (method, self.url, self.parser.get_http_version().encode())
+        self._upgrading = False
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does, and for its reason
-        return b"".join([line, *head, *keep, b"\r\n", rest])
+        try:
+            if method == b"CONNECT":
+                raise httptools.HttpParserError
+            self.parser.feed_data(b"".join([line, *head, *keep, b"\r\n", rest]))
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+        if cause is not None and not isinstance(cause, httptools.HttpParserError):
+            log.error("a bug in the HTTP protocol", exc_info=cause)
+        self._refuse(InvalidRequest("The request is not valid HTTP/1.1."))
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

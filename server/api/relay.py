@@ -60,7 +60,8 @@ class Relay:
             return
         call.received = request.started
         call.client_request_id = request.client_id
-        cors = self._cors.lines(request.headers.get(b"origin"))
+        origin = request.headers.get(b"origin")
+        cors = b"" if origin is None else self._cors.lines(origin)
         if call.stream:
             answer = StreamAnswer(call, request, cors, self.silence_s, self._grace_s)
         else:

@@ -30,8 +30,10 @@ class KeyRing:
         """
         if self._open:
             return ANONYMOUS
-        secret = _secret(headers)
-        if secret is None:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        token = token.strip() if scheme.lower() == b"bearer" else b""
+        secret = token or headers.get(b"x-api-key", b"").strip()
+        if not secret:
             raise InvalidApiKey(
                 "You didn't provide an API key. Send it as 'Authorization: Bearer KEY' (SDKs: api_key=..., or "
                 "OPENAI_API_KEY in the environment)."
@@ -43,10 +45,3 @@ class KeyRing:
         raise InvalidApiKey(
             "Incorrect API key provided. Check that it is a key of this server and that it was not revoked."
         )
-
-
-def _secret(headers: Headers) -> bytes | None:
-    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() == b"bearer" and (token := token.strip()):
-        return token
-    return headers.get(b"x-api-key", b"").strip() or None

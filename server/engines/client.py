@@ -64,29 +64,26 @@ class EngineClient:
             self.give_back(connection)
 
     def idle_connection(self) -> Connection | None:
-        """One that can be used at once, if there is any. It is watched from now on; `give_back` ends that."""
+        """One that can be used at once, if there is any."""
         oldest = perf_counter() - IDLE_S
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and connection.idle_since > oldest:
-                self._watchdog.add(connection)
                 return connection
             connection.abort()
         return None
 
     async def connect(self) -> Connection:
-        """A new one, watched from now on. Raises OSError or TimeoutError."""
+        """A new one. Raises OSError or TimeoutError."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeouts.connect_s):
             _, connection = await loop.create_connection(
                 lambda: Connection(self._timeouts), self._host, self._port, ssl=self._tls
             )
-        self._watchdog.add(connection)
         return connection
 
     def give_back(self, connection: Connection) -> None:
         """To the pool if it can be used again, else it is closed, which makes an engine abort what it computes."""
-        self._watchdog.discard(connection)
         connection.resume()
         if connection.reusable and len(self._idle) < self._max_idle:
             connection.idle_since = perf_counter()
@@ -100,7 +97,7 @@ class EngineClient:
             self.give_back(connection)
         else:
             connection.resume()
-            connection.listen(_Remainder(self, connection))
+            connection.listen(_Remainder(self, connection, self._watchdog))
 
     def close(self) -> None:
         for connection in self._idle:
@@ -109,19 +106,22 @@ class EngineClient:
 
 
 class _Remainder:
-    """Waits for the end of an answer that nobody needs any more."""
+    """Waits for the end of an answer that nobody needs any more, under the connection's own deadlines."""
 
-    def __init__(self, client: EngineClient, connection: Connection) -> None:
+    def __init__(self, client: EngineClient, connection: Connection, watchdog: Watchdog) -> None:
         self._client = client
         self._connection = connection
+        self._watchdog = watchdog
+        watchdog.add(connection)
 
     def answer_data(self, data: bytes) -> None: ...
 
     def answer_end(self) -> None:
+        self._watchdog.discard(self._connection)
         self._client.give_back(self._connection)
 
     def answer_failed(self, error: EngineLost | EngineSilent) -> None:
-        self._client.give_back(self._connection)
+        self.answer_end()
 
 
 class _Reply:

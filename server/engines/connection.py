@@ -2,7 +2,7 @@
 
 It pushes: whoever sends a request hands over a `Listener`, which hears of the answer as it comes, from the callback of
 the event loop that read it. No task and no future stands between, so that a chunk costs what it must. Deadlines are
-kept by the watchdog through `tick`.
+kept through `tick`.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def tick(self, now: float) -> None:
-        """Called by the watchdog while an exchange is open."""
+        """Called a few times a second while an exchange is open."""
         silent = now - self._last_byte
         limit = self._timeouts.between_bytes_s if self.status else self._timeouts.first_byte_s
         if now - self.started > self._timeouts.total_s:

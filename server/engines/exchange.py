@@ -50,8 +50,9 @@ class Exchange:
         self._view = view
         self._path = path
         self._receiver: Receiver | None = receiver
-        self._body = engine_request(call)
-        self._reader = StreamReader(view) if streams_from_engine(call) else None
+        streams = streams_from_engine(call)
+        self._body = engine_request(call, streams=streams)
+        self._reader = StreamReader(view) if streams else None
         self._parts: list[bytes] = []  # of an answer that can only be read as a whole
         self._size = 0
         self._connection: Connection | None = None
@@ -85,6 +86,11 @@ class Exchange:
         self._paused = False
         if self._connection is not None:
             self._connection.resume()
+
+    def tick(self, now: float) -> None:
+        """Keep the engine's deadlines; called a few times a second."""
+        if self._connection is not None:
+            self._connection.tick(now)
 
     def close(self) -> None:
         """Nothing more reaches the receiver. An unfinished answer is broken off."""

@@ -82,8 +82,8 @@ def streams_from_engine(call: Call) -> bool:
     return call.stream or (isinstance(body, ChatRequest) and bool(body.tools or body.stop or body.response_format))
 
 
-def engine_request(call: Call) -> bytes:
-    """The JSON for the engine."""
+def engine_request(call: Call, *, streams: bool) -> bytes:
+    """The JSON for the engine, which is asked for a stream or not."""
     body: Sampling = call.body
     model = call.model.config
     defaults = model.defaults
@@ -112,7 +112,7 @@ def engine_request(call: Call) -> bytes:
         _chat(request, body, model)
     elif isinstance(body, CompletionRequest):
         _completion(request, body)
-    if streams_from_engine(call):
+    if streams:
         request.stream = True
         request.stream_options = USAGE_ALWAYS if body.stop and isinstance(body, ChatRequest) else USAGE_AT_END
     return _ENCODER.encode(request)

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from server.openai.chunks import ENCODER, ChatLogprobs, Choice, Chunk, TextChoice, TextChunk, ToolCallDelta, Usage
-from server.openai.events import Event, TextEvent
+from server.openai.chunks import ENCODER, AnyChunk, ChatLogprobs, Choice, Chunk, TextChoice, ToolCallDelta, Usage
+from server.openai.events import ChunkEvent, Event, TextEvent
 
 
 class Message(Struct, omit_defaults=True):
@@ -55,19 +55,49 @@ class Collector:
     """Feed it every event of the call; `body()` is the answer."""
 
     def __init__(self) -> None:
-        self._head: Chunk | TextChunk | None = None
+        self._head: AnyChunk | None = None  # the first chunk
+        self._alone = True  # ... and all that came: so it is taken as it is
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
         self._fingerprint: str | None = None
 
     def feed(self, event: Event) -> None:
         """Add an event."""
+        if self._head is None and isinstance(event, ChunkEvent):
+            self._head = event.chunk
+            return
+        self._take_apart()
         if isinstance(event, TextEvent):
             choice = self._choice(event.template.index)
             (choice.reasoning if event.template.channel == "reasoning" else choice.content).append(event.plain())
-            return
-        chunk = event.chunk
-        self._head = self._head or chunk
+        else:
+            self._add_chunk(event.chunk)
+
+    def body(self) -> bytes | None:
+        """The JSON of the answer; None if nothing came."""
+        head = self._head
+        if head is None:
+            return None
+        if not isinstance(head, Chunk):
+            self._take_apart()
+            kind, choices = "text_completion", [_text(index, one) for index, one in sorted(self._choices.items())]
+        elif self._alone and all(choice.delta.tool_calls is None for choice in head.choices):
+            self._usage, self._fingerprint = head.usage, head.system_fingerprint
+            kind, choices = "chat.completion", [_as_message(choice) for choice in head.choices]
+        else:
+            self._take_apart()
+            kind, choices = "chat.completion", [_message(index, one) for index, one in sorted(self._choices.items())]
+        answer = Answer(head.id, kind, head.created, head.model, choices, self._usage, self._fingerprint)  # pyright: ignore[reportArgumentType]
+        return ENCODER.encode(answer)
+
+    def _take_apart(self) -> None:
+        """More came than one chunk, or it is not simple: collect by choice."""
+        if self._alone:
+            self._alone = False
+            if self._head is not None:
+                self._add_chunk(self._head)
+
+    def _add_chunk(self, chunk: AnyChunk) -> None:
         self._usage = chunk.usage or self._usage
         self._fingerprint = chunk.system_fingerprint or self._fingerprint  # vLLM: on the last chunk of a stream only
         for part in chunk.choices:
@@ -75,25 +105,6 @@ class Collector:
                 self._add_text(self._choice(part.index), part)
             else:
                 self._add(self._choice(part.index), part)
-
-    def body(self) -> bytes | None:
-        """The JSON of the answer; None if nothing came."""
-        head = self._head
-        if head is None:
-            return None
-        chat = isinstance(head, Chunk)
-        choices = [_message(index, one) if chat else _text(index, one) for index, one in sorted(self._choices.items())]
-        kind = "chat.completion" if chat else "text_completion"
-        answer = Answer(
-            head.id,
-            kind,
-            head.created,
-            head.model,
-            choices,  # pyright: ignore[reportArgumentType]
-            self._usage,
-            self._fingerprint,
-        )
-        return ENCODER.encode(answer)
 
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)
@@ -132,6 +143,14 @@ def _add_call(calls: dict[int, dict[str, Any]], delta: ToolCallDelta) -> None:
     if delta.function:
         call["function"]["name"] += delta.function.name or ""
         call["function"]["arguments"] += delta.function.arguments or ""
+
+
+def _as_message(choice: Choice) -> MessageChoice:
+    """A choice of a whole answer."""
+    delta = choice.delta
+    message = Message("assistant", delta.content or "", delta.refusal or None, delta.reasoning, delta.reasoning_content)
+    finish = choice.finish_reason if isinstance(choice.finish_reason, str) else None
+    return MessageChoice(choice.index, message, choice.logprobs or None, finish)
 
 
 def _message(index: int, choice: _Choice) -> MessageChoice:

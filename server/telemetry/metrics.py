@@ -6,6 +6,7 @@ its process id, so that sums survive a worker's death and the folder does not gr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,7 +28,7 @@ def use_worker_slot(slot: int) -> None:
     prometheus_values.ValueClass = prometheus_values.MultiProcessValue(lambda: slot)  # pyright: ignore[reportUnknownMemberType]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelSeries:
     """The series of one model."""
 
@@ -35,7 +36,7 @@ class ModelSeries:
     token_gap: LocalHistogram
     tokens: dict[str, LocalCounter]
     leaks: LocalCounter
-    in_flight: set[Call]
+    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,18 @@ class EndSeries:
     requests: LocalCounter
     duration: LocalHistogram
     overhead: LocalHistogram
+
+
+class OnFirstUse(dict[str, ModelSeries]):
+    """Makes what it does not hold; a look-up of what it holds costs no call."""
+
+    def __init__(self, make: Callable[[str], ModelSeries]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: str) -> ModelSeries:
+        self[key] = made = self._make(key)
+        return made
 
 
 class Metrics:
@@ -105,21 +118,16 @@ class Metrics:
         self._local: list[Flushable] = []
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self._overheads: dict[str, LocalHistogram] = {}
-        self._models: dict[str, ModelSeries] = {}
+        self.models = OnFirstUse(self._model)  # by id
         self._standard_wait = self._histogram(self._wait.labels("standard"), LATENCY_S)
 
-    def model(self, model: str) -> ModelSeries:
-        """The series of one configured model, made on first use."""
-        known = self._models.get(model)
-        if known is None:
-            known = self._models[model] = ModelSeries(
-                self._histogram(self._first.labels(model), LATENCY_S),
-                self._histogram(self._gap.labels(model), TOKEN_GAP_S),
-                {kind: self._counter(self._tokens.labels(model, kind)) for kind in TOKEN_KINDS},
-                self._counter(self._leaks.labels(model)),
-                set(),
-            )
-        return known
+    def _model(self, model: str) -> ModelSeries:
+        return ModelSeries(
+            self._histogram(self._first.labels(model), LATENCY_S),
+            self._histogram(self._gap.labels(model), TOKEN_GAP_S),
+            {kind: self._counter(self._tokens.labels(model, kind)) for kind in TOKEN_KINDS},
+            self._counter(self._leaks.labels(model)),
+        )
 
     def engine_up(self, engine: str, *, up: bool) -> None:
         self._engine_up.labels(engine).set(up)
@@ -131,12 +139,12 @@ class Metrics:
         end.duration.observe(seconds)
 
     def began(self, call: Call) -> None:
-        self.model(call.model.id).in_flight.add(call)
+        self.models[call.model.id].in_flight += 1
 
     def finished(self, call: Call) -> None:
         """Everything about a call that has ended."""
-        model = self.model(call.model.id)
-        model.in_flight.discard(call)
+        model = self.models[call.model.id]
+        model.in_flight -= 1
         end = self._end(call.model.id, call.endpoint, call.outcome)
         end.requests.value += 1
         end.duration.observe((call.finished or call.received) - call.received)
@@ -158,8 +166,8 @@ class Metrics:
     def flush(self) -> None:
         for series in self._local:
             series.flush()
-        for name, model in self._models.items():
-            self._in_flight.labels(name).set(len(model.in_flight))
+        for name, model in self.models.items():
+            self._in_flight.labels(name).set(model.in_flight)
 
     def _end(self, model: str, endpoint: str, outcome: str) -> EndSeries:
         key = (model, endpoint, outcome)

@@ -27,7 +27,8 @@ def call(body: dict[str, Any], **model: Any) -> Call:
 
 
 def sent(body: dict[str, Any], **model: Any) -> dict[str, Any]:
-    return json.loads(engine_request(call(body, **model)))
+    one = call(body, **model)
+    return json.loads(engine_request(one, streams=streams_from_engine(one)))
 
 
 @pytest.mark.parametrize(
