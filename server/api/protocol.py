@@ -252,6 +252,8 @@ class Protocol(HttpToolsProtocol):
         if self.pipeline:
             request, app = self.pipeline.pop()
             if isinstance(request, Inbound):
+                if request.more_body:
+                    self._deadline.set(request.silence_s)
                 self._start(request)
             else:
                 self._start_asgi_task(request, app)
@@ -266,8 +268,6 @@ class Protocol(HttpToolsProtocol):
 
     def _start(self, request: Inbound) -> None:
         self._active = request
-        if request.more_body:
-            self._deadline.set(request.silence_s)
         if self.flow.write_paused:  # by answers before it
             request.pause()
         request.start()

@@ -48,7 +48,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             "context_length": CONTEXT_LENGTH,
             "description": "Demo model.",
         }
-        model["defaults"] = {"max_tokens": 2048}
+        model["defaults"] = {"max_tokens": 2048, "temperature": 0.2}  # as its preset
         started = Service({"engines": {"local": engine}, "models": {MODEL: model}}, folder)
     else:
         if find("cpu", home(), demo=False) is None:

@@ -121,7 +121,7 @@ def test_choice_of_a_call(client: openai.OpenAI, choice: Any, stream: bool) -> N
 def test_a_call_is_forced_where_none_fits(client: openai.OpenAI, choice: Any) -> None:
     (call,) = ask(client, "Hello", tool_choice=choice).choices[0].message.tool_calls
     assert call.function.name == "get_weather"
-    assert isinstance(json.loads(call.function.arguments)["city"], str)
+    assert isinstance(json.loads(call.function.arguments), dict)  # which ones is up to the model: no city was named
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -23,11 +23,11 @@ MIX: dict[Callable[[Random], Conversation], float] = {
     families.names: 6,
     functions.call: 14,
     functions.result: 12,
-    functions.no_tool: 6,
+    functions.no_tool: 7,
     judge.judge: 10,
-    schemas.forced: 7,
+    schemas.forced: 9,
     schemas.requested: 3,
-    schemas.required_call: 3,
+    schemas.required_call: 9,
 }
 # what is not a single conversation, in percent of all
 OTHERS: dict[Callable[[Random], Pack | RawText], float] = {copying.pack: 15, copying.drill: 2, legacy.raw: 3}
