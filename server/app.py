@@ -134,7 +134,7 @@ def build(
     admission = Admission(config.admission, fleets)
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
-    keys = KeyRing(config.auth.static_keys, open_to_all=config.auth.mode == "none")
+    keys = KeyRing(config.auth.static_keys, config.limits.default, open_to_all=config.auth.mode == "none")
     gateway = Gateway(admission, tuple(_stages(metrics).values()), watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth)
     refusals = Refusals(metrics, request_log)

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
-from server.config import Model
+from server.config import Limit, Model, PriorityClass
+
+NO_LIMITS = Limit()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A tenant: what is fair is fair between projects."""
+
+    id: str
+    name: str
+    weight: float = 1.0
+    limits: Limit = NO_LIMITS
+    model_limits: Mapping[str, Limit] = field(default_factory=dict[str, Limit])  # by the model's public id
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Who calls. `name` is for logs; the secret is not here."""
+    """Who calls. `name` is for logs; the secret is not here. None: no restriction."""
 
+    id: str
     name: str
+    project: Project
+    limits: Limit = NO_LIMITS
+    priority: PriorityClass = "standard"
+    models: frozenset[str] | None = None  # public ids
+    endpoints: frozenset[str] | None = None  # as `Call.endpoint`
+    reasoning: Literal["shown", "hidden"] | None = None  # None: as the model's configuration says
+    policy: str | None = None  # name of a moderation policy
+    expires_at: float | None = None  # Unix seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +71,9 @@ class Call:
     body: Any  # the parsed request of the endpoint
     stream: bool
     include_usage: bool
+    size: int = 0  # of the body, bytes
+    priority: PriorityClass = "standard"  # in the queue: the key's class, or a lower one that the client asked for
+    answer_tokens: int | None = None  # the longest answer that was granted, where limits had to know
     client_request_id: str | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
     queued_s: float = 0.0  # waited for an engine
@@ -58,6 +84,7 @@ class Call:
     finished: float | None = None
     engine: str | None = None
     retries: int = 0
+    streamed: int = 0  # events with text so far: completion tokens, about
     tokens: Tokens | None = None
     status: int = 0
     outcome: str = "ok"

@@ -6,20 +6,22 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 
-from server.call import Key
-from server.config import StaticKey
+from server.call import Key, Project
+from server.config import Limit, StaticKey
 from server.errors import InvalidApiKey
 
 Headers = Mapping[bytes, bytes]
 
-ANONYMOUS = Key("anonymous")
+ANONYMOUS = Key("static:anonymous", "anonymous", Project("default", "default"))
 
 
 class KeyRing:
-    """Finds the key of a request. With `open_to_all`, any request passes."""
+    """Finds the key of a request. With `open_to_all`, any request passes. `limits` are those of keys without any."""
 
-    def __init__(self, keys: Iterable[StaticKey], *, open_to_all: bool = False) -> None:
-        self._keys = {digest: (digest, Key(key.name)) for key in keys for digest in (bytes.fromhex(key.key_sha256),)}
+    def __init__(self, keys: Iterable[StaticKey], limits: Limit, *, open_to_all: bool = False) -> None:
+        self._keys = {
+            digest: (digest, _static(key, limits)) for key in keys for digest in (bytes.fromhex(key.key_sha256),)
+        }
         self._open = open_to_all
 
     def authenticate(self, headers: Headers) -> Key:
@@ -45,3 +47,8 @@ class KeyRing:
         raise InvalidApiKey(
             "Incorrect API key provided. Check that it is a key of this server and that it was not revoked."
         )
+
+
+def _static(key: StaticKey, limits: Limit) -> Key:
+    project = Project(key.project, key.project)
+    return Key(f"static:{key.name}", key.name, project, key.limits or limits, key.priority)

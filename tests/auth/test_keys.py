@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.auth.keys import KeyRing
-from server.config import StaticKey
+from server.config import Limit, StaticKey
 from server.errors import InvalidApiKey
 
 
 def ring(*keys: str) -> KeyRing:
     return KeyRing(
-        [StaticKey(name=f"k{i}", key_sha256=hashlib.sha256(k.encode()).hexdigest()) for i, k in enumerate(keys)]
+        [StaticKey(name=f"k{i}", key_sha256=hashlib.sha256(k.encode()).hexdigest()) for i, k in enumerate(keys)],
+        Limit(),
     )
 
 
@@ -46,7 +47,7 @@ def test_no_keys_at_all() -> None:
 
 
 def test_open() -> None:
-    assert KeyRing((), open_to_all=True).authenticate({}).name == "anonymous"
+    assert KeyRing((), Limit(), open_to_all=True).authenticate({}).name == "anonymous"
 
 
 def test_long_keys() -> None:

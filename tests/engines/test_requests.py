@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.call import Call, Key, ServedModel
+from server.call import Call, Key, Project, ServedModel
 from server.config import Model
 from server.engines.requests import engine_request, streams_from_engine
 from server.openai.parse import CHAT, COMPLETION, parse
@@ -23,7 +23,15 @@ def call(body: dict[str, Any], **model: Any) -> Call:
     data = json.dumps(base | body).encode()
     request = parse(CHAT, data, 64) if chat else parse(COMPLETION, data, 64)
     stream = bool(request.stream)
-    return Call("r", "chat.completions", Key("k"), served, request, stream=stream, include_usage=False)
+    return Call(
+        "r",
+        "chat.completions",
+        Key("key_1", "k", Project("proj_1", "one")),
+        served,
+        request,
+        stream=stream,
+        include_usage=False,
+    )
 
 
 def sent(body: dict[str, Any], **model: Any) -> dict[str, Any]:

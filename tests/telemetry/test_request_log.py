@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from server.call import Call, Key, ServedModel, Tokens
+from server.call import Call, Key, Project, ServedModel, Tokens
 from server.config import Model
 from server.telemetry.request_log import MAX_LINES, LineFormatter, LogWriter, RequestLog
 
@@ -23,7 +23,16 @@ def lines(act: object) -> list[bytes]:
 
 def call() -> Call:
     model = ServedModel("m", Model(engines=("e",)), 1)
-    one = Call("req_1", "chat.completions", Key("k"), model, object(), stream=True, include_usage=False, received=1.0)
+    one = Call(
+        "req_1",
+        "chat.completions",
+        Key("key_1", "k", Project("proj_1", "one")),
+        model,
+        object(),
+        stream=True,
+        include_usage=False,
+        received=1.0,
+    )
     one.first_token, one.finished, one.status, one.tokens = 1.25, 2.0, 200, Tokens(3, 4)
     return one
 

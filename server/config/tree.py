@@ -1,34 +1,20 @@
-"""The configuration: one frozen tree read from a YAML file and the environment.
-
-Every key can also be given as `PORTICO__SECTION__KEY` (YAML syntax, so `PORTICO__SERVER__PORT=9000` is a number).
-The environment wins over the file. `load` raises `ConfigError`, whose text is one line that names the source,
-the key and the reason.
-"""
+"""The tree of the configuration: every key with its type, its default and what it means."""
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-ENV_PREFIX = "PORTICO__"
-ENVIRONMENT = "environment"  # name of the key that PORTICO_API_KEY gives
+from server.config.places import is_loopback
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]  # no user:password; see api_key
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(gt=0)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the text is one line for a person."""
+PriorityClass = Literal["interactive", "standard", "batch"]
 
 
 class Section(BaseModel):
@@ -81,9 +67,40 @@ class Metrics(Section):
     token: str | None = Field(default=None, description="Bearer token that a scraper must send.", repr=False)
 
 
+class Limit(Section):
+    """What a key, a project or a model may use; null is no limit."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests in any 60 seconds.")
+    requests_per_day: int | None = Field(default=None, ge=1, description="Requests in a day, which begins at 0:00 UTC.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Tokens of prompts and answers in any 60 seconds."
+    )
+    tokens_per_day: int | None = Field(default=None, ge=1, description="Tokens of prompts and answers in a day (UTC).")
+    concurrent_requests: int | None = Field(default=None, ge=1, description="Requests that may be open at once.")
+    spend_per_month: float | None = Field(
+        default=None, gt=0, description="Cost in a month (UTC), by `models.*.price`, in the unit of the prices."
+    )
+
+
 class Stores(Section):
-    durable: str = Field(default="sqlite:///var/portico.db", description="Reserved for keys, usage and state.")
-    volatile: str = Field(default="memory://", description="Reserved for shared limits.")
+    durable: str = Field(
+        default="sqlite:///var/portico.db",
+        pattern=r"^(sqlite:///|postgresql://)\S+$",
+        description="Database of projects, keys, usage and the audit log: sqlite:///PATH (a relative one is below "
+        "$PORTICO_HOME) or postgresql://USER:PASSWORD@HOST/NAME.",
+        repr=False,
+    )
+    volatile: str = Field(
+        default="memory://",
+        pattern=r"^(memory://|rediss?://\S+)$",
+        description="Counters of the limits: memory://, each worker its share, or redis://HOST:PORT/N (Valkey, Redis), "
+        "shared by all workers and replicas.",
+        repr=False,
+    )
+    spool: Path = Field(
+        default=Path("var/spool"),
+        description="Folder for usage that is not in the database yet; a relative one is below $PORTICO_HOME.",
+    )
 
 
 class StaticKey(Section):
@@ -91,6 +108,9 @@ class StaticKey(Section):
     key_sha256: Sha256 = Field(
         description="SHA-256 of the key in hexadecimal: `printf %s KEY | sha256sum`.", repr=False
     )
+    project: Name = Field(default="default", description="Tenant that it belongs to.")
+    priority: PriorityClass = Field(default="standard", description="Class of its calls in the queue.")
+    limits: Limit | None = Field(default=None, description="Its limits, in place of `limits.default`.")
 
 
 class Auth(Section):
@@ -98,6 +118,11 @@ class Auth(Section):
         default="keys", description="`none` asks for no key and is for loopback only."
     )
     static_keys: tuple[StaticKey, ...] = Field(default=(), description="Keys known by their hash.")
+    cache_size: int = Field(default=10_000, ge=16, description="Keys of the database that are kept in memory.")
+    cache_s: Seconds = Field(default=30, description="For how long a key in memory is believed without a look.")
+    stale_s: float = Field(
+        default=3600, ge=0, description="For how much longer it is believed while the database cannot be reached."
+    )
 
 
 class Timeouts(Section):
@@ -152,6 +177,14 @@ ExtraField = Literal[
 ]
 
 
+class Price(Section):
+    """Per million tokens, in any one currency."""
+
+    input: float = Field(default=0, ge=0, description="Of the prompt, per million tokens.")
+    cached_input: float | None = Field(default=None, ge=0, description="Of cached prompt tokens; default: as `input`.")
+    output: float = Field(default=0, ge=0, description="Of the answer with its reasoning, per million tokens.")
+
+
 class Model(Section):
     engines: tuple[str, ...] = Field(min_length=1, description="Engines that serve it; several form a fleet.")
     engine_model: str | None = Field(default=None, description="What the engine calls it, where that differs.")
@@ -169,21 +202,32 @@ class Model(Section):
     raw_special_tokens: bool = Field(
         default=False, description="Whether /v1/completions prompts may hold control tokens such as <|start|>."
     )
-
-
-class Limit(Section):
-    requests_per_minute: int | None = Field(default=None, ge=1, description="Reserved.")
-    tokens_per_minute: int | None = Field(default=None, ge=1, description="Reserved.")
-    concurrent_requests: int | None = Field(default=None, ge=1, description="Reserved.")
+    limits: Limit = Field(default_factory=Limit, description="Limits of all its calls together.")
+    price: Price = Field(default_factory=Price, description="What its tokens cost.")
 
 
 class Limits(Section):
-    default: Limit = Field(default_factory=Limit, description="Reserved for the limits of every key.")
+    default: Limit = Field(default_factory=Limit, description="Limits of every key that has none of its own.")
+    answer_tokens: int = Field(
+        default=8192,
+        ge=1,
+        description="Longest answer to a call under a token limit that names no maximum itself, nor does its model.",
+    )
+    store_down: Literal["local", "closed"] = Field(
+        default="local",
+        description="Without its shared store, each worker enforces its share of a limit (`local`), or limited calls "
+        "are refused (`closed`).",
+    )
+    replicas: int = Field(default=1, ge=1, description="Gateways that share the limits: what a share is a share of.")
 
 
 class Admission(Section):
     max_queue: int = Field(default=1024, ge=0, description="Calls that may wait for a busy engine; more get 429.")
     max_wait_s: Seconds = Field(default=30, description="Longest wait in the queue; then 503.")
+    age_s: Seconds = Field(default=10, description="After so long in the queue a call counts as of the next class up.")
+    weights: dict[Name, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default_factory=dict, description="Shares of busy engines by project; one that is not listed has 1."
+    )
 
 
 class Moderation(Section):
@@ -242,118 +286,3 @@ class Config(Section):
                 if public in taken:
                     raise ValueError(f"models.{name}: the name {public} already belongs to {taken[public]}")
                 taken[public] = name
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a listener on `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """$PORTICO_HOME: engine environments, the expanded demo model, the development key, logs."""
-    return Path(environ.get("PORTICO_HOME") or Path.home() / ".local/share/portico").expanduser()
-
-
-def shipped(part: str) -> Path:
-    """A file or folder that ships with Portico: `config/...` or `requirements/...`, in a checkout or in a wheel."""
-    packaged = Path(__file__).parent / "shipped" / part
-    return packaged if packaged.exists() else Path(__file__).parent.parent / part
-
-
-def load(
-    path: Path | None, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
-) -> Config:
-    """Read `path` (or $PORTICO_CONFIG, or the shipped config/portico.yaml), the environment, then `overrides`.
-
-    `overrides` are dotted keys from the command line, such as `{"server.port": 9000}`. Raises `ConfigError`.
-    """
-    chosen = path or (
-        Path(environ["PORTICO_CONFIG"]) if environ.get("PORTICO_CONFIG") else shipped("config/portico.yaml")
-    )
-    tree = _read(chosen)
-    sources: dict[str, str] = {}
-    for name in sorted(environ):
-        if name.startswith(ENV_PREFIX):
-            keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _put(tree, keys, _parse_variable(name, environ[name]), name)
-            if keys[0] == "engines" and keys[-1] == "url" and len(keys) == 3:
-                _put(tree, [*keys[:2], "managed"], None, name)  # an engine elsewhere takes the place of a managed one
-            sources[".".join(keys)] = f"environment {name}"
-    for dotted, value in (overrides or {}).items():
-        _put(tree, dotted.split("."), value, dotted)
-        sources[dotted] = "command line"
-    try:
-        config = Config.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(_one_line(error, sources, str(chosen))) from None
-    return _with_environment_key(config, environ.get("PORTICO_API_KEY"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        tree: object = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
-        ) from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must be a mapping of sections such as `server:`")
-    return cast("dict[str, Any]", tree)
-
-
-def _parse_variable(name: str, text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"environment {name}: is not YAML") from None
-
-
-def _put(tree: dict[str, Any], keys: list[str], value: object, source: str) -> None:
-    for key in keys[:-1]:
-        below = tree.setdefault(key, {})
-        if below is None:
-            below = tree[key] = {}
-        if not isinstance(below, dict):
-            raise ConfigError(f"{source}: {key} is not a section")
-        tree = cast("dict[str, Any]", below)
-    tree[keys[-1]] = value
-
-
-def _one_line(error: ValidationError, sources: Mapping[str, str], file: str) -> str:
-    """The first problem as `source: key: reason`, and how many more. Values are never shown: they may be secrets."""
-    problems = error.errors(include_url=False, include_input=False)
-    key = ".".join(str(part) for part in problems[0]["loc"])
-    source = next((text for dotted, text in sources.items() if _related(key, dotted)), file)
-    reason = problems[0]["msg"].removeprefix("Value error, ")
-    if problems[0]["type"] == "extra_forbidden":
-        reason = "is not a known key; `portico config schema` lists them all"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{source}: {key + ': ' if key else ''}{reason}{more}"
-
-
-def _related(key: str, dotted: str) -> bool:
-    """Whether a problem at `key` can come from the setting `dotted`: one is the other or holds it."""
-    return key == dotted or key.startswith(dotted + ".") or dotted.startswith(key + ".")
-
-
-def _with_environment_key(config: Config, key: str | None) -> Config:
-    if not key:
-        return config
-    if len(key) < 16:
-        raise ConfigError("environment PORTICO_API_KEY: must have at least 16 characters")
-    static = StaticKey(name=ENVIRONMENT, key_sha256=hashlib.sha256(key.encode()).hexdigest())
-    auth = config.auth.model_copy(update={"static_keys": (*config.auth.static_keys, static)})
-    return config.model_copy(update={"auth": auth})

@@ -1,0 +1,121 @@
+"""Reads the configuration: one frozen tree from a YAML file and the environment.
+
+Every key can also be given as `PORTICO__SECTION__KEY` (YAML syntax, so `PORTICO__SERVER__PORT=9000` is a number).
+The environment wins over the file. `load` raises `ConfigError`, whose text is one line that names the source,
+the key and the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+
+from server.config.places import shipped
+from server.config.tree import Config, StaticKey
+
+ENV_PREFIX = "PORTICO__"
+ENVIRONMENT = "environment"  # name of the key that PORTICO_API_KEY gives
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text is one line for a person."""
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read `path` (or $PORTICO_CONFIG, or the shipped config/portico.yaml), the environment, then `overrides`.
+
+    `overrides` are dotted keys from the command line, such as `{"server.port": 9000}`. Raises `ConfigError`.
+    """
+    chosen = path or (
+        Path(environ["PORTICO_CONFIG"]) if environ.get("PORTICO_CONFIG") else shipped("config/portico.yaml")
+    )
+    tree = _read(chosen)
+    sources: dict[str, str] = {}
+    for name in sorted(environ):
+        if name.startswith(ENV_PREFIX):
+            keys = name.removeprefix(ENV_PREFIX).lower().split("__")
+            _put(tree, keys, _parse_variable(name, environ[name]), name)
+            if keys[0] == "engines" and keys[-1] == "url" and len(keys) == 3:
+                _put(tree, [*keys[:2], "managed"], None, name)  # an engine elsewhere takes the place of a managed one
+            sources[".".join(keys)] = f"environment {name}"
+    for dotted, value in (overrides or {}).items():
+        _put(tree, dotted.split("."), value, dotted)
+        sources[dotted] = "command line"
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, sources, str(chosen))) from None
+    return _with_environment_key(config, environ.get("PORTICO_API_KEY"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(
+            f"{path}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
+        ) from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must be a mapping of sections such as `server:`")
+    return cast("dict[str, Any]", tree)
+
+
+def _parse_variable(name: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"environment {name}: is not YAML") from None
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: object, source: str) -> None:
+    for key in keys[:-1]:
+        below = tree.setdefault(key, {})
+        if below is None:
+            below = tree[key] = {}
+        if not isinstance(below, dict):
+            raise ConfigError(f"{source}: {key} is not a section")
+        tree = cast("dict[str, Any]", below)
+    tree[keys[-1]] = value
+
+
+def _one_line(error: ValidationError, sources: Mapping[str, str], file: str) -> str:
+    """The first problem as `source: key: reason`, and how many more. Values are never shown: they may be secrets."""
+    problems = error.errors(include_url=False, include_input=False)
+    key = ".".join(str(part) for part in problems[0]["loc"])
+    source = next((text for dotted, text in sources.items() if _related(key, dotted)), file)
+    reason = problems[0]["msg"].removeprefix("Value error, ")
+    if problems[0]["type"] == "extra_forbidden":
+        reason = "is not a known key; `portico config schema` lists them all"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{source}: {key + ': ' if key else ''}{reason}{more}"
+
+
+def _related(key: str, dotted: str) -> bool:
+    """Whether a problem at `key` can come from the setting `dotted`: one is the other or holds it."""
+    return key == dotted or key.startswith(dotted + ".") or dotted.startswith(key + ".")
+
+
+def _with_environment_key(config: Config, key: str | None) -> Config:
+    if not key:
+        return config
+    if len(key) < 16:
+        raise ConfigError("environment PORTICO_API_KEY: must have at least 16 characters")
+    static = StaticKey(name=ENVIRONMENT, key_sha256=hashlib.sha256(key.encode()).hexdigest())
+    auth = config.auth.model_copy(update={"static_keys": (*config.auth.static_keys, static)})
+    return config.model_copy(update={"auth": auth})

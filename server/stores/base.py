@@ -1,0 +1,274 @@
+"""What Portico asks of its stores, in verbs of its domain. Durable state apart from volatile.
+
+Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog` and `Ledger`; `memory.py` and `redis.py` for
+`LimitStore`. One contract suite each, run on every backend (tests/contract/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from server.stores.records import (
+    Actor,
+    AdminKeyRecord,
+    AuditRecord,
+    KeyGrants,
+    KeyRecord,
+    ProjectRecord,
+    ServiceAccountRecord,
+    UsageRecord,
+    UsageTotal,
+)
+
+
+class StoreError(Exception):
+    """Base of what stores raise; the text is one line for a person."""
+
+
+class StoreDown(StoreError):
+    """It cannot be reached, or did not answer in time."""
+
+
+class NewerSchema(StoreError):
+    """It was made by a newer Portico."""
+
+
+class NotThere(StoreError):
+    """No record has this id (in this project)."""
+
+
+class NotAllowed(StoreError):
+    """The record is in no state for this: archived, revoked, expired."""
+
+
+class Directory(Protocol):
+    """Projects, keys, service accounts, admin keys. Every change writes its audit record in the same transaction.
+
+    Lists come in the order of creation, newest first; `after` is the id of the last one seen. All methods raise
+    `StoreDown`.
+    """
+
+    async def server_secret(self) -> bytes:
+        """32 random bytes, made once for this database: the root of key tags and cache salts."""
+        ...
+
+    async def create_project(self, name: str, actor: Actor) -> ProjectRecord: ...
+
+    async def projects(
+        self, *, after: str | None = None, limit: int = 100, archived: bool = False
+    ) -> list[ProjectRecord]: ...
+
+    async def project(self, project_id: str) -> ProjectRecord:
+        """Raises `NotThere`."""
+        ...
+
+    async def change_project(self, changed: ProjectRecord, actor: Actor) -> None:
+        """Keep name, weight and limits of `changed`. Raises `NotThere`, `NotAllowed` (archived)."""
+        ...
+
+    async def archive_project(self, project_id: str, actor: Actor) -> ProjectRecord:
+        """Its keys stop working. Raises `NotThere`."""
+        ...
+
+    async def create_key(self, new: KeyRecord, actor: Actor) -> None:
+        """Raises `NotThere` (project, service account), `NotAllowed` (archived project)."""
+        ...
+
+    async def keys(
+        self, project_id: str | None = None, *, after: str | None = None, limit: int = 100
+    ) -> list[KeyRecord]:
+        """Revoked ones too."""
+        ...
+
+    async def key(self, project_id: str | None, key_id: str) -> KeyRecord:
+        """Of any project if that is None. Raises `NotThere`."""
+        ...
+
+    async def change_key(self, key_id: str, name: str, grants: KeyGrants, actor: Actor) -> KeyRecord:
+        """Raises `NotThere`, `NotAllowed` (revoked)."""
+        ...
+
+    async def revoke_key(self, project_id: str | None, key_id: str, actor: Actor) -> KeyRecord:
+        """At once; again is no harm. Raises `NotThere`."""
+        ...
+
+    async def rotate_key(self, key_id: str, successor: KeyRecord, overlap_s: int, actor: Actor) -> None:
+        """Add `successor` and let the old key expire after `overlap_s`. Raises `NotThere`, `NotAllowed`."""
+        ...
+
+    async def find_key(self, lookup: str) -> tuple[KeyRecord, ProjectRecord] | None:
+        """What the public part of a secret leads to, revoked or not. One query."""
+        ...
+
+    async def touch_keys(self, last_used: Mapping[str, int]) -> None:
+        """Note when keys and admin keys (by id) were last used; earlier than what is noted changes nothing."""
+        ...
+
+    async def create_service_account(self, new: ServiceAccountRecord, key: KeyRecord | None, actor: Actor) -> None:
+        """With its first key, or none. Raises `NotThere`, `NotAllowed`."""
+        ...
+
+    async def service_accounts(
+        self, project_id: str, *, after: str | None = None, limit: int = 100
+    ) -> list[ServiceAccountRecord]: ...
+
+    async def service_account(self, project_id: str, account_id: str) -> ServiceAccountRecord:
+        """Raises `NotThere`."""
+        ...
+
+    async def delete_service_account(self, project_id: str, account_id: str, actor: Actor) -> None:
+        """And revoke its keys. Raises `NotThere`."""
+        ...
+
+    async def create_admin_key(self, new: AdminKeyRecord, actor: Actor) -> None: ...
+
+    async def admin_keys(self, *, after: str | None = None, limit: int = 100) -> list[AdminKeyRecord]: ...
+
+    async def admin_key(self, key_id: str) -> AdminKeyRecord:
+        """Raises `NotThere`."""
+        ...
+
+    async def delete_admin_key(self, key_id: str, actor: Actor) -> None:
+        """Raises `NotThere`."""
+        ...
+
+    async def find_admin_key(self, lookup: str) -> AdminKeyRecord | None: ...
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` soon after any process changed the directory; runs until cancelled.
+
+        PostgreSQL: LISTEN. SQLite: its data version, asked twice a second. Called once too after a lost connection is
+        back, since changes may have been missed.
+        """
+        ...
+
+
+class AuditLog(Protocol):
+    """Append-only; written by the changes of `Directory`."""
+
+    async def audit(
+        self,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        limit: int = 20,
+        events: Sequence[str] = (),
+        project_ids: Sequence[str] = (),
+        actor_ids: Sequence[str] = (),
+        since: int | None = None,
+        until: int | None = None,
+    ) -> list[AuditRecord]:
+        """Newest first. Empty filters let all pass; `since` and `until` are inclusive Unix seconds."""
+        ...
+
+    async def verify_audit(self) -> str | None:
+        """None if the chain is whole, else one line that names the first record that is not as it was written."""
+        ...
+
+
+class Ledger(Protocol):
+    """Usage: one record per call."""
+
+    async def add_usage(self, records: Sequence[UsageRecord]) -> None:
+        """All or none; a call that is there already is passed over. Raises `StoreDown`."""
+        ...
+
+    async def usage(
+        self,
+        *,
+        since: int,
+        until: int,
+        bucket_s: int,
+        group_by: Sequence[Literal["project_id", "key_id", "model"]] = (),
+        project_ids: Sequence[str] = (),
+        key_ids: Sequence[str] = (),
+        models: Sequence[str] = (),
+    ) -> list[UsageTotal]:
+        """Sums by time bucket (`start = since + n * bucket_s`) and group over [since, until); no empty ones."""
+        ...
+
+
+# Volatile
+
+LimitKind = Literal[
+    "requests_per_minute",
+    "requests_per_day",
+    "tokens_per_minute",
+    "tokens_per_day",
+    "concurrent_requests",
+    "spend_per_month",
+]
+"""The fields of `config.Limit`. A minute is any 60 seconds (kept by the second: what was taken counts for 60 to 61);
+days and months are those of the calendar, UTC. Spend counts in millionths of the unit of the prices."""
+
+
+class Charge(Struct, frozen=True):
+    """What a call takes from one limit."""
+
+    scope: str  # whose limit it is: key:ID, project:ID, project:ID/MODEL, model:ID
+    kind: LimitKind
+    limit: int
+    amount: int
+
+
+class Standing(Struct, frozen=True):
+    """A limit after a decision, in the order of the charges."""
+
+    remaining: int  # never below 0
+    reset_s: float  # until all of it is there again if nothing more is taken
+
+
+class Taken(Struct, frozen=True):
+    """All charges were taken."""
+
+    standings: tuple[Standing, ...]
+
+
+class Refused(Struct, frozen=True):
+    """Nothing was taken: `charges[index]` does not fit. If several do not, the one with the longest wait."""
+
+    index: int
+    remaining: int
+    retry_after_s: float | None  # None: an amount above the limit itself never fits
+
+
+class Unseeded(Struct, frozen=True):
+    """Nothing was taken: these counters of a day or month are new to the store. `seed` them and ask again."""
+
+    indexes: tuple[int, ...]
+
+
+class LimitStore(Protocol):
+    """Counters of limits. Each method is one atomic step, on the store's own clock, and may answer at once or later.
+
+    A hold that is neither settled nor renewed for `LEASE_S` is dropped: what it took for good (requests) stays, its
+    unsettled tokens and spend and its place among the concurrent requests are given back. Raises `StoreDown`, from the
+    call or from what it returned.
+    """
+
+    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
+        """All of `charges` or nothing."""
+        ...
+
+    def settle(
+        self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]
+    ) -> tuple[Standing, ...] | Awaitable[tuple[Standing, ...]]:
+        """Correct each amount to what was `used` (more or less than taken) and end the hold; again is no harm."""
+        ...
+
+    def renew(self, hold_ids: Sequence[str]) -> Awaitable[None] | None:
+        """These calls are still open."""
+        ...
+
+    def seed(self, charges: Sequence[Charge], used: Sequence[int]) -> Awaitable[None] | None:
+        """Set what a day or month has used so far, where the store does not know; else nothing."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+LEASE_S = 60.0
+Outcome = Taken | Refused | Unseeded
