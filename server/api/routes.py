@@ -37,13 +37,14 @@ def model_routes(catalogue: Catalogue, keys: KeyRing) -> APIRouter:
 
     @router.get("/v1/models", summary="List models")
     async def models(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        keys.authenticate(dict(request.scope["headers"]))
-        return {"object": "list", "data": [_model(model) for model in catalogue.models.values()]}
+        key = await keys.identify(dict(request.scope["headers"]))
+        served = [_model(model) for model in catalogue.models.values() if key.models is None or model.id in key.models]
+        return {"object": "list", "data": served}
 
     @router.get("/v1/models/{model_id:path}", summary="Retrieve a model")
     async def model(model_id: str, request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        keys.authenticate(dict(request.scope["headers"]))
-        return _model(catalogue.find(model_id))
+        key = await keys.identify(dict(request.scope["headers"]))
+        return _model(catalogue.find(model_id, key))
 
     return router
 
