@@ -15,13 +15,15 @@ Ready = Callable[[], bool]
 
 
 def health_routes(ready: Ready) -> APIRouter:
-    """`ready` tells whether an engine can answer. Both routes need no key and give no detail."""
+    """`ready` tells whether an engine can answer. Neither route needs a key or gives detail; monitors may use HEAD."""
     router = APIRouter(tags=["health"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Alive")
     async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="An engine can answer")
     async def readyz(response: Response) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
         if ready():
