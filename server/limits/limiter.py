@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from time import time
 from typing import Any, Protocol, TypeVar, cast
 
 from server.call import Call
@@ -164,7 +163,7 @@ class Hold:
                 if isinstance(outcome, Taken):
                     return outcome
                 if isinstance(outcome, Unseeded):
-                    await self._seed([self._charges[index] for index in outcome.indexes])
+                    await self._seed([self._charges[index] for index in outcome.indexes], outcome.at)
                 elif self._counted or self._charges[outcome.index].kind in REQUESTS | {CONCURRENT}:
                     raise self._refused(outcome)
                 else:
@@ -175,9 +174,9 @@ class Hold:
             asked = self._ask()
         raise _unavailable()
 
-    async def _seed(self, new: Sequence[Charge]) -> None:
-        amounts = await used_so_far(self._limiter.totals, new, time())
-        await _now_or_later(self._limiter.store.seed(new, amounts))
+    async def _seed(self, new: Sequence[Charge], at: float) -> None:
+        amounts = await used_so_far(self._limiter.totals, new, at)
+        await _now_or_later(self._limiter.store.seed(new, amounts, at))
 
     def _refused(self, refused: Refused) -> Exception:
         charge = self._charges[refused.index]
