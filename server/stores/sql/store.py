@@ -30,6 +30,11 @@ class SqlStore(Projects, Keys, ServiceAccounts, AdminKeys, Watch, Audit, Usage):
         await self._database.close()
 
 
+def attach_durable(url: str, home: Path, *, timeout_s: float = TIMEOUT_S) -> SqlStore:
+    """Without a look at the database, which a parent has opened before: it may be down for now. Raises `StoreError`."""
+    return SqlStore(Database(place_of(url, home), timeout_s))
+
+
 async def connect_durable(url: str, home: Path, *, timeout_s: float = TIMEOUT_S) -> SqlStore:
     """For a worker, whose parent has called `open_durable`: what migrates is big, and not even imported here.
 
