@@ -7,22 +7,26 @@ async with EngineDouble() as engine, portico(engine) as gate:
 from __future__ import annotations
 
 import asyncio
+import atexit
 import hashlib
 import json
 import logging
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from openai import AsyncOpenAI
 from prometheus_client import CollectorRegistry, generate_latest
 
-from server.app import EngineAddress, Parts, build
+from server.app import EngineAddress, Parts, WorkerPlace, build
 from server.config import Config
+from server.stores.sql.opening import open_durable
 from server.telemetry.request_log import LineFormatter, LogWriter
 from server.worker import QuietServer, http_server_config
 from tests.behaviour.engine_double import EngineDouble
@@ -151,15 +155,44 @@ class PromptServer(QuietServer):
         self.ending.set()
 
 
+SECRET = b"0123456789abcdef0123456789abcdef"
+"""What the tests' workers are told that the database holds."""
+
+
+@cache
+def new_database() -> Path:
+    """A database that was just made, to be copied: it takes a while to make one."""
+    folder = Path(tempfile.mkdtemp(prefix="portico-database-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    async def make() -> None:
+        await (await open_durable("sqlite:///portico.db", folder)).close()
+
+    asyncio.run(make())
+    return folder / "portico.db"
+
+
 @asynccontextmanager
 async def portico(*engines: EngineDouble, ready: bool = True, **sections: Any) -> AsyncIterator[Gate]:
     """Serve until the block ends. `ready=False` does not wait until every engine is up."""
+    with tempfile.TemporaryDirectory(prefix="portico-state-") as folder:
+        async with _portico(engines, ready, Path(folder), sections) as gate:
+            yield gate
+
+
+@asynccontextmanager
+async def _portico(
+    engines: tuple[EngineDouble, ...], ready: bool, folder: Path, sections: dict[str, Any]
+) -> AsyncIterator[Gate]:
+    if "stores" not in sections:
+        shutil.copyfile(await asyncio.to_thread(new_database), folder / "portico.db")
+        sections["stores"] = {"durable": f"sqlite:///{folder}/portico.db", "spool": f"{folder}/spool"}
     config = Config.model_validate(configuration(engines, **sections))
     addresses = {name: EngineAddress(engine.url or "", engine.api_key) for name, engine in config.engines.items()}
     registry = CollectorRegistry()
     with tempfile.NamedTemporaryFile(prefix="portico-log-") as file, socket.socket() as listener:
         writer = LogWriter(os.open(file.name, os.O_WRONLY | os.O_APPEND))
-        parts = build(config, addresses, registry, writer)
+        parts = build(config, addresses, registry, writer, WorkerPlace(0, SECRET))
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         server = PromptServer(http_server_config(config, parts))
