@@ -17,7 +17,7 @@ from tests.behaviour.processes import free_port
 from tests.conftest import lacking
 
 PASSWORD = "correct-horse"
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+_FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
 class Postgres:

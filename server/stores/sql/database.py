@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, event, text
+from sqlalchemy import URL, Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -72,7 +72,7 @@ def _sqlite(file: Path, timeout_s: float) -> AsyncEngine:
     with translated(f"the database {file}"):
         make_file(file)
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{file}",
+        URL.create("sqlite+aiosqlite", database=str(file)),  # a path may hold what means something in a URL
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=timeout_s,
