@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.stores.base import StoreDown
+from server.stores.sql.database import TIMEOUT_S
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore, connect_durable
 from tests.contract.test_directory import ME, a_key
@@ -69,7 +70,7 @@ async def test_stopped(mortal: Postgres) -> None:
 
 async def test_frozen(mortal: Postgres) -> None:
     """Connections are open and nobody answers: every operation is over when its time is."""
-    store = await open_durable(mortal.url(mortal.new_database()), Path("/nonexistent"), timeout_s=1)
+    store = await open_durable(mortal.url(mortal.new_database()), Path("/nonexistent"), timeout_s=2)
     project = await store.create_project("p", ME)
     with mortal.frozen():
         await asyncio.wait_for(asyncio.gather(all_down(store), *(down(store.projects()) for _ in range(20))), 40)
@@ -80,9 +81,11 @@ async def test_frozen(mortal: Postgres) -> None:
 async def test_somebody_holds_the_lock(mortal: Postgres) -> None:
     name = mortal.new_database()
     store = await open_durable(mortal.url(name), Path("/nonexistent"))
-    hasty = await connect_durable(mortal.url(name), Path("/nonexistent"), timeout_s=0.5)
+    hasty = await connect_durable(mortal.url(name), Path("/nonexistent"))
     async with store._change(ME):
+        hasty._database.timeout_s = 0.5
         await down(hasty.create_project("p", ME))
+        hasty._database.timeout_s = TIMEOUT_S
         assert await hasty.projects() == [], "who only reads does not wait"
         await hasty.add_usage([a_call(1)])
     await hasty.create_project("p", ME)

@@ -187,8 +187,8 @@ def test_sums(
     async def summed() -> list[UsageTotal]:
         store = await open_durable(backend.url, backend.home)
         await store.add_usage(records)
-        span = {"since": since, "until": until, "bucket_s": bucket_s}
-        totals = await store.usage(**span, group_by=["key_id"], project_ids=[project])
+        one = [project]
+        totals = await store.usage(since=since, until=until, bucket_s=bucket_s, group_by=["key_id"], project_ids=one)
         await store.close()
         return totals
 

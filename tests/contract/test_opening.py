@@ -84,8 +84,8 @@ async def test_several_starts_at_once(empty: Backend) -> None:
         "asyncio.run(main())"
     )
     arguments = (sys.executable, "-c", program, empty.url, str(empty.home))
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [await asyncio.create_subprocess_exec(*arguments, **pipes) for _ in range(2)]
+    pipe = subprocess.PIPE
+    processes = [await asyncio.create_subprocess_exec(*arguments, stdout=pipe, stderr=pipe) for _ in range(2)]
     ends = [await process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
     assert len({out for out, _err in ends}) == 1
@@ -96,18 +96,18 @@ async def test_several_starts_at_once(empty: Backend) -> None:
 
 
 @pytest.mark.parametrize("opened", [open_durable, connect_durable])
-async def test_newer_schema_is_refused(backend: Backend, opened: Any) -> None:
-    await (await open_durable(backend.url, backend.home)).close()
-    backend.sql(f"UPDATE {VERSION_TABLE} SET version_num = '0999'")
+async def test_newer_schema_is_refused(empty: Backend, opened: Any) -> None:
+    await (await open_durable(empty.url, empty.home)).close()
+    empty.sql(f"UPDATE {VERSION_TABLE} SET version_num = '0999'")
     with pytest.raises(NewerSchema) as error:
-        await opened(backend.url, backend.home)
+        await opened(empty.url, empty.home)
     line = str(error.value)
     assert "0999" in line
     assert SCHEMA in line
     assert "start the newer version" in line
     assert "\n" not in line
     assert PASSWORD not in line
-    assert backend.sql(f"SELECT version_num FROM {VERSION_TABLE}") == "0999"
+    assert empty.sql(f"SELECT version_num FROM {VERSION_TABLE}") == "0999"
 
 
 async def test_a_worker_does_not_migrate(empty: Backend) -> None:
@@ -121,17 +121,16 @@ def test_a_worker_does_not_load_what_migrates() -> None:
 
 
 async def test_failed_migration_leaves_nothing(empty: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = empty
     monkeypatch.setattr("alembic.op.bulk_insert", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        await open_durable(backend.url, backend.home)
+        await open_durable(empty.url, empty.home)
     monkeypatch.undo()
     tables = {
         SqliteBackend: "SELECT count(*) FROM sqlite_master",
         PostgresBackend: "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'",
     }
-    assert backend.sql(tables[type(backend)]) == "0"
-    await (await open_durable(backend.url, backend.home)).close()
+    assert empty.sql(tables[type(empty)]) == "0"
+    await (await open_durable(empty.url, empty.home)).close()
 
 
 # Files of SQLite
