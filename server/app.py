@@ -71,6 +71,8 @@ class Parts:
     relays: Mapping[str, Relay]
     refusals: Refusals
     gateway: Gateway
+    durable: SqlStore
+    directory: KeyDirectory
     engines: Mapping[str, Engine]
     watchdog: Watchdog
     metrics: Metrics
@@ -126,7 +128,8 @@ def build(
     app.include_router(model_routes(catalogue, keys))
     describe(app)
     add_error_handlers(app)
-    return Parts(_with_cors(app, config.server.cors_origins), relays, refusals, gateway, engines, watchdog, metrics)
+    outermost = _with_cors(app, config.server.cors_origins)
+    return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
 
 
 def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> LimitStore:
