@@ -71,7 +71,7 @@ class Gateway:
         self._log = log
         self.draining = False
         self.trips: set[Trip] = set()
-        self._views: dict[tuple[str, str], View] = {}
+        self._views: dict[tuple[str, str, bool], View] = {}
 
     def start(self, call: Call, answer: Answer) -> Trip:
         """Send a call on its way; all else happens to the trip and to `answer`."""
@@ -87,11 +87,12 @@ class Gateway:
 
     def view(self, call: Call) -> View:
         """How the client of a call sees its answer."""
-        key = (call.model.id, call.endpoint)
+        key = (call.model.id, call.endpoint, call.include_usage)
         view = self._views.get(key)
         if view is None:
             shown = call.model.config.reasoning == "shown"
-            view = self._views[key] = View(call.model.id, reasoning=shown, chat=call.endpoint == "chat.completions")
+            chat = call.endpoint == "chat.completions"
+            view = self._views[key] = View(call.model.id, reasoning=shown, chat=chat, usage=call.include_usage)
         return view
 
     def finish(self, trip: Trip, call: Call) -> None:
