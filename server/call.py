@@ -59,6 +59,7 @@ class Call:
     engine: str | None = None
     retries: int = 0
     tokens: Tokens | None = None
+    streamed: int = 0  # events with text so far: completion tokens, about
     status: int = 0
     outcome: str = "ok"
 
