@@ -175,6 +175,8 @@ class Metrics:
             tokens["completion"].value += call.tokens.completion
             tokens["cached"].value += call.tokens.cached
             tokens["reasoning"].value += call.tokens.reasoning
+        else:  # the engine tells at the end, and this call did not come to it
+            model.tokens["completion"].value += call.streamed
 
     def tick(self, now: float) -> None:
         self.flush()

@@ -40,9 +40,8 @@ class Tenants:
         """The secret and its record."""
         project = project or await self.project()
         secret = new_secret("key", tag_key(self.gate.server_secret))
-        self.made += 1
         record = KeyRecord(
-            f"key_{self.made}", project.id, "k", secret.lookup, secret.digest, secret.redacted, int(time()),
+            f"key_{secret.lookup}", project.id, "k", secret.lookup, secret.digest, secret.redacted, int(time()),
             KeyGrants(**grants), expires_at=expires_at,
         )  # fmt: skip
         await self.store.create_key(record, ACTOR)

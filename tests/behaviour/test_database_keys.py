@@ -94,10 +94,10 @@ async def test_the_body_may_come_while_the_key_is_looked_up(monkeypatch: pytest.
             await wire.request("POST", CHAT, BODY, secret)
             await leaving.request("POST", CHAT, BODY, secret)
             await asyncio.sleep(0.05)
-            leaving.writer.close()
+            leaving.leave()
             go.set()
             assert (await wire.reply()).status == 200
-        assert len(engine.requests) == 1, "who left while his key was looked up is forgotten"
+        assert len(engine.calls) == 1, "who left while his key was looked up is forgotten"
 
 
 async def test_restrictions() -> None:
