@@ -1,0 +1,198 @@
+"""Limits that outlive their shared store: while it is down each replica enforces its share, or limited calls are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar, cast
+
+from msgspec.structs import replace
+
+from server.stores.base import Charge, LimitStore, Outcome, Refused, Standing, StoreDown, Taken
+
+PROBE_S = 1.0
+MOST_UNSETTLED = 10_000
+log = logging.getLogger("portico")
+Result = TypeVar("Result")
+
+
+class SharedStore(LimitStore, Protocol):
+    async def ping(self) -> None:
+        """Raises `StoreDown`."""
+        ...
+
+
+class LocalStore(LimitStore, Protocol):
+    def forget_calendar(self) -> None:
+        """What days and months have used is to be seeded again."""
+        ...
+
+
+class ShareOf:
+    """A `LimitStore` of the limits' `shares`-th part, at least 1. With a `number` (from 0) the remainder is dealt out.
+
+    So shares 0 to `shares - 1` make up a limit together, if it is not less than their number.
+    """
+
+    def __init__(self, store: LocalStore, shares: int, number: int | None = None) -> None:
+        self._store = store
+        self._shares = shares
+        self._number = shares if number is None else number
+
+    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
+        return self._store.take(hold_id, self._parts(charges))
+
+    def settle(
+        self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]
+    ) -> tuple[Standing, ...] | Awaitable[tuple[Standing, ...]]:
+        return self._store.settle(hold_id, self._parts(charges), used)
+
+    def renew(self, hold_ids: Sequence[str]) -> Awaitable[None] | None:
+        return self._store.renew(hold_ids)
+
+    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> Awaitable[None] | None:
+        """`used` is of all shares together; each takes its part of it, rounded up."""
+        return self._store.seed(charges, [-(-one // self._shares) for one in used], at)
+
+    def forget_calendar(self) -> None:
+        self._store.forget_calendar()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    def _parts(self, charges: Sequence[Charge]) -> list[Charge]:
+        return [Charge(one.scope, one.kind, self._part(one.limit), one.amount) for one in charges]
+
+    def _part(self, limit: int) -> int:
+        return max(1, limit // self._shares + (self._number < limit % self._shares))
+
+
+class FailoverLimits:
+    """A `LimitStore` over `shared`. After its first failure it is left alone but for a ping every `PROBE_S`.
+
+    Meanwhile `local` decides or, without one, takes raise `StoreDown`. `on_change` hears that it went down (True) or is
+    back. Calls are settled where they were taken: what `shared` holds waits for it, up to `MOST_UNSETTLED` calls.
+    What is used meanwhile is missing in the days and months of a shared store that kept its data.
+    """
+
+    def __init__(self, shared: SharedStore, local: LocalStore | None, on_change: Callable[[bool], None]) -> None:
+        self.degraded = False
+        self._shared = shared
+        self._local = local
+        self._on_change = on_change
+        self._at_home: set[str] = set()  # open holds of `local`
+        self._unsettled: dict[str, tuple[Sequence[Charge], Sequence[int]]] = {}
+        self._probe: asyncio.Task[None] | None = None
+
+    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
+        return self._take_locally(hold_id, charges) if self.degraded else self._take(hold_id, charges)
+
+    def settle(
+        self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]
+    ) -> tuple[Standing, ...] | Awaitable[tuple[Standing, ...]]:
+        """Standings are of 0 remaining where the store that knows them is down."""
+        if hold_id in self._at_home and self._local is not None:
+            self._at_home.discard(hold_id)
+            return self._local.settle(hold_id, charges, used)
+        if self.degraded:
+            return self._settle_later(hold_id, charges, used)
+        return self._settle(hold_id, charges, used)
+
+    async def renew(self, hold_ids: Sequence[str]) -> None:
+        here = [one for one in hold_ids if one in self._at_home]
+        there = [one for one in hold_ids if one not in self._at_home]
+        if here and self._local is not None:
+            await now_or_later(self._local.renew(here))
+        if there and not self.degraded:
+            try:
+                await now_or_later(self._shared.renew(there))
+            except StoreDown as error:
+                self._down(error)
+
+    async def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
+        if not self.degraded:
+            try:
+                await now_or_later(self._shared.seed(charges, used, at))
+                return
+            except StoreDown as error:
+                self._down(error)
+        if self._local is not None:
+            await now_or_later(self._local.seed(charges, used, at))
+
+    async def close(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+        await self._shared.close()
+        if self._local is not None:
+            await self._local.close()
+
+    # Inside
+
+    async def _take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
+        try:
+            return await now_or_later(self._shared.take(hold_id, charges))
+        except StoreDown as error:
+            self._down(error)
+        return await now_or_later(self._take_locally(hold_id, charges))
+
+    def _take_locally(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
+        if self._local is None:
+            raise StoreDown("the shared store of limits is down")
+        outcome = self._local.take(hold_id, charges)
+        return self._note(hold_id, charges, outcome) if not isinstance(outcome, Awaitable) else outcome
+
+    def _note(self, hold_id: str, charges: Sequence[Charge], outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Taken):
+            self._at_home.add(hold_id)
+        elif isinstance(outcome, Refused) and outcome.retry_after_s is None:
+            charge = charges[outcome.index]
+            if charge.amount <= charge.limit:  # above the share and not the limit: it fits when the store is back
+                return replace(outcome, retry_after_s=PROBE_S)
+        return outcome
+
+    async def _settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
+        try:
+            return await now_or_later(self._shared.settle(hold_id, charges, used))
+        except StoreDown as error:
+            self._down(error)
+        return self._settle_later(hold_id, charges, used)
+
+    def _settle_later(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
+        if len(self._unsettled) < MOST_UNSETTLED:
+            self._unsettled[hold_id] = (charges, used)
+        return tuple([Standing(0, 0.0) for _ in charges])
+
+    def _down(self, error: StoreDown) -> None:
+        if self.degraded:
+            return
+        self.degraded = True
+        if self._local is not None:
+            self._local.forget_calendar()  # of an earlier time without the store
+        then = "limited calls are refused" if self._local is None else "each replica enforces its share"
+        log.error("limits: the shared store is down, %s until it is back: %s", then, error)
+        self._on_change(True)
+        self._probe = asyncio.get_running_loop().create_task(self._until_back(), name="probe the store of limits")
+
+    async def _until_back(self) -> None:
+        while self.degraded:
+            await asyncio.sleep(PROBE_S)
+            try:
+                await self._shared.ping()
+                await self._settle_what_waits()
+            except StoreDown:
+                continue
+            self.degraded = False
+            log.warning("limits: the shared store is back")
+            self._on_change(False)
+
+    async def _settle_what_waits(self) -> None:
+        while self._unsettled:
+            hold_id = next(iter(self._unsettled))
+            await now_or_later(self._shared.settle(hold_id, *self._unsettled[hold_id]))
+            del self._unsettled[hold_id]
+
+
+async def now_or_later(result: Result | Awaitable[Result]) -> Result:
+    return await cast(Awaitable[Result], result) if isinstance(result, Awaitable) else cast(Result, result)

@@ -1,0 +1,83 @@
+"""Counters of limits in Valkey or Redis, shared by workers and replicas: a script per decision, on the server's clock.
+
+All keys have one hash tag, so that a step may touch the limits of a key, its project and a model together; in a cluster
+they live on one node. They all expire. A server that evicts keys under memory pressure forgets counts: give it
+`maxmemory-policy noeviction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from server.stores.base import Charge, Outcome, Refused, Standing, Taken, Unseeded
+from server.stores.redis_pipe import NoScript, RedisPipe
+
+SCRIPT = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
+SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+PREFIX = "{portico}:limits:"
+RENEWED_AT_ONCE = 500  # holds per step, so that none keeps the server for long
+
+
+class RedisLimits:
+    """A `LimitStore`. `url` is redis://, or rediss:// for TLS. `clock` in place of the server's is for tests.
+
+    Raises `ValueError` (url).
+    """
+
+    def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None) -> None:
+        self._pipe = RedisPipe(url)
+        self._prefix = prefix
+        self._clock = clock
+
+    async def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
+        return _outcome(await self._run("take", hold_id, charges, [charge.amount for charge in charges]))
+
+    async def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
+        return _standings(await self._run("settle", hold_id, charges, used))
+
+    async def renew(self, hold_ids: Sequence[str]) -> None:
+        for start in range(0, len(hold_ids), RENEWED_AT_ONCE):
+            await self._evaluate("renew", (), hold_ids[start : start + RENEWED_AT_ONCE])
+
+    async def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
+        await self._run("seed", repr(at), charges, used)
+
+    async def ping(self) -> None:
+        """Raises `StoreDown`."""
+        await self._pipe.ask("PING")
+
+    async def close(self) -> None:
+        await self._pipe.close()
+
+    # Inside
+
+    async def _run(self, verb: str, first: str, charges: Sequence[Charge], amounts: Sequence[int]) -> list[Any]:
+        keys = [f"{self._prefix}{charge.kind}:{charge.scope}" for charge in charges]
+        arguments: list[str | int] = [first]
+        for charge, amount in zip(charges, amounts, strict=True):
+            arguments += (charge.kind, charge.limit, amount)
+        return await self._evaluate(verb, keys, arguments)
+
+    async def _evaluate(self, verb: str, keys: Sequence[str], arguments: Sequence[str | int]) -> list[Any]:
+        now = "" if self._clock is None else repr(self._clock())
+        everything = (2 + len(keys), f"{self._prefix}holds", f"{self._prefix}leases", *keys, verb, now, *arguments)
+        try:
+            return await self._pipe.ask("EVALSHA", SHA, *everything)
+        except NoScript:  # a server that was started anew
+            return await self._pipe.ask("EVAL", SCRIPT, *everything)
+
+
+def _outcome(answer: list[Any]) -> Outcome:
+    if answer[0] == b"taken":
+        return Taken(_standings(answer[1:]))
+    if answer[0] == b"unseeded":
+        return Unseeded(tuple(answer[2:]), float(answer[1]))
+    _, index, remaining, wait = answer
+    return Refused(index, remaining, float(wait) if wait else None)
+
+
+def _standings(answer: list[Any]) -> tuple[Standing, ...]:
+    return tuple([Standing(answer[at], float(answer[at + 1])) for at in range(0, len(answer), 2)])

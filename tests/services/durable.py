@@ -1,0 +1,43 @@
+"""The durable store's two backends, as tests see them: a URL, and a way in past Portico."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+from tests.services.postgres import Postgres
+
+
+class Backend(Protocol):
+    url: str
+    home: Path
+
+    def sql(self, statement: str) -> str:
+        """Done by somebody with the database's own tools; the values of the answer, joined by |."""
+        ...
+
+
+class SqliteBackend:
+    url = "sqlite:///var/portico.db"
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.file = home / "var/portico.db"
+
+    def sql(self, statement: str) -> str:
+        with closing(sqlite3.connect(self.file, isolation_level=None)) as connection:
+            return "\n".join("|".join(map(str, row)) for row in connection.execute(statement).fetchall())
+
+
+class PostgresBackend:
+    home = Path("/nonexistent")  # it has no business there
+
+    def __init__(self, server: Postgres, database: str) -> None:
+        self.server = server
+        self.database = database
+        self.url = server.url(database)
+
+    def sql(self, statement: str) -> str:
+        return self.server.sql(statement, self.database)
