@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Iterator
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cached_property, partial
 
 from server.call import Call
 from server.openai.chat_request import ChatRequest, CompletionRequest
@@ -30,8 +30,9 @@ Counted = tuple[int, int]  # tokens, and the characters that had to be encoded f
 
 class TokenCounter:
     """`count` is the engine's own. In four cases it may be more, never less: a stretch of text that cannot be encoded
-    in reasonable time (`slices.py`), a function of more than `LONGEST_TOOL` bytes, reserved control tokens in a raw
-    prompt, and too many long prompts that wait to be counted, or one that waited too long (then it is the bound).
+    in reasonable time (`slices.py`), a function of more than `LONGEST_TOOL` bytes or one that oss-harmony cannot read,
+    reserved control tokens in a raw prompt, and too many long prompts that wait to be counted, or one that waited too
+    long (then it is the bound).
 
     Counting ends where a prompt is longer than the model's context: no engine takes it, whatever its exact length.
     """
@@ -87,7 +88,7 @@ class TokenCounter:
             encoded += characters
             if total > most:
                 break
-            if encoded >= SLICE:
+            if encoded > SLICE // 2:
                 encoded = 0
                 await asyncio.sleep(0)
         return total
@@ -108,14 +109,16 @@ class TokenCounter:
                 yield from self._text(text)
 
     def _preamble(self, prompt: ChatPrompt) -> Iterator[Counted]:
-        tools = [tool_json(tool.function) for tool in prompt.tools]
-        if not tools or _is_short(tools[0]):
-            first = tools.pop(0) if tools else None
-            yield self._vocabulary.preamble(prompt.effort, first), len(first or b"")
-        else:
-            yield self._vocabulary.other_tool(prompt.effort), 0
-        for tool in tools:
-            yield self._vocabulary.further_tool(tool) if _is_short(tool) else tool_bound(tool), len(tool)
+        effort, words = prompt.effort, self._vocabulary
+        if not prompt.tools:
+            yield words.preamble(effort, None), 0
+            return
+        first, *further = [tool_json(tool.function) for tool in prompt.tools]
+        tokens = _rendered(partial(words.preamble, effort), first)
+        yield words.other_tool(effort) + tool_bound(first) if tokens is None else tokens, len(first)
+        for tool in further:
+            tokens = _rendered(words.further_tool, tool)
+            yield tool_bound(tool) if tokens is None else tokens, len(tool)
 
     def _raw(self, prompts: list[str]) -> Iterator[Counted]:
         """A prompt is counted once, however many answers are asked for."""
@@ -132,8 +135,14 @@ class TokenCounter:
             yield (self._vocabulary.text(part), len(part)) if encodable else (len(part.encode()), 0)
 
 
-def _is_short(tool: bytes) -> bool:
-    return len(tool) <= LONGEST_TOOL and all(one.encodable for one in slices(tool.decode(), LONGEST_TOOL))
+def _rendered(count: Callable[[bytes], int], tool: bytes) -> int | None:
+    """None where that would take too long, or where oss-harmony cannot read it (and nor can the engine)."""
+    if len(tool) > LONGEST_TOOL or not all(one.encodable for one in slices(tool.decode(), LONGEST_TOOL)):
+        return None
+    try:
+        return count(tool)
+    except (ValueError, RecursionError):  # nested too deep, numbers too large
+        return None
 
 
 def _most(call: Call) -> int:
