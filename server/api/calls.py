@@ -41,14 +41,14 @@ class CallFactory:
         model = self._model(request, key)
         asked = request.max_completion_tokens
         check_length(asked, "max_completion_tokens", model.config.context_length)
-        return _call("chat.completions", request, key, request_id, model)
+        return _call("chat.completions", request, key, request_id, model, len(body))
 
     def completion(self, body: bytes, key: Key, request_id: str) -> Call:
         _check_endpoint(key, "completions")
         request = parse(COMPLETION, body, self._max_depth)
         model = self._model(request, key)
         validate_completion(request, raw_special_tokens=model.config.raw_special_tokens)
-        return _call("completions", request, key, request_id, model)
+        return _call("completions", request, key, request_id, model, len(body))
 
     def _model(self, request: Sampling, key: Key) -> ServedModel:
         model = self._catalogue.find(request.model, key)
@@ -65,7 +65,7 @@ def _check_endpoint(key: Key, endpoint: str) -> None:
 
 
 def _call(
-    endpoint: str, request: ChatRequest | CompletionRequest, key: Key, request_id: str, model: ServedModel
+    endpoint: str, request: ChatRequest | CompletionRequest, key: Key, request_id: str, model: ServedModel, size: int
 ) -> Call:
     options = request.stream_options
     return Call(
@@ -76,4 +76,5 @@ def _call(
         body=request,
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
+        size=size,
     )

@@ -5,34 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct, structs
 
 from server.call import Call
 from server.config import Defaults, Model
-from server.openai.chat_request import (
-    AssistantMessage,
-    ChatRequest,
-    CompletionRequest,
-    DeveloperMessage,
-    FunctionCall,
-    Message,
-    RefusalPart,
-    Sampling,
-    StreamOptions,
-    Strict,
-    TextPart,
-)
-
-EFFORTS = {
-    "none": "low",
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-    "max": "high",
-}
-"""Harmony knows three efforts; the nearest of OpenAI's others."""
+from server.openai.chat_request import ChatRequest, CompletionRequest, Message, Sampling, StreamOptions, Strict
+from server.openai.prompt import chat_prompt
 
 SMALLEST_TOP_P = 1e-6  # OpenAI allows 0, vLLM does not; both mean the most likely token
 SMALLEST_TEMPERATURE = 0.01  # vLLM refuses n > 1 below it, OpenAI does not
@@ -51,14 +28,6 @@ class ContinuousStreamOptions(Strict):
 
 USAGE_AT_END = StreamOptions(include_usage=True)
 USAGE_ALWAYS = ContinuousStreamOptions(include_usage=True, continuous_usage_stats=True)
-
-
-class EngineToolCall(Struct):
-    """Unlike a request's, with every field: vLLM refuses a call without `type`."""
-
-    id: str
-    function: FunctionCall
-    type: str = "function"
 
 
 class EngineRequest(Sampling, kw_only=True):
@@ -102,7 +71,7 @@ def engine_request(call: Call, *, streams: bool) -> bytes:
         logit_bias=body.logit_bias,
         n=body.n,
         seed=body.seed,
-        max_tokens=_max_tokens(body, defaults),
+        max_tokens=_or(call.answer_tokens, _max_tokens(body, defaults)),
         top_k=body.top_k,
         min_p=body.min_p,
         repetition_penalty=body.repetition_penalty,
@@ -125,17 +94,14 @@ def engine_request(call: Call, *, streams: bool) -> bytes:
 
 
 def _chat(request: EngineRequest, body: ChatRequest, model: Model) -> None:
-    request.messages = [_message(message) for message in body.messages]
-    if model.developer_prompt:
-        request.messages.insert(0, DeveloperMessage(content=model.developer_prompt))
+    prompt = chat_prompt(body, model)
+    request.messages = prompt.messages
     request.logprobs = body.logprobs
     request.top_logprobs = body.top_logprobs
-    effort = body.reasoning_effort or model.defaults.reasoning_effort
-    request.reasoning_effort = EFFORTS[effort] if effort else None
+    request.reasoning_effort = prompt.effort
     request.response_format = body.response_format
-    # `tool_choice: none` is kept by not showing the tools: vLLM shows them and loses the call that may come.
-    if body.tools and body.tool_choice != "none":
-        request.tools = list(body.tools)
+    if prompt.tools:
+        request.tools = list(prompt.tools)
         request.tool_choice = body.tool_choice
         request.parallel_tool_calls = body.parallel_tool_calls
 
@@ -145,35 +111,6 @@ def _completion(request: EngineRequest, body: CompletionRequest) -> None:
     request.logprobs = body.logprobs
     request.echo = body.echo
     request.stop = body.stop
-
-
-def _message(message: Message) -> Message:
-    """An assistant message keeps what the model wrote, a part its text; the rest of what SDKs send along goes."""
-    if not isinstance(message, AssistantMessage):
-        if isinstance(message.content, str):
-            return message
-        parts = [TextPart(part.text) for part in message.content if isinstance(part, TextPart)]
-        return structs.replace(message, content=parts)
-    calls = [
-        EngineToolCall(call.id, FunctionCall(name=call.function.name, arguments=call.function.arguments))
-        for call in message.tool_calls or ()
-    ]
-    return AssistantMessage(
-        content=_said(message),
-        name=message.name,
-        refusal=None,
-        tool_calls=calls or None,  # pyright: ignore[reportArgumentType]
-        reasoning=message.reasoning or message.reasoning_content,
-    )
-
-
-def _said(message: AssistantMessage) -> str | None:
-    """As one text: vLLM drops refusals, and all of an answer in parts whose first one is empty."""
-    content = message.content
-    if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, TextPart | RefusalPart)]
-        content = "".join(part.text if isinstance(part, TextPart) else part.refusal for part in parts)
-    return content or message.refusal or content
 
 
 def _max_tokens(body: Sampling, defaults: Defaults) -> int | None:

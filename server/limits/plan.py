@@ -90,7 +90,8 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
     """
     body = call.body
     defaults = call.model.config.defaults
-    asked = (body.max_completion_tokens if isinstance(body, ChatRequest) else None) or body.max_tokens
+    asked = body.max_completion_tokens if isinstance(body, ChatRequest) else None
+    asked = body.max_tokens if asked is None else asked
     if asked is not None:
         return asked
     if not isinstance(body, ChatRequest) and defaults.max_tokens is None:
