@@ -118,7 +118,9 @@ def test_one_line_that_names_file_key_and_reason(tmp_path: Path, text: str, word
     assert [word for word in words if word not in line] == [], line
 
 
-@pytest.mark.parametrize("url", ["http://x:99999/v1", "http://hunter2-canary:abc/v1", "http://[::1/v1", "http://:80/v1"])
+@pytest.mark.parametrize(
+    "url", ["http://x:99999/v1", "http://hunter2-canary:abc/v1", "http://[::1/v1", "http://:80/v1"]
+)
 def test_a_url_that_nothing_can_connect_to(tmp_path: Path, url: str) -> None:
     text = f"engines: {{e: {{url: '{url}'}}}}\nmodels: {{m: {{engines: [e]}}}}"
     assert "engines.e.url" in refusal(tmp_path, text)
