@@ -13,15 +13,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from yaml.composer import ComposerError
 
 ENV_PREFIX = "PORTICO__"
 ENVIRONMENT = "environment"  # name of the key that PORTICO_API_KEY gives
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]  # no user:password; see api_key
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(gt=0)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -31,8 +32,25 @@ class ConfigError(Exception):
     """The configuration cannot be used; the text is one line for a person."""
 
 
+def _with_a_host(url: str) -> str:
+    """Raises ValueError, without the text of the URL, where it could not be connected to whatever runs there."""
+    try:
+        parts = urlsplit(url)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("is not a URL with a host and, if any, a port from 1 to 65535")
+    return url
+
+
+Url = Annotated[  # no user:password; see api_key
+    str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_with_a_host)
+]
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Tls(Section):
@@ -256,7 +274,8 @@ def is_loopback(host: str) -> bool:
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """$PORTICO_HOME: engine environments, the expanded demo model, the development key, logs."""
-    return Path(environ.get("PORTICO_HOME") or Path.home() / ".local/share/portico").expanduser()
+    chosen = Path(environ.get("PORTICO_HOME") or Path.home() / ".local/share/portico").expanduser()
+    return chosen.absolute()  # the engine is started in another folder
 
 
 def shipped(part: str) -> Path:
@@ -280,7 +299,7 @@ def load(
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX):
             keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _put(tree, keys, _parse_variable(name, environ[name]), name)
+            _put(tree, keys, _parse(environ[name], f"environment {name}"), name)
             if keys[0] == "engines" and keys[-1] == "url" and len(keys) == 3:
                 _put(tree, [*keys[:2], "managed"], None, name)  # an engine elsewhere takes the place of a managed one
             sources[".".join(keys)] = f"environment {name}"
@@ -291,22 +310,17 @@ def load(
         config = Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(_one_line(error, sources, str(chosen))) from None
-    return _with_environment_key(config, environ.get("PORTICO_API_KEY"))
+    return _with_environment_key(config, environ.get("PORTICO_API_KEY", "").strip())  # as the key of a request is
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
-        ) from None
+    tree = _parse(text, str(path))
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -314,11 +328,31 @@ def _read(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", tree)
 
 
-def _parse_variable(name: str, text: str) -> object:
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that comes twice is an error: else the last wins, and what stood under the first is lost."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise ComposerError(None, None, f"{key.value} comes twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
+
+def _parse(text: str, source: str) -> object:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"environment {name}: is not YAML") from None
+        return _Loader(text).get_single_data()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark and text.count("\n") else ""
+        raise ConfigError(
+            f"{source}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
+        ) from None
+    except (ValueError, LookupError, AttributeError, RecursionError):  # such as 2026-13-01, which looks like a date
+        raise ConfigError(f"{source}: is not YAML: a value cannot be parsed") from None
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: object, source: str) -> None:
@@ -349,7 +383,7 @@ def _related(key: str, dotted: str) -> bool:
     return key == dotted or key.startswith(dotted + ".") or dotted.startswith(key + ".")
 
 
-def _with_environment_key(config: Config, key: str | None) -> Config:
+def _with_environment_key(config: Config, key: str) -> Config:
     if not key:
         return config
     if len(key) < 16:
