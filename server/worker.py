@@ -47,7 +47,7 @@ def main() -> int:
     use_worker_slot(settings["slot"])
     as_json = config.logging.format != "text"
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(LineFormatter(as_json=as_json))
+    handler.setFormatter(LineFormatter(as_json=as_json, on_terminal=sys.stdout.isatty()))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     worker = WorkerPlace(settings["slot"], bytes.fromhex(settings["secret"]))
