@@ -14,9 +14,11 @@ from server.openai.chat_request import (
     DeveloperMessage,
     FunctionCall,
     Message,
+    RefusalPart,
     Sampling,
     StreamOptions,
     Strict,
+    TextPart,
 )
 
 EFFORTS = {
@@ -150,12 +152,21 @@ def _message(message: Message) -> Message:
         for call in message.tool_calls or ()
     ]
     return AssistantMessage(
-        content=message.content,
+        content=_said(message),
         name=message.name,
         refusal=None,
         tool_calls=calls or None,  # pyright: ignore[reportArgumentType]
         reasoning=message.reasoning or message.reasoning_content,
     )
+
+
+def _said(message: AssistantMessage) -> str | None:
+    """As one text: vLLM drops refusals, and all of an answer in parts whose first one is empty."""
+    content = message.content
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, TextPart | RefusalPart)]
+        content = "".join(part.text if isinstance(part, TextPart) else part.refusal for part in parts)
+    return content or message.refusal or content
 
 
 def _max_tokens(body: Sampling, defaults: Defaults) -> int | None:

@@ -13,6 +13,9 @@ from msgspec import Meta, Struct
 Identifier = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 """Names that the model's prompt format writes unescaped into a header: nothing else may pass."""
 
+AuthorName = Annotated[str, Meta(pattern=r"^[^\s<|\\/>]{1,64}\Z")]
+"""As OpenAI has it, any script included; what control tokens are made of is out."""
+
 ShortText = Annotated[str, Meta(max_length=64)]
 Empty = Annotated[list[Any], Meta(max_length=0)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -60,17 +63,17 @@ Content = str | list[TextPart | RefusalPart | ImagePart | AudioPart | FilePart]
 
 class SystemMessage(Strict, tag_field="role", tag="system"):
     content: Text
-    name: Identifier | None = None
+    name: AuthorName | None = None
 
 
 class DeveloperMessage(Strict, tag_field="role", tag="developer"):
     content: Text
-    name: Identifier | None = None
+    name: AuthorName | None = None
 
 
 class UserMessage(Strict, tag_field="role", tag="user"):
     content: Content
-    name: Identifier | None = None
+    name: AuthorName | None = None
 
 
 class FunctionCall(Strict):
@@ -88,7 +91,7 @@ class ToolCall(Strict):
 
 class AssistantMessage(Strict, tag_field="role", tag="assistant"):
     content: Content | None = None
-    name: Identifier | None = None
+    name: AuthorName | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
     reasoning: str | None = None
@@ -193,7 +196,7 @@ class ChatRequest(Sampling, kw_only=True):
     safety_identifier: ShortText | None = None
     prompt_cache_key: Annotated[str, Meta(max_length=256)] | None = None
     prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 

@@ -218,7 +218,7 @@ class Standing(Struct, frozen=True):
     """A limit after a decision, in the order of the charges."""
 
     remaining: int  # never below 0
-    reset_s: float  # until all of it is there again if nothing more is taken
+    reset_s: float  # until all of it is there again if nothing more is taken; 1 is a guess where calls are open
 
 
 class Taken(Struct, frozen=True):
@@ -228,17 +228,21 @@ class Taken(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """Nothing was taken: `charges[index]` does not fit. If several do not, the one with the longest wait."""
+    """Nothing was taken: `charges[index]` does not fit. If several do not, the one with the longest wait.
+
+    An amount of 0 always fits, whatever is owed.
+    """
 
     index: int
     remaining: int
-    retry_after_s: float | None  # None: an amount above the limit itself never fits
+    retry_after_s: float | None  # until it fits if open calls use all they hold; None: above the limit, never fits
 
 
 class Unseeded(Struct, frozen=True):
     """Nothing was taken: these counters of a day or month are new to the store. `seed` them and ask again."""
 
     indexes: tuple[int, ...]
+    at: float  # the store's clock, Unix seconds: it says which day and month it is
 
 
 class LimitStore(Protocol):
@@ -250,21 +254,27 @@ class LimitStore(Protocol):
     """
 
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
-        """All of `charges` or nothing."""
+        """All of `charges` or nothing. A hold that is open already takes nothing more: asking again is no harm."""
         ...
 
     def settle(
         self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]
     ) -> tuple[Standing, ...] | Awaitable[tuple[Standing, ...]]:
-        """Correct each amount to what was `used` (more or less than taken) and end the hold; again is no harm."""
+        """Correct each amount to what was `used` (more or less than taken) and end the hold; again is no harm.
+
+        `charges` are those that were taken. A place among the concurrent requests is given back whatever `used` says.
+        """
         ...
 
     def renew(self, hold_ids: Sequence[str]) -> Awaitable[None] | None:
         """These calls are still open."""
         ...
 
-    def seed(self, charges: Sequence[Charge], used: Sequence[int]) -> Awaitable[None] | None:
-        """Set what a day or month has used so far, where the store does not know; else nothing."""
+    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> Awaitable[None] | None:
+        """Set what the day or month of `at` has used so far, if it is the present one and the store does not know.
+
+        `at` is that of `Unseeded`; what was looked up just before midnight is nothing to begin a day with.
+        """
         ...
 
     async def close(self) -> None: ...

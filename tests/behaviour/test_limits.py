@@ -56,6 +56,11 @@ VALUE: list[tuple[str, dict[str, Any]]] = [
     ("tools[0].type", {"tools": [{"type": CANARY, "function": {"name": "f"}}]}),
     ("messages[1].tool_calls[0].function.name", {"messages": [user("a"), calls("a b"), tool("1")]}),
     ("messages[0].name", {"messages": [{"role": "user", "content": "a", "name": "a b"}]}),
+    *(
+        ("messages[0].name", {"messages": [user("a") | {"name": name}]})
+        for name in ("", "a<|end|>", "a/b", "a" * 65, "a\n")
+    ),
+    ("messages[2].name", {"messages": [user("a"), calls(), tool("1") | {"name": "a.b"}]}),
     ("messages[0].role", {"messages": [{"role": CANARY, "content": "a"}]}),
     ("messages[0].content[0].type", {"messages": [user([{"type": CANARY}])]}),
     ("messages[0].tool_call_id", {"messages": [tool("1")]}),
@@ -148,6 +153,27 @@ def test_missing(shared: Shared, param: str, body: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("param", "body"), UNSERVED, ids=lambda x: x if isinstance(x, str) else "")
 def test_known_but_not_served(shared: Shared, param: str, body: dict[str, Any]) -> None:
     check(shared, body, "unsupported_value", param)
+
+
+@pytest.mark.parametrize("tier", ["auto", "default", "flex", "scale", "priority", "fast"])
+def test_every_service_tier(shared: Shared, tier: str) -> None:
+    assert shared.chat(service_tier=tier).status == 200
+
+
+@pytest.mark.parametrize("name", ["alice", "Bob.Smith", "李雷", "user@example.org", "a-b_c"])
+def test_names_of_authors(shared: Shared, name: str) -> None:
+    assert shared.chat(messages=[user("a") | {"name": name}]).status == 200
+    assert shared.engine.calls[-1].json["messages"][0]["name"] == name
+
+
+def test_a_bound_says_what_it_bounds(shared: Shared) -> None:
+    assert "a length of at most 4" in shared.chat(stop=["a"] * 5).error["message"]
+    assert shared.chat(n=17).error["message"] == "Invalid value for 'n': expected at most 16."
+
+
+def test_a_number_beyond_all_numbers(shared: Shared) -> None:
+    reply = shared.request("POST", CHAT, b'{"temperature": 1e999}')
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "invalid_value", "temperature")
 
 
 def test_both_bounds_of_the_answer(shared: Shared) -> None:
