@@ -9,9 +9,8 @@ from functools import partial
 from time import perf_counter, time
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
@@ -25,14 +24,15 @@ from server.answers.usage import usage_as_asked
 from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
-from server.api.http import answer_headers, client_request_id, error_headers, new_request_id, pairs
+from server.api.failures import answer_failures
+from server.api.http import answer_headers, client_request_id, new_request_id, pairs
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
 from server.auth.keys import KeyRing
 from server.call import Call, ServedModel
 from server.config import Config
 from server.engines.engine import Engine
-from server.errors import GatewayError, InvalidApiKey, InvalidRequest, MethodNotAllowed, UnknownRoute
+from server.errors import GatewayError, InvalidApiKey, InvalidRequest
 from server.gateway import Gateway, as_gateway_error
 from server.telemetry.metrics import Metrics
 from server.telemetry.refusals import Refusals
@@ -155,9 +155,7 @@ def build(
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
     describe(app)
-    app.add_exception_handler(GatewayError, _gateway_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _any_error)
+    answer_failures(app)
     return Parts(_with_cors(app, config.server.cors_origins), relays, refusals, gateway, engines, watchdog, metrics)
 
 
@@ -216,33 +214,3 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
     metrics.engine_up(engine.name, up=bool(engine.up))
     admission.slots.offer(engine)
-
-
-async def _gateway_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)  # noqa: S101
-    return _response(error)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: no such route, wrong method."""
-    assert isinstance(error, HTTPException)  # noqa: S101
-    if error.status_code == 404:
-        return _response(UnknownRoute(f"Unknown request URL: {request.method} {request.url.path}. See /openapi.json."))
-    if error.status_code == 405:
-        response = _response(MethodNotAllowed(f"{request.url.path} does not take {request.method}."))
-        response.headers["allow"] = (error.headers or {}).get("Allow", "GET")
-        return response
-    refusal = InvalidRequest("The request cannot be served.")
-    refusal.status = error.status_code
-    return _response(refusal)
-
-
-async def _any_error(_: Request, __: Exception) -> Response:
-    return _response(GatewayError("The server had an error. It was logged under this request id."))
-
-
-def _response(error: GatewayError) -> Response:
-    named = {name.decode(): value.decode() for name, value in error_headers(error)}
-    if error.close:
-        named["connection"] = "close"
-    return Response(error.body(), error.status, named, media_type="application/json")

@@ -109,9 +109,20 @@ class UnsupportedMediaType(InvalidRequest):
     code = "unsupported_media_type"
 
 
+class InvalidState(InvalidRequest):
+    """What it is about is in no state for this: an archived project, a revoked key."""
+
+    code = "invalid_state"
+
+
 class UnknownRoute(InvalidRequest):
     status = 404
     code = "unknown_url"
+
+
+class NotFound(InvalidRequest):
+    status = 404
+    code = "not_found"
 
 
 class MethodNotAllowed(InvalidRequest):
