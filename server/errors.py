@@ -12,7 +12,9 @@
         BodyTooLarge                 413 code request_too_large
         HeadersTooLarge              431 code headers_too_large
         UnsupportedMediaType         415 code unsupported_media_type
-        UnknownRoute                 404 code unknown_url
+        InvalidState                     code invalid_state
+        UnknownRoute                   404 code unknown_url
+        NotFound                       404 code not_found
         MethodNotAllowed             405 code method_not_allowed
         RequestTimedOut              408 code request_timeout
         ModelNotFound                404 code model_not_found
