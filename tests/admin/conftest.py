@@ -30,6 +30,7 @@ from server.stores.records import Actor
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore
 from server.worker import QuietServer
+from tests.behaviour.serving import eventually
 
 LONGEST_S = 30
 ORGANIZATION = "/v1/organization"
@@ -83,16 +84,13 @@ class Office:
         await self.store.create_admin_key(record, Actor("command_line", "root"))
         app = FastAPI()
         settings = Server(max_body_bytes=65_536, client_timeout_s=5)
-        app.include_router(
-            admin_routes(Administration(self.store, self.tag_key, self.models, settings, self.clock))
-        )
+        app.include_router(admin_routes(Administration(self.store, self.tag_key, self.models, settings, self.clock)))
         answer_failures(app)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._server = QuietServer(uvicorn.Config(app, log_config=None, lifespan="off"))
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
-        while not self._server.started:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: self._server.started)
 
     async def stop(self) -> None:
         self._server.should_exit = True
