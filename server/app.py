@@ -24,7 +24,8 @@ from server.answers.usage import usage_as_asked
 from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
-from server.api.plain import Portico, add_error_handlers
+from server.api.failures import answer_failures
+from server.api.plain import Portico
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
 from server.auth.directory import KeyDirectory
@@ -127,7 +128,7 @@ def build(
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
     describe(app)
-    add_error_handlers(app)
+    answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
 

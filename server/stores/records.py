@@ -48,6 +48,9 @@ class KeyGrants(Struct, frozen=True):
     note: str = ""
 
 
+NO_GRANTS = KeyGrants()
+
+
 class KeyRecord(Struct, frozen=True):
     id: str  # key_...
     project_id: str
@@ -56,7 +59,7 @@ class KeyRecord(Struct, frozen=True):
     digest: str  # SHA-256 of the whole secret, hexadecimal
     redacted: str  # what may be shown, as "sk-portico-abcd...wxyz"
     created_at: int
-    grants: KeyGrants = KeyGrants()
+    grants: KeyGrants = NO_GRANTS
     service_account_id: str | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
