@@ -86,12 +86,12 @@ def hold(path: Path) -> Folder | None:
 
 
 def abandoned(spool: Path) -> list[Folder]:
-    """Takes hold of every folder whose worker is gone; of those that cannot be opened, none. Raises `OSError`."""
+    """Takes hold of every folder whose worker is gone; those that cannot be opened are passed over."""
     found: list[Folder] = []
     for path in sorted(spool.glob(f"{PREFIX}*")):
         try:
             folder = hold(path)
-        except OSError:  # another user's
+        except OSError:  # another user's, or for now
             continue
         if folder is not None:
             found.append(folder)

@@ -83,14 +83,17 @@ class Leftover:
 
 
 def leftovers(spool: Path) -> tuple[list[Leftover], list[str]]:
-    """Of all workers that are gone, and why some cannot be read: those stay as they are. Raises `OSError`."""
+    """Of all workers that are gone, and why some cannot be read: those stay as they are."""
     found: list[Leftover] = []
     problems: list[str] = []
     for folder in abandoned(spool):
         try:
             found.append(Leftover(folder))
-        except (SpoolError, OSError) as error:  # held as long as we live, so that it is not found again and again
+        except SpoolError as error:  # held as long as we live, so that it is not found again and again
             problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{folder.path}: {error.strerror}")
+            folder.release()
     return found, problems
 
 

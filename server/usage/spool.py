@@ -177,7 +177,7 @@ class Spool:
     # Delivery
 
     def batch(self, limit: int) -> Batch:
-        """The oldest `limit` records that are not delivered."""
+        """The oldest `limit` records that are not delivered. Raises `OSError`."""
         batch = Batch([], *self._cursor)
         while self._read(batch, limit) and batch.segment < self._number:
             batch.segment, batch.position = batch.segment + 1, START
@@ -199,8 +199,9 @@ class Spool:
                 data = self._memory[at : self._end]
             else:
                 data = read(self._path(batch.segment), at, self._sealed.get(batch.segment))
-        except OSError as error:
-            log.error("usage on disk cannot be read: %s", error.strerror)
+        except FileNotFoundError:  # what else may be wrong can be over next time
+            log.error("somebody deleted a segment of the usage spool")
+            batch.position = self._sealed[batch.segment]
             return True
         for end, is_open, payload in frames(data, at):
             batch.position = end

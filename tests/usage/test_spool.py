@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -226,6 +228,29 @@ def test_what_somebody_else_deleted_is_counted(tmp_path: Path) -> None:
     assert delivered == ids(range(100 - len(delivered), 100))
     assert sum(one.lost) == 100 - len(delivered) > 0
     assert one.spool.waiting == 0
+
+
+@contextmanager
+def no_file_can_be_opened() -> Generator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_what_cannot_be_read_for_now_is_not_given_up(tmp_path: Path) -> None:
+    one = Watched(tmp_path)
+    one.close(range(100))
+    with no_file_can_be_opened():
+        with pytest.raises(OSError, match="Too many open files"):
+            one.spool.batch(10)
+        one.close(range(100, 200))
+    assert (one.spool.waiting, one.lost) == (200, [])
+    assert [each.call_id for each in one.spool.batch(500).records] == ids(range(200))
+    one.spool.retry()
+    assert one.deliver() == ids(range(200))
 
 
 def test_a_checkpoint_spares_the_next_worker_what_is_delivered(tmp_path: Path) -> None:
