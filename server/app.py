@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
 from server.admission.admission import Admission
+from server.admission.slots import share
 from server.answers.calls import true_calls
 from server.answers.leaks import cut_leaks
 from server.answers.logprobs import answer_logprobs
@@ -32,6 +34,7 @@ from server.auth.keys import KeyRing
 from server.call import Call, ServedModel
 from server.config import Config
 from server.engines.engine import Engine
+from server.engines.salts import CacheSalts
 from server.errors import GatewayError, InvalidApiKey, InvalidRequest, MethodNotAllowed, UnknownRoute
 from server.gateway import Gateway, as_gateway_error
 from server.telemetry.metrics import Metrics
@@ -117,26 +120,35 @@ class Parts:
 
 
 def build(
-    config: Config, addresses: Mapping[str, EngineAddress], registry: CollectorRegistry, log: LogWriter | None
+    config: Config,
+    addresses: Mapping[str, EngineAddress],
+    registry: CollectorRegistry,
+    log: LogWriter | None,
+    *,
+    worker: int = 0,
+    secret: bytes | None = None,
 ) -> Parts:
-    """Everything that serves `config`. `addresses` gives the URL and key of every engine of `config.engines`."""
+    """Everything that serves `config`, as worker number `worker` of `config.server.workers`.
+
+    `addresses` gives the URL and key of every engine of `config.engines`. All workers must have the same `secret`, from
+    which the cache salts are made; None takes one that lasts as long as this process.
+    """
     watchdog = Watchdog()
     metrics = Metrics(registry)
     request_log = RequestLog(log if config.logging.requests else None, as_json=config.logging.format != "text")
-    engines = {
-        name: Engine(name, engine, addresses[name].url, addresses[name].api_key, watchdog)
-        for name, engine in config.engines.items()
-    }
+    engines = _engines(config, addresses, watchdog, worker)
     started = int(time())
     models = {name: ServedModel(name, model, started) for name, model in config.models.items()}
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
+    metrics.queued = admission.waiting
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
     keys = KeyRing(config.auth.static_keys, config.limits.default, open_to_all=config.auth.mode == "none")
     gateway = Gateway(admission, tuple(_stages(metrics).values()), watchdog, metrics, request_log)
-    factory = CallFactory(catalogue, config.server.max_json_depth)
+    salts = CacheSalts(secret or secrets.token_bytes(32))
+    factory = CallFactory(catalogue, config.server.max_json_depth, salts.of)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
     relays = {
@@ -159,6 +171,17 @@ def build(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _any_error)
     return Parts(_with_cors(app, config.server.cors_origins), relays, refusals, gateway, engines, watchdog, metrics)
+
+
+def _engines(
+    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int
+) -> dict[str, Engine]:
+    """Each with this worker's share of what it may have in flight."""
+    found: dict[str, Engine] = {}
+    for name, engine in config.engines.items():
+        address, capacity = addresses[name], share(engine.max_in_flight, worker, config.server.workers)
+        found[name] = Engine(name, engine, address.url, address.api_key, watchdog, capacity)
+    return found
 
 
 def _lifespan(
@@ -215,7 +238,7 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
     metrics.engine_up(engine.name, up=bool(engine.up))
-    admission.slots.offer(engine)
+    admission.offer(engine)
 
 
 async def _gateway_error(_: Request, error: Exception) -> Response:

@@ -50,7 +50,14 @@ def main() -> int:
     handler.setFormatter(LineFormatter(as_json=as_json))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    parts = build(config, addresses, CollectorRegistry(), LogWriter(sys.stdout.fileno()))
+    parts = build(
+        config,
+        addresses,
+        CollectorRegistry(),
+        LogWriter(sys.stdout.fileno()),
+        worker=settings["slot"],
+        secret=bytes.fromhex(settings["secret"]),
+    )
     listener = socket.socket(fileno=settings["fd"])
     _settle_garbage_collector()
     uvloop.run(serve(config, parts, listener))

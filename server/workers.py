@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -71,6 +72,7 @@ class Workers:
     def __init__(self, config: Config, addresses: Mapping[str, EngineAddress], sockets: list[socket.socket]) -> None:
         self._config = config
         self._sockets = sockets
+        self._secret = secrets.token_hex(32)  # the same for all of them: what one caches another finds
         self._addresses = {name: {"url": one.url, "api_key": one.api_key} for name, one in addresses.items()}
         self._folder = MetricsFolder()
         self.metrics_folder = self._folder.path
@@ -149,6 +151,7 @@ class Workers:
             "config": self._config.model_dump(mode="json"),
             "addresses": self._addresses,
             "slot": slot,
+            "secret": self._secret,
             "fd": fd,
         }
         assert process.stdin is not None  # noqa: S101
