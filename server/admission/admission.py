@@ -42,7 +42,7 @@ class Pool(Generic[Engine]):
 
     def __init__(self, config: AdmissionConfig) -> None:
         self.max_wait_s = config.max_wait_s
-        self.slots = Slots[Engine](config.max_queue, config.age_s)
+        self.slots = Slots[Engine](config.max_queue, config.age_s, config.reserve)
         self.rate = DrainRate()
 
     def retry_after(self) -> float:

@@ -59,6 +59,10 @@ class Counters(Generic[Item]):
         """The accounts that are not idle."""
         return (account for account in self._accounts.values() if account.waiting or account.running)
 
+    def runs(self, tenant: str) -> bool:
+        account = self._accounts.get(tenant)
+        return account is not None and account.running > 0
+
     def join(self, tenant: str, weight: float) -> Account[Item]:
         """The account for another call of a tenant, lifted if none of its calls waits."""
         account = self._accounts.get(tenant)

@@ -143,14 +143,23 @@ class FairQueue(Generic[Engine]):
             del tenants[ticket.tenant]
         self._classes[ticket.rank].remove(ticket.account, ticket)
 
-    def next(self, engine: Engine, now: float) -> Ticket[Engine] | None:
-        """Takes out the call that `engine` shall serve; None if nobody waits for it."""
+    def runs(self, ticket: Ticket[Engine]) -> bool:
+        """Whether its tenant has a call running in its class."""
+        return self._classes[ticket.rank].runs(ticket.tenant)
+
+    def next(self, engine: Engine, now: float, *, reserved: bool = False) -> Ticket[Engine] | None:
+        """Takes out the call that `engine` shall serve; None if nobody waits for it.
+
+        `reserved`: None too if the tenant whose turn it is has a call running. Nobody else gets its turn, for the bound.
+        """
         if not any(counters.waiting for counters in self._classes):
             return None
         self._age(now)
         for counters in self._classes:
             ticket = _first(counters, engine)
             if ticket is not None and ticket.account is not None:
+                if reserved and ticket.account.running:
+                    return None
                 counters.begin(ticket.account, PROMPT_COST * ticket.prompt)
                 self.leave(ticket)
                 return ticket

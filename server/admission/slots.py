@@ -26,14 +26,21 @@ Engine = TypeVar("Engine", bound=Room)
 
 
 class Slots(Generic[Engine]):
-    def __init__(self, max_queue: int, age_s: float) -> None:
+    """`reserve` is the share of an engine's slots, rounded down, that only tenants with nothing running may take.
+
+    A busy engine would otherwise let a newcomer wait for the next call to end, however few calls he has.
+    """
+
+    def __init__(self, max_queue: int, age_s: float, reserve: float = 0.0) -> None:
         self.queue = FairQueue[Engine](max_queue, age_s)
+        self._reserve = reserve
 
     def take(self, ticket: Ticket[Engine]) -> Engine | None:
         engine = _roomiest(ticket.engines)
-        if engine is not None:
-            engine.in_flight += 1
-            self.queue.begin(ticket)
+        if engine is None or (self._only_reserved(engine) and self.queue.runs(ticket)):
+            return None
+        engine.in_flight += 1
+        self.queue.begin(ticket)
         return engine
 
     def move(self, ticket: Ticket[Engine], held: Engine, now: float) -> Engine | None:
@@ -61,11 +68,14 @@ class Slots(Generic[Engine]):
     def offer(self, engine: Engine, now: float) -> None:
         """Fill the engine's room from the queue."""
         while engine.up and engine.in_flight < engine.capacity:
-            ticket = self.queue.next(engine, now)
+            ticket = self.queue.next(engine, now, reserved=self._only_reserved(engine))
             if ticket is None:
                 return
             engine.in_flight += 1
             ticket.granted(engine)
+
+    def _only_reserved(self, engine: Engine) -> bool:
+        return engine.capacity - engine.in_flight <= int(engine.capacity * self._reserve)
 
     def _give(self, engine: Engine, now: float) -> None:
         engine.in_flight -= 1

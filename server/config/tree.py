@@ -234,6 +234,12 @@ class Admission(Section):
     )
     max_wait_s: Seconds = Field(default=30, description="Longest wait in the queue; then 503.")
     age_s: Seconds = Field(default=10, description="After so long in the queue a call counts as of the next class up.")
+    reserve: float = Field(
+        default=0.02,
+        ge=0,
+        le=0.5,
+        description="Share of `max_in_flight`, rounded down, that is kept for projects with no call running.",
+    )
     weights: dict[Name, Annotated[float, Field(gt=0, le=1000)]] = Field(
         default_factory=dict,
         description="Shares of busy engines by the id of a project; one that is not listed has its own weight, or 1.",

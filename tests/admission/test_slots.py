@@ -140,3 +140,26 @@ def test_models_that_share_engines_share_a_queue() -> None:
     a, b, c, d = (Room(name, 1) for name in "abcd")
     fleets = {"one": [a], "two": [b], "both": [b, a], "apart": [c], "beside": [d, c]}
     assert sorted(sorted(group) for group in sharing(fleets)) == [["apart", "beside"], ["both", "one", "two"]]
+
+
+def test_what_is_reserved_goes_to_tenants_with_nothing_running() -> None:
+    room = Room("a", 4)
+    slots: Slots[Room] = Slots(10, 1e9, reserve=0.25)
+    busy = [Ticket([room], "m", "busy") for _ in range(5)]
+    assert [slots.take(one) for one in busy[:4]] == [room, room, room, None]
+    for one in busy[3:]:
+        slots.enqueue(one, 0.0)
+    slots.offer(room, 0.0)
+    assert room.in_flight == 3
+    calm = [Ticket([room], "m", "calm") for _ in range(2)]
+    assert [slots.take(one) for one in calm] == [room, None]
+    slots.give(calm[0], room, 0, 0, 0.0)
+    assert (room.in_flight, busy[3].waits) == (3, True)
+    slots.give(busy[0], room, 0, 0, 0.0)
+    assert (room.in_flight, busy[3].waits, busy[4].waits) == (3, False, True)
+
+
+def test_nothing_is_reserved_of_few() -> None:
+    room = Room("a", 40)
+    slots: Slots[Room] = Slots(0, 1e9, reserve=0.02)
+    assert all(slots.take(Ticket([room], "m", "t")) for _ in range(40))
