@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from server.admission.admission import Admission
+from server.admission.slots import share
 from server.answers.calls import true_calls
 from server.answers.leaks import cut_leaks
 from server.answers.logprobs import answer_logprobs
@@ -34,6 +35,7 @@ from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, home
 from server.engines.engine import Engine
+from server.engines.salts import CacheSalts
 from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
@@ -93,15 +95,13 @@ def build(
     watchdog = Watchdog()
     metrics = Metrics(registry)
     request_log = RequestLog(log if config.logging.requests else None, as_json=config.logging.format != "text")
-    engines = {
-        name: Engine(name, engine, addresses[name].url, addresses[name].api_key, watchdog)
-        for name, engine in config.engines.items()
-    }
+    engines = _engines(config, addresses, watchdog, worker.slot)
     started = int(time())
     models = {name: ServedModel(name, model, started) for name, model in config.models.items()}
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
+    metrics.queued = admission.waiting
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
     durable = attach_durable(config.stores.durable, home())
@@ -109,7 +109,7 @@ def build(
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     limiter = Limiter(_limit_store(config, worker, metrics), durable, TokenCounter(), config.limits, metrics.limited)
     gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, watchdog, metrics, request_log)
-    factory = CallFactory(catalogue, config.server.max_json_depth)
+    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
     relays = {
@@ -143,6 +143,17 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
     if config.limits.store_down == "closed":
         local = None
     return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits_degraded)
+
+
+def _engines(
+    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int
+) -> dict[str, Engine]:
+    """Each with this worker's share of what it may have in flight."""
+    found: dict[str, Engine] = {}
+    for name, engine in config.engines.items():
+        address, capacity = addresses[name], share(engine.max_in_flight, worker, config.server.workers)
+        found[name] = Engine(name, engine, address.url, address.api_key, watchdog, capacity)
+    return found
 
 
 def _lifespan(
@@ -210,4 +221,4 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
     metrics.engine_up(engine.name, up=bool(engine.up))
-    admission.slots.offer(engine)
+    admission.offer(engine)

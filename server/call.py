@@ -101,6 +101,7 @@ class Call:
     include_usage: bool
     size: int = 0  # of the body, bytes
     priority: PriorityClass = "standard"  # in the queue: the key's class, or a lower one that the client asked for
+    cache_salt: str | None = None  # of the project: keeps its part of the engine's prefix cache apart
     answer_tokens: int | None = None  # the longest answer that was granted, where limits had to know
     client_request_id: str | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete

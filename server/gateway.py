@@ -148,7 +148,7 @@ class Trip:
     def _admit(self) -> None:
         try:
             slot = self._slot = self._gateway.admission.slot(self._call)
-            if slot.request(self._dispatch):
+            if slot.request(self._dispatch, self.fail):
                 self._dispatch()
         except Exception as error:
             self.fail(error)
@@ -248,11 +248,12 @@ class Trip:
             if self._answer.stalled(now):
                 self._answer.drop()
                 self.leave()
-            elif self._exchange is not None and self._exchange.sent:
+                return
+            if self._slot is not None:
+                self._slot.check(now)
+            if self._exchange is not None and self._exchange.sent:
                 self._answer.beat(now)
                 self._exchange.tick(now)
-            elif self._slot is not None:
-                self._slot.check(now)
         except GatewayError as error:
             self.fail(error)
 

@@ -166,7 +166,14 @@ class Engine(Section):
     managed: Managed | None = Field(default=None, description="A vLLM that Portico installs, starts and watches.")
     api_key: str | None = Field(default=None, description="Key that the engine asks for.", repr=False)
     max_in_flight: int = Field(
-        default=64, ge=1, description="Calls that the engine gets at once; more wait in the gateway."
+        default=64,
+        ge=1,
+        description="Calls that the engine gets at once from all workers together; more wait in the gateway.",
+    )
+    vllm: bool | None = Field(
+        default=None,
+        description="It is vLLM, started with `--scheduling-policy priority`: the priority of each call and a "
+        "prefix-cache salt per project are sent to it. Default: true if managed, else false.",
     )
     health_path: str | None = Field(
         default=None,
@@ -239,11 +246,20 @@ class Limits(Section):
 
 
 class Admission(Section):
-    max_queue: int = Field(default=1024, ge=0, description="Calls that may wait for a busy engine; more get 429.")
+    max_queue: int = Field(
+        default=1024, ge=0, description="Calls of a model that may wait for a busy engine; more get 429."
+    )
     max_wait_s: Seconds = Field(default=30, description="Longest wait in the queue; then 503.")
     age_s: Seconds = Field(default=10, description="After so long in the queue a call counts as of the next class up.")
+    reserve: float = Field(
+        default=0.02,
+        ge=0,
+        le=0.5,
+        description="Share of `max_in_flight`, rounded down, that is kept for projects with no call running.",
+    )
     weights: dict[Name, Annotated[float, Field(gt=0, le=1000)]] = Field(
-        default_factory=dict, description="Shares of busy engines by project; one that is not listed has 1."
+        default_factory=dict,
+        description="Shares of busy engines by the id of a project; one that is not listed has its own weight, or 1.",
     )
 
 
