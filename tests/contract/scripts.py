@@ -75,7 +75,9 @@ WAITS = st.builds(
 SETTLES = st.builds(Settle, WHICH, st.tuples(*[st.integers(0, 150)] * 5))
 RENEWALS = st.builds(Renew, st.lists(WHICH, max_size=3, unique=True).map(tuple))
 AGAIN = st.builds(Again, WHICH)
-SCRIPTS = st.lists(st.one_of(takes(), takes(), takes(), WAITS, WAITS, SETTLES, RENEWALS, AGAIN), min_size=5, max_size=30)
+SCRIPTS = st.lists(
+    st.one_of(takes(), takes(), takes(), WAITS, WAITS, SETTLES, RENEWALS, AGAIN), min_size=5, max_size=30
+)
 
 
 class Player:

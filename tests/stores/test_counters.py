@@ -53,8 +53,11 @@ class Oracle:
 
 
 GAPS = st.sampled_from((0.0, 0.25, 0.9, 1.0, 5.5, 20.0, 59.0, 60.0, 61.0)) | st.floats(0, 30, allow_subnormal=False)
+VERBS = ("take", "take", "take", "settle", "renew")
 STEPS = st.lists(
-    st.tuples(GAPS, st.sampled_from(("take", "take", "take", "settle", "renew")), st.integers(0, 60), st.integers(0, 7)),
+    st.tuples(
+        GAPS, st.sampled_from(("take", "take", "take", "settle", "renew")), st.integers(0, 60), st.integers(0, 7)
+    ),
     max_size=60,
 )
 
