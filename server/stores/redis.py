@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from server.stores.base import Charge, Outcome, Refused, Standing, Taken, Unseeded
-from server.stores.redis_pipe import NoScript, RedisPipe
+from server.stores.redis_pipe import COMMAND_S, NoScript, RedisPipe
 
 SCRIPT = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -27,8 +27,10 @@ class RedisLimits:
     Raises `ValueError` (url).
     """
 
-    def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None) -> None:
-        self._pipe = RedisPipe(url)
+    def __init__(
+        self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None, command_s: float = COMMAND_S
+    ) -> None:
+        self._pipe = RedisPipe(url, command_s)
         self.prefix = prefix
         self._clock = clock
 

@@ -14,6 +14,7 @@ import sys
 from server.stores.base import Charge, Refused, Taken
 from server.stores.redis import RedisLimits
 from server.stores.redis_pipe import RedisPipe
+from tests.contract.limit_stores import PATIENT_S
 
 CLIENTS = 64
 CALLS = 8
@@ -24,8 +25,8 @@ RESERVATION = 50  # the largest
 
 class Crowd:
     def __init__(self, url: str, prefix: str, number: int) -> None:
-        self.limits = RedisLimits(url, prefix=prefix)
-        self.pipe = RedisPipe(url)
+        self.limits = RedisLimits(url, prefix=prefix, command_s=PATIENT_S)
+        self.pipe = RedisPipe(url, PATIENT_S)
         self.prefix = prefix
         self.number = number
         self.random = random.Random(number)
