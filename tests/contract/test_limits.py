@@ -94,6 +94,7 @@ def test_the_longest_wait_is_named(store: Store) -> None:
 
 def test_nothing_always_fits(store: Store) -> None:
     store.take("a", tokens(10, 10))
+    store.settle("a", [tokens(10, 10)], [25])
     assert store.take("b", tokens(10, 0)) == Taken((Standing(0, 61.0),))
 
 
