@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from time import perf_counter
 from typing import Any, Literal
 
@@ -37,6 +38,15 @@ class Key:
     reasoning: Literal["shown", "hidden"] | None = None  # None: as the model's configuration says
     policy: str | None = None  # name of a moderation policy
     expires_at: float | None = None  # Unix seconds
+    plans: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)  # of limits, by model
+
+
+@dataclass(slots=True)
+class Tokens:
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +61,31 @@ class ServedModel:
     def engine_name(self) -> str:
         return self.config.engine_model or self.id
 
+    def cost(self, tokens: Tokens) -> int:
+        """In millionths of the unit of the prices, rounded up: so nothing that was used is free for being little."""
+        price = self.config.price
+        cached = price.input if price.cached_input is None else price.cached_input
+        return ceil(
+            (tokens.prompt - tokens.cached) * price.input + tokens.cached * cached + tokens.completion * price.output
+        )
+
 
 @dataclass(slots=True)
-class Tokens:
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-    reasoning: int = 0
+class Rate:
+    """One limit as the headers tell it. `taken` is held for the call until it is settled."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+    taken: int
+
+
+@dataclass(slots=True)
+class RateState:
+    """The tightest limits of a call."""
+
+    requests: Rate | None
+    tokens: Rate | None
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +114,7 @@ class Call:
     retries: int = 0
     streamed: int = 0  # events with text so far: completion tokens, about
     tokens: Tokens | None = None
+    rate: RateState | None = None
     status: int = 0
     outcome: str = "ok"
 

@@ -19,6 +19,8 @@
       InvalidApiKey                  401 code invalid_api_key
       PermissionDenied               403 code permission_denied
       TooManyRequests                429 code rate_limit_exceeded
+        InsufficientQuota                code insufficient_quota
+      StoreUnavailable               503 code store_unavailable
       EngineFailure                  502 code engine_error
         EngineUnavailable            503 code engine_unavailable
         EngineOverloaded             503 code engine_overloaded
@@ -42,6 +44,7 @@ class GatewayError(Exception):
     code: str | None = "internal_error"
     outcome: str = "error"  # bounded name for metrics and logs
     close: bool = False  # the connection cannot be used again (part of the request was not read)
+    final: bool = False  # trying again would not help, whatever the status seems to say
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -147,6 +150,19 @@ class TooManyRequests(GatewayError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     outcome = "limited"
+
+
+class InsufficientQuota(TooManyRequests):
+    """The budget of a month is used up: waiting a little does not help."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
+class StoreUnavailable(GatewayError):
+    status = 503
+    code = "store_unavailable"
+    outcome = "store_unavailable"
 
 
 class EngineFailure(GatewayError):

@@ -18,6 +18,7 @@ from server.call import Call
 from server.engines.engine import Engine
 from server.engines.exchange import Exchange
 from server.errors import GatewayError, ShuttingDown
+from server.limits.limiter import Hold, Limiter
 from server.metering import Meter
 from server.openai.events import Batch
 from server.openai.reader import View
@@ -60,18 +61,20 @@ class Gateway:
         self,
         admission: Admission[Engine],
         stages: Sequence[NewStage],
+        limiter: Limiter,
         watchdog: Watchdog,
         metrics: Metrics,
         log: RequestLog,
     ) -> None:
         self.admission = admission
+        self.limiter = limiter
         self.watchdog = watchdog
         self.metrics = metrics
         self._stages = stages
         self._log = log
         self.draining = False
         self.trips: set[Trip] = set()
-        self._views: dict[tuple[str, str], View] = {}
+        self._views: dict[tuple[str, str, bool, bool], View] = {}
 
     def start(self, call: Call, answer: Answer) -> Trip:
         """Send a call on its way; all else happens to the trip and to `answer`."""
@@ -87,11 +90,12 @@ class Gateway:
 
     def view(self, call: Call) -> View:
         """How the client of a call sees its answer."""
-        key = (call.model.id, call.endpoint)
+        shown = (call.key.reasoning or call.model.config.reasoning) == "shown"
+        key = (call.model.id, call.endpoint, shown, call.include_usage)
         view = self._views.get(key)
         if view is None:
-            shown = call.model.config.reasoning == "shown"
-            view = self._views[key] = View(call.model.id, reasoning=shown, chat=call.endpoint == "chat.completions")
+            chat = call.endpoint == "chat.completions"
+            view = self._views[key] = View(call.model.id, reasoning=shown, chat=chat, usage=call.include_usage)
         return view
 
     def finish(self, trip: Trip, call: Call) -> None:
@@ -115,12 +119,13 @@ class Gateway:
 class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
-    __slots__ = ("_answer", "_call", "_exchange", "_gateway", "_meter", "_over", "_paused", "_slot", "_stages")
+    __slots__ = ("_answer", "_call", "_exchange", "_gateway", "_hold", "_meter", "_over", "_paused", "_slot", "_stages")
 
     def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
         self._gateway = gateway
         self._call = call
         self._answer = answer
+        self._hold: Hold | None = None
         self._slot: Slot[Engine] | None = None
         self._exchange: Exchange | None = None
         self._meter = Meter(call, gateway.metrics)
@@ -134,6 +139,14 @@ class Trip:
         try:
             if self._gateway.draining:
                 raise ShuttingDown("The server is shutting down. Try again.", retry_after=1)
+            hold = self._hold = self._gateway.limiter.hold(self._call)
+            if hold is None or hold.request(self._admit, self.fail):
+                self._admit()
+        except Exception as error:
+            self.fail(error)
+
+    def _admit(self) -> None:
+        try:
             slot = self._slot = self._gateway.admission.slot(self._call)
             if slot.request(self._dispatch):
                 self._dispatch()
@@ -211,6 +224,9 @@ class Trip:
         if self._slot is not None:
             self._slot.release()
             self._slot = None
+        if self._hold is not None:
+            self._hold.settle()
+            self._hold = None
         self._gateway.finish(self, self._call)
 
     # Flow and time

@@ -22,7 +22,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from server.api.protocol import HttpSettings, protocol_class
-from server.app import EngineAddress, Parts, build
+from server.app import EngineAddress, Parts, WorkerPlace, build
 from server.config import Config
 from server.telemetry.metrics import use_worker_slot
 from server.telemetry.request_log import LineFormatter, LogWriter
@@ -50,7 +50,8 @@ def main() -> int:
     handler.setFormatter(LineFormatter(as_json=as_json))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    parts = build(config, addresses, CollectorRegistry(), LogWriter(sys.stdout.fileno()))
+    worker = WorkerPlace(settings["slot"], bytes.fromhex(settings["secret"]))
+    parts = build(config, addresses, CollectorRegistry(), LogWriter(sys.stdout.fileno()), worker)
     listener = socket.socket(fileno=settings["fd"])
     _settle_garbage_collector()
     uvloop.run(serve(config, parts, listener))

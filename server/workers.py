@@ -68,8 +68,15 @@ class CannotServe(Exception):
 class Workers:
     """Runs one process per listener. Each has a numbered slot, so that its metrics go on after a restart."""
 
-    def __init__(self, config: Config, addresses: Mapping[str, EngineAddress], sockets: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        addresses: Mapping[str, EngineAddress],
+        sockets: list[socket.socket],
+        server_secret: bytes,
+    ) -> None:
         self._config = config
+        self._server_secret = server_secret
         self._sockets = sockets
         self._addresses = {name: {"url": one.url, "api_key": one.api_key} for name, one in addresses.items()}
         self._folder = MetricsFolder()
@@ -148,6 +155,7 @@ class Workers:
         settings = {
             "config": self._config.model_dump(mode="json"),
             "addresses": self._addresses,
+            "secret": self._server_secret.hex(),
             "slot": slot,
             "fd": fd,
         }

@@ -1,12 +1,15 @@
-"""What several test folders share, and the settings of hypothesis."""
+"""What several test folders share, and the settings of hypothesis. Async tests run in uvloop, as the workers do."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from server.config import home
@@ -15,6 +18,18 @@ from server.engines.managed.install import find
 # No deadline on machines that may be busy, and examples enough in a few seconds.
 settings.register_profile("portico", deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("portico")
+
+LONGEST_TEST_S = 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run coroutine tests."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    uvloop.run(asyncio.wait_for(pyfuncitem.obj(**arguments), LONGEST_TEST_S))
+    return True
 
 
 def lacking(reason: str) -> NoReturn:

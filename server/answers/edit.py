@@ -8,8 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import UNSET, UnsetType
+
 from server.call import Call, Tokens
-from server.openai.chunks import ENCODER, Choice, Chunk, CompletionDetails, PromptDetails, Usage
+from server.openai.chunks import (
+    ENCODER,
+    ChatLogprobs,
+    Choice,
+    Chunk,
+    CompletionDetails,
+    PromptDetails,
+    TokenLogprob,
+    Usage,
+)
 from server.openai.events import Batch, ChunkEvent, Event, TextEvent
 
 
@@ -47,6 +58,7 @@ class EditStage:
         self._clean = clean
         self._editors: dict[int, Editor] = {}
         self._over: set[int] = set()
+        self._logprobs: dict[int, LogprobsHold] = {}
         self._like: Chunk | None = None  # the latest chunk: what chunks of our own are made after
         self.ended = False
 
@@ -110,16 +122,19 @@ class EditStage:
                     alive.append(choice)
                     continue
             editor = self._editor(choice.index)
-            had = bool(choice.delta.content)
-            text = editor.feed(choice.delta.content) if isinstance(choice.delta.content, str) else ""
+            came = choice.delta.content or ""
+            text = editor.feed(came) if isinstance(choice.delta.content, str) else ""
             if choice.finish_reason is not None and not editor.ended:
                 text += editor.finish()
             if text or isinstance(choice.delta.content, str):
                 choice.delta.content = text
+            if choice.logprobs or choice.index in self._logprobs:
+                hold = self._logprobs.setdefault(choice.index, LogprobsHold())
+                choice.logprobs = hold.feed(choice.logprobs or None, len(came) - len(text))
             if editor.ended:
                 choice.finish_reason = "stop"
                 over.append(choice.index)
-            if not (had and _is_empty(choice)):
+            if not (came and _is_empty(choice)):
                 alive.append(choice)
         if alive or not chunk.choices:
             chunk.choices = alive
@@ -130,20 +145,43 @@ class EditStage:
         """Finish a choice that ended within a text event: send its last chunk in the engine's stead."""
         self._over.add(index)
         if self._like is not None:
-            out.append(ChunkEvent(_last_chunk(self._like, index)))
+            usage = None if self._call.include_usage else UNSET
+            out.append(ChunkEvent(_last_chunk(self._like, index, usage)))
+
+
+class LogprobsHold:
+    """Log probabilities of one choice leave with the text of their tokens, or not at all."""
+
+    def __init__(self) -> None:
+        self._tokens: list[TokenLogprob] = []
+        self._behind = 0  # letters that the editor holds, or has cut
+
+    def feed(self, logprobs: ChatLogprobs | None, behind: int) -> ChatLogprobs | UnsetType:
+        """What leaves now. `behind` is by how many letters less of the text left than came."""
+        self._behind += behind
+        tokens = self._tokens
+        tokens += (logprobs and logprobs.content) or ()
+        size, held = len(tokens), 0
+        while size and 0 < held + len(tokens[size - 1].token) <= self._behind:
+            size -= 1
+            held += len(tokens[size].token)
+        self._tokens = tokens[size:]
+        return ChatLogprobs(tokens[:size], None) if size else UNSET
 
 
 def _is_usage(event: Event) -> bool:
-    return isinstance(event, ChunkEvent) and event.chunk.usage is not None and not event.chunk.choices
+    return isinstance(event, ChunkEvent) and bool(event.chunk.usage) and not event.chunk.choices
 
 
 def _is_empty(choice: Choice) -> bool:
     delta = choice.delta
-    return not (delta.content or delta.role or delta.reasoning or delta.tool_calls or choice.finish_reason)
+    return not (
+        delta.content or delta.role or delta.reasoning or delta.tool_calls or choice.finish_reason or choice.logprobs
+    )
 
 
-def _last_chunk(like: Chunk, index: int) -> Chunk:
-    return Chunk(like.id, like.object, like.created, like.model, [Choice(index, finish_reason="stop")])
+def _last_chunk(like: Chunk, index: int, usage: UnsetType | None) -> Chunk:
+    return Chunk(like.id, like.object, like.created, like.model, [Choice(index, finish_reason="stop")], usage)
 
 
 def _usage_event(tokens: Tokens, like: Chunk) -> Event:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from server.api.http import answer_headers, error_headers, lines
+from server.api.http import answer_headers, error_headers, lines, rate_headers
 from server.api.inbound import Inbound
 from server.call import Call
 from server.errors import EngineFailure, GatewayError
@@ -38,7 +38,9 @@ class Answer:
         self._request.drop()
 
     def _head(self) -> bytes:
-        return answer_headers(self._call.id, self._call.client_request_id, self._call.received) + self._cors
+        call = self._call
+        head = answer_headers(call.id, call.client_request_id, call.received) + self._cors
+        return head if call.rate is None else head + rate_headers(call.rate, None if call.stream else call.tokens)
 
 
 class WholeAnswer(Answer):

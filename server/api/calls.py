@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.call import Call, Key, ServedModel
-from server.errors import ModelNotFound
+from server.errors import ModelNotFound, PermissionDenied
 from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
 from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
@@ -18,13 +18,15 @@ class Catalogue:
         self.models = models
         self._by_name = {alias: model for model in models.values() for alias in (model.id, *model.config.aliases)}
 
-    def find(self, name: str) -> ServedModel:
-        """Raises `ModelNotFound`, which lists what there is."""
+    def find(self, name: str, key: Key) -> ServedModel:
+        """Raises `ModelNotFound`, `PermissionDenied`; both list what there is for this key."""
         model = self._by_name.get(name)
+        if model is not None and (key.models is None or model.id in key.models):
+            return model
+        there = ", ".join(one for one in self.models if key.models is None or one in key.models) or "none"
         if model is None:
-            there = ", ".join(self.models) or "none"
             raise ModelNotFound(f"This server has no model of that name. Models: {there}.", param="model")
-        return model
+        raise PermissionDenied(f"This key may not use that model. Models: {there}.", param="model")
 
 
 class CallFactory:
@@ -33,24 +35,33 @@ class CallFactory:
         self._max_depth = max_json_depth
 
     def chat(self, body: bytes, key: Key, request_id: str) -> Call:
+        _check_endpoint(key, "chat.completions")
         request = parse(CHAT, body, self._max_depth)
         validate_chat(request)
-        model = self._model(request)
+        model = self._model(request, key)
         asked = request.max_completion_tokens
         check_length(asked, "max_completion_tokens", model.config.context_length)
         return _call("chat.completions", request, key, request_id, model)
 
     def completion(self, body: bytes, key: Key, request_id: str) -> Call:
+        _check_endpoint(key, "completions")
         request = parse(COMPLETION, body, self._max_depth)
-        model = self._model(request)
+        model = self._model(request, key)
         validate_completion(request, raw_special_tokens=model.config.raw_special_tokens)
         return _call("completions", request, key, request_id, model)
 
-    def _model(self, request: Sampling) -> ServedModel:
-        model = self._catalogue.find(request.model)
+    def _model(self, request: Sampling, key: Key) -> ServedModel:
+        model = self._catalogue.find(request.model, key)
         check_extra_fields(request, model.config.extra_fields)
         check_length(request.max_tokens, "max_tokens", model.config.context_length)
         return model
+
+
+def _check_endpoint(key: Key, endpoint: str) -> None:
+    """Raises `PermissionDenied`."""
+    if key.endpoints is not None and endpoint not in key.endpoints:
+        there = ", ".join(sorted(key.endpoints)) or "none"
+        raise PermissionDenied(f"This key may not use this endpoint. Endpoints: {there}.")
 
 
 def _call(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from random import getrandbits
 from time import perf_counter
 
+from server.call import Rate, RateState, Tokens
 from server.errors import BodyTooLarge, GatewayError, UnsupportedMediaType
 
 Headers = Mapping[bytes, bytes]
@@ -42,14 +43,49 @@ def answer_headers(request_id: str, client_id: str | None, started: float) -> by
 
 def error_headers(error: GatewayError) -> HeaderList:
     headers: HeaderList = []
+    if error.final:
+        headers.append((b"x-should-retry", b"false"))
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
         headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(error.retry_after * 1000))))
-    elif error.status >= 500 or error.status == 429:
+    elif not error.final and (error.status >= 500 or error.status == 429):
         headers.append((b"x-should-retry", b"true" if error.status != 500 else b"false"))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
+
+
+def rate_headers(rate: RateState, tokens: Tokens | None) -> bytes:
+    """The lines of `x-ratelimit-*`. With the `tokens` of a call that has ended, what it did not use is back already."""
+    out = b""
+    if rate.requests is not None:
+        out += _rate(b"requests", rate.requests, rate.requests.remaining)
+    if rate.tokens is not None:
+        back = 0 if tokens is None else rate.tokens.taken - tokens.prompt - tokens.completion
+        out += _rate(b"tokens", rate.tokens, min(rate.tokens.limit, max(0, rate.tokens.remaining + back)))
+    return out
+
+
+def _rate(what: bytes, rate: Rate, remaining: int) -> bytes:
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
+        what,
+        rate.limit,
+        what,
+        remaining,
+        what,
+        duration(rate.reset_s).encode(),
+    )
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI writes it: `12ms`, `1s`, `6m0s`, `23h59m59s`."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    whole = math.ceil(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 def lines(headers: HeaderList) -> bytes:

@@ -52,7 +52,7 @@ class Inbound:
     __slots__ = (
         "_answered", "_body", "_chunked", "_default_headers", "_expects_100", "_flow", "_handler", "_size",
         "_transport", "_turn", "client_id", "headers", "id", "keep_alive", "key", "method", "more_body", "paused_since",
-        "response_complete", "started",
+        "response_complete", "started", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +88,7 @@ class Inbound:
         self.client_id = client_request_id(headers)
         self.key: Key | None = None
         self.started = perf_counter()
+        self.waiting = False  # for whose key it is; `go_on` ends it
 
     # What the protocol calls
 
@@ -104,10 +105,8 @@ class Inbound:
             return
         if self._size > self._handler.max_body_bytes:
             self._handler.refuse(self, too_large(self._handler.max_body_bytes))
-        elif not self.more_body:
-            self._serve()
-        elif self._expects_100:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif not self.waiting:
+            self.go_on()
 
     def data(self, data: bytes) -> None:
         """Some of the body."""
@@ -130,7 +129,7 @@ class Inbound:
         if not self.more_body:
             return  # it belongs to a later request, which was refused
         self.more_body = False
-        if self._turn and not self.response_complete:
+        if self._turn and not self.response_complete and not self.waiting:
             self._serve()
 
     def overdue(self) -> None:
@@ -164,6 +163,14 @@ class Inbound:
             self._flow.resume()
 
     # What the handler and its answers call
+
+    def go_on(self) -> None:
+        """Whose request it is is known."""
+        self.waiting = False
+        if not self.more_body:
+            self._serve()
+        elif self._expects_100:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def attach(self, flow: Flow) -> None:
         """Where the answer comes from, unless it has come already."""

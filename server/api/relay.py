@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from server.api.answer import StreamAnswer, WholeAnswer
@@ -12,7 +13,7 @@ from server.api.inbound import Inbound
 from server.auth.keys import ANONYMOUS, KeyRing
 from server.call import Call, Key
 from server.config import Server
-from server.errors import MethodNotAllowed
+from server.errors import GatewayError, MethodNotAllowed
 from server.gateway import Gateway, as_gateway_error
 from server.telemetry.refusals import Refusals
 
@@ -46,10 +47,22 @@ class Relay:
         try:
             if request.method != b"POST":
                 raise MethodNotAllowed(f"This path takes POST, not {request.method.decode('ascii', 'replace')}.")
-            request.key = self._keys.authenticate(request.headers)
+            request.key = self._keys.authenticate(request.headers, partial(self._authenticated, request))
+            if request.key is None:
+                request.waiting = True
             check_content(request.headers, self.max_body_bytes)
         except Exception as error:
             self.refuse(request, error)
+
+    def _authenticated(self, request: Inbound, key: Key | GatewayError) -> None:
+        """Whose key it is was not in memory; now it is known."""
+        if request.response_complete:
+            return
+        if isinstance(key, GatewayError):
+            self.refuse(request, key)
+        else:
+            request.key = key
+            request.go_on()
 
     def serve(self, request: Inbound, body: bytes) -> None:
         request.started = perf_counter()

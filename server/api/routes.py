@@ -15,13 +15,15 @@ Ready = Callable[[], bool]
 
 
 def health_routes(ready: Ready) -> APIRouter:
-    """`ready` tells whether an engine can answer. Both routes need no key and give no detail."""
+    """`ready` tells whether an engine can answer. Neither route needs a key or gives detail; monitors may use HEAD."""
     router = APIRouter(tags=["health"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Alive")
     async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="An engine can answer")
     async def readyz(response: Response) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
         if ready():
@@ -37,13 +39,14 @@ def model_routes(catalogue: Catalogue, keys: KeyRing) -> APIRouter:
 
     @router.get("/v1/models", summary="List models")
     async def models(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        keys.authenticate(dict(request.scope["headers"]))
-        return {"object": "list", "data": [_model(model) for model in catalogue.models.values()]}
+        key = await keys.identify(dict(request.scope["headers"]))
+        served = [_model(model) for model in catalogue.models.values() if key.models is None or model.id in key.models]
+        return {"object": "list", "data": served}
 
     @router.get("/v1/models/{model_id:path}", summary="Retrieve a model")
     async def model(model_id: str, request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        keys.authenticate(dict(request.scope["headers"]))
-        return _model(catalogue.find(model_id))
+        key = await keys.identify(dict(request.scope["headers"]))
+        return _model(catalogue.find(model_id, key))
 
     return router
 

@@ -1,14 +1,16 @@
-"""Static keys, known by their SHA-256."""
+"""Who calls: static keys of the configuration, known by their SHA-256, and keys of the database."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 
+from server.auth.directory import KeyDirectory, Told, unknown_key
 from server.call import Key, Project
 from server.config import Limit, StaticKey
-from server.errors import InvalidApiKey
+from server.errors import GatewayError, InvalidApiKey
 
 Headers = Mapping[bytes, bytes]
 
@@ -18,14 +20,22 @@ ANONYMOUS = Key("static:anonymous", "anonymous", Project("default", "default"))
 class KeyRing:
     """Finds the key of a request. With `open_to_all`, any request passes. `limits` are those of keys without any."""
 
-    def __init__(self, keys: Iterable[StaticKey], limits: Limit, *, open_to_all: bool = False) -> None:
+    def __init__(
+        self,
+        keys: Iterable[StaticKey],
+        limits: Limit,
+        directory: KeyDirectory | None = None,
+        *,
+        open_to_all: bool = False,
+    ) -> None:
         self._keys = {
             digest: (digest, _static(key, limits)) for key in keys for digest in (bytes.fromhex(key.key_sha256),)
         }
+        self._directory = directory
         self._open = open_to_all
 
-    def authenticate(self, headers: Headers) -> Key:
-        """From `Authorization: Bearer` or `x-api-key`. Raises `InvalidApiKey`.
+    def authenticate(self, headers: Headers, told: Told) -> Key | None:
+        """From `Authorization: Bearer` or `x-api-key`; None if `told` will hear. Raises `GatewayError`.
 
         What an attacker can time is a look-up by SHA-256, whose prefix tells nothing about the key; the digests are
         then compared in constant time.
@@ -44,9 +54,22 @@ class KeyRing:
         known, key = self._keys.get(digest, (b"", ANONYMOUS))
         if hmac.compare_digest(known, digest):
             return key
-        raise InvalidApiKey(
-            "Incorrect API key provided. Check that it is a key of this server and that it was not revoked."
-        )
+        if self._directory is None:
+            raise unknown_key()
+        return self._directory.find(secret, digest, told)
+
+    async def identify(self, headers: Headers) -> Key:
+        """The same for whoever can wait. Raises `GatewayError`."""
+        later: asyncio.Future[Key | GatewayError] = asyncio.get_running_loop().create_future()
+
+        def told(answer: Key | GatewayError) -> None:
+            if not later.done():
+                later.set_result(answer)
+
+        key = self.authenticate(headers, told) or await later
+        if isinstance(key, GatewayError):
+            raise key
+        return key
 
 
 def _static(key: StaticKey, limits: Limit) -> Key:

@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -22,6 +23,8 @@ from server.commands.devkey import with_development_key
 from server.commands.screen import Waiting, ready_screen
 from server.config import Config, Model, home, load
 from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Plan, Prepared, prepare
+from server.stores.base import StoreDown, StoreError
+from server.stores.sql.opening import open_durable
 from server.telemetry.exposition import MetricsListener
 from server.telemetry.request_log import LineFormatter
 from server.workers import CannotListen, CannotServe, Workers, listeners
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 READY_POLL_S = 0.25
+DATABASE_S = 30.0  # for a database that is started at the same time
+DATABASE_POLL_S = 3.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 log = logging.getLogger("portico")
 
@@ -51,13 +56,32 @@ def _serve(arguments: argparse.Namespace) -> int:
     config = _with_log_format(config)
     _log_to_stdout(as_json=config.logging.format == "json")
     try:
+        secret = asyncio.run(_open_database(config, console))
         prepared = _prepare(config, console)
         if prepared is not None:
             config = with_planned_models(config, prepared.plan)
-        return asyncio.run(Service(config, prepared, key, console).run())
-    except (CannotListen, CannotServe, EngineSetupError) as error:
+        return asyncio.run(Service(config, prepared, key, secret, console).run())
+    except (CannotListen, CannotServe, EngineSetupError, StoreError) as error:
         print(f"portico: {error}", file=sys.stderr)
         return 1
+
+
+async def _open_database(config: Config, console: Console) -> bytes:
+    """Bring the database up to date, before any worker needs it; its secret. Raises `StoreError`."""
+    deadline = monotonic() + DATABASE_S
+    while True:
+        try:
+            store = await open_durable(config.stores.durable, home())
+            break
+        except StoreDown as error:
+            if monotonic() > deadline:
+                raise
+            console.print(f"Waiting for the database: {error}", markup=False)
+            await asyncio.sleep(DATABASE_POLL_S)
+    try:
+        return await store.server_secret()
+    finally:
+        await store.close()
 
 
 def _prepare(config: Config, console: Console) -> Prepared | None:
@@ -106,8 +130,11 @@ def _log_to_stdout(*, as_json: bool) -> None:
 class Service:
     """Everything that runs under one `portico serve`."""
 
-    def __init__(self, config: Config, prepared: Prepared | None, key: str | None, console: Console) -> None:
+    def __init__(
+        self, config: Config, prepared: Prepared | None, key: str | None, server_secret: bytes, console: Console
+    ) -> None:
         self._config = config
+        self._server_secret = server_secret
         self._prepared = prepared
         self._key = key
         self._console = console
@@ -124,7 +151,7 @@ class Service:
         stop = asyncio.Event()
         self._on_stop_signal(stop.set)
         async with self._engine() as supervisor:
-            workers = Workers(self._config, self._addresses(supervisor), public)
+            workers = Workers(self._config, self._addresses(supervisor), public, self._server_secret)
             exposition = MetricsListener(workers.metrics_folder, scraped, metrics.token)
             workers.start()
             exposition.start()

@@ -63,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._paused = False
         self._keep_alive = False
+        self._answering = False  # a head alone says nothing: vLLM sends that of a stream before it reads the prompt
         self.status = 0
         self.complete = False
         self.started = self._last_byte = perf_counter()
@@ -109,7 +110,7 @@ class Connection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Called a few times a second while an exchange is open."""
         silent = now - self._last_byte
-        limit = self._timeouts.between_bytes_s if self.status else self._timeouts.first_byte_s
+        limit = self._timeouts.between_bytes_s if self._answering else self._timeouts.first_byte_s
         if now - self.started > self._timeouts.total_s:
             self._fail(EngineSilent("the whole call took too long"))
         elif silent > limit and not self._paused:
@@ -137,6 +138,7 @@ class Connection(asyncio.Protocol):
             return
         body = self._body
         if body:
+            self._answering = True
             data = body[0] if len(body) == 1 else b"".join(body)
             body.clear()
             if self._listener is not None:

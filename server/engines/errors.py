@@ -15,6 +15,7 @@ from server.errors import (
     InvalidRequest,
     InvalidValue,
 )
+from server.openai.chat_request import ChatRequest, CompletionRequest
 
 # vLLM 0.32 has one text for chats and another for raw prompts: "Input length (9068) exceeds model's maximum context
 # length (8192).", "This model's maximum context length is 8192 tokens. ... contains at least 8193 input tokens ..."
@@ -25,14 +26,16 @@ _INPUT_TOKENS = re.compile(
 )
 _GRAMMAR = re.compile(r"grammar|json.?schema|structured output|guided", re.IGNORECASE)
 _QUOTED = re.compile(r"""(["'`]).*?(?:\1|$)|\binput(?:_value)?[=:].*""")  # where a text may repeat what the user sent
+_REJECTED = re.compile(r" \(parameter=.*", re.DOTALL)  # vLLM appends the field and what stood in it
 _LONGEST = 300
+_FIELDS = {*ChatRequest.__struct_fields__, *CompletionRequest.__struct_fields__}
 
 
 def translate(status: int, body: bytes) -> GatewayError:
     """What a client is told for an engine's answer with `status` >= 400."""
     text = message_of(body)
     if status in (400, 413, 422):
-        return _bad_request(text)
+        return _bad_request(text, _error_of(body).get("param"))
     if status in (429, 503):
         return EngineOverloaded("The model is overloaded. Try again shortly.", retry_after=2)
     if status in (401, 403):
@@ -67,7 +70,7 @@ def _error_of(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", error) if isinstance(error, dict) else {"message": error}
 
 
-def _bad_request(text: str) -> InvalidRequest:
+def _bad_request(text: str, param: object) -> InvalidRequest:
     if limit := _CONTEXT.search(text):
         tokens = _INPUT_TOKENS.search(text)
         said = f" Your messages have {tokens[1]} tokens." if tokens else ""
@@ -81,7 +84,8 @@ def _bad_request(text: str) -> InvalidRequest:
             "The engine cannot follow this JSON schema. Check it, and leave out unusual keywords.",
             param="response_format",
         )
-    first_line = _QUOTED.sub("...", text.split("\n", 1)[0])[:_LONGEST]
-    return InvalidRequest(
-        f"The engine refused the request: {first_line}" if first_line else "The engine refused the request."
-    )
+    first_line = _QUOTED.sub("...", _REJECTED.sub("", text).split("\n", 1)[0])[:_LONGEST]
+    message = f"The engine refused the request: {first_line}" if first_line else "The engine refused the request."
+    if isinstance(param, str) and param in _FIELDS:
+        return InvalidValue(message, param=param)
+    return InvalidRequest(message)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.call import Call
 from server.config import Defaults, Model
@@ -14,9 +16,11 @@ from server.openai.chat_request import (
     DeveloperMessage,
     FunctionCall,
     Message,
+    RefusalPart,
     Sampling,
     StreamOptions,
     Strict,
+    TextPart,
 )
 
 EFFORTS = {
@@ -32,6 +36,8 @@ EFFORTS = {
 
 SMALLEST_TOP_P = 1e-6  # OpenAI allows 0, vLLM does not; both mean the most likely token
 SMALLEST_TEMPERATURE = 0.01  # vLLM refuses n > 1 below it, OpenAI does not
+
+Number = TypeVar("Number", int, float)
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -142,15 +148,18 @@ def _completion(request: EngineRequest, body: CompletionRequest) -> None:
 
 
 def _message(message: Message) -> Message:
-    """An assistant message keeps what the model wrote; the rest of what SDKs echo goes."""
+    """An assistant message keeps what the model wrote, a part its text; the rest of what SDKs send along goes."""
     if not isinstance(message, AssistantMessage):
-        return message
+        if isinstance(message.content, str):
+            return message
+        parts = [TextPart(part.text) for part in message.content if isinstance(part, TextPart)]
+        return structs.replace(message, content=parts)
     calls = [
         EngineToolCall(call.id, FunctionCall(name=call.function.name, arguments=call.function.arguments))
         for call in message.tool_calls or ()
     ]
     return AssistantMessage(
-        content=message.content,
+        content=_said(message),
         name=message.name,
         refusal=None,
         tool_calls=calls or None,  # pyright: ignore[reportArgumentType]
@@ -158,10 +167,19 @@ def _message(message: Message) -> Message:
     )
 
 
+def _said(message: AssistantMessage) -> str | None:
+    """As one text: vLLM drops refusals, and all of an answer in parts whose first one is empty."""
+    content = message.content
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, TextPart | RefusalPart)]
+        content = "".join(part.text if isinstance(part, TextPart) else part.refusal for part in parts)
+    return content or message.refusal or content
+
+
 def _max_tokens(body: Sampling, defaults: Defaults) -> int | None:
     asked = body.max_completion_tokens if isinstance(body, ChatRequest) else None
-    return asked or body.max_tokens or defaults.max_tokens
+    return _or(_or(asked, body.max_tokens), defaults.max_tokens)
 
 
-def _or(asked: float | None, default: float | None) -> float | None:
+def _or(asked: Number | None, default: Number | None) -> Number | None:
     return default if asked is None else asked

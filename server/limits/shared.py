@@ -1,4 +1,4 @@
-"""Limits while their shared store is down: each replica enforces its share, or limited calls are refused."""
+"""Limits while their shared store is down: each worker enforces its share, or limited calls are refused."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ import msgspec
 from server.errors import (
     BadJson,
     GatewayError,
-    InvalidRequest,
     InvalidType,
     InvalidValue,
     MissingParameter,
@@ -38,6 +37,10 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _BOUND = re.compile(
     r"Expected `(?:str|int|float|array|object)` (?P<bound>[<>]=? \S+|of length [<>=]+ \d+|matching regex .*)\Z"
 )
+_FORMS = {
+    "A-Za-z": "1 to 64 letters, digits, '_' or '-'",
+    "{1,64}": "1 to 64 characters other than white space, '<', '>', '|', '/' and '\\'",
+}
 
 _WAYS_OUT = {
     "guided_json": "use response_format with a json_schema",
@@ -55,7 +58,7 @@ _ALLOWED = {
     "role": "system, developer, user, assistant, tool",
     "tool_choice": "none, auto, required, or {'type': 'function', 'function': {'name': ...}}",
     "reasoning_effort": "none, minimal, low, medium, high, xhigh, max",
-    "service_tier": "auto, default, flex, scale, priority",
+    "service_tier": "auto, default, flex, scale, priority, fast",
     "verbosity": "low, medium, high",
     "response_format.type": "text, json_object, json_schema",
     "content.type": "text",
@@ -111,7 +114,7 @@ def explain(text: str, shape: type[msgspec.Struct]) -> GatewayError:
         return InvalidType(
             f"Invalid type for {where}: {reason[0].lower()}{reason[1:].replace('`', '')}.", param=path or None
         )
-    return InvalidRequest(f"Invalid value for {where}.", param=path or None)
+    return InvalidValue(f"Invalid value for {where}.", param=path or None)  # a number out of any range
 
 
 def _unknown(path: str, name: str, shape: type[msgspec.Struct]) -> UnknownParameter:
@@ -143,8 +146,8 @@ def _leaf(path: str) -> str:
 
 def _plain(bound: str) -> str:
     if bound.startswith("matching regex"):
-        return "1 to 64 letters, digits, '_' or '-'" if "A-Za-z" in bound else "another form"
-    bound = bound.removeprefix("of length ")
+        return next((form for part, form in _FORMS.items() if part in bound), "another form")
+    length, bound = "a length of " if bound.startswith("of length ") else "", bound.removeprefix("of length ")
     words = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
     sign, _, number = bound.partition(" ")
-    return f"{words.get(sign, sign)} {number.removesuffix('.0')}"
+    return f"{length}{words.get(sign, sign)} {number.removesuffix('.0')}"

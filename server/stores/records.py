@@ -89,8 +89,11 @@ class AuditRecord(Struct, frozen=True):
     hash: str
 
 
-class UsageRecord(Struct, frozen=True):
-    """One call that has ended. `cost` in millionths of the unit of the prices."""
+class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
+    """One call that has ended. `cost` in millionths of the unit of the prices.
+
+    The usage spool keeps it by the order of its fields: add new ones at the end, with a default.
+    """
 
     call_id: str  # unique: adding it twice counts it once
     at: float  # when it ended

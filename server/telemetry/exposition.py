@@ -1,4 +1,7 @@
-"""The Prometheus listener: its own port, in the parent process, over the files that the workers write."""
+"""The Prometheus listener: its own port, in the parent process, over the files that the workers write.
+
+It serves /status too, for `portico status`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app  # pyright: ignore[reportUnknownVariableType]
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from server.telemetry.status import read_status
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -35,6 +40,7 @@ class MetricsListener:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(folder))
         self._app: Callable[[Environ, StartResponse], Iterable[bytes]] = make_wsgi_app(registry)
+        self._folder = folder
         self._token = token
         self._server = _Server(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self._server.socket.close()
@@ -53,11 +59,14 @@ class MetricsListener:
         self._thread.join(timeout=5)
 
     def _serve(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] not in ("/metrics", "/"):
+        if environ["PATH_INFO"] not in ("/metrics", "/", "/status"):
             start("404 Not Found", [("content-type", "text/plain")])
-            return [b"The metrics are at /metrics.\n"]
+            return [b"The metrics are at /metrics, the state of things at /status.\n"]
         given = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
         if self._token and not hmac.compare_digest(given.encode(), self._token.encode()):
             start("401 Unauthorized", [("content-type", "text/plain"), ("www-authenticate", "Bearer")])
             return [b"Send 'Authorization: Bearer TOKEN' with the token of metrics.token.\n"]
+        if environ["PATH_INFO"] == "/status":
+            start("200 OK", [("content-type", "application/json")])
+            return [read_status(self._folder)]
         return self._app(environ, start)

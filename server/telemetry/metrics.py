@@ -115,6 +115,17 @@ class Metrics:
             registry=r,
             multiprocess_mode="livemostrecent",
         )
+        self._limited = Counter(
+            "portico_limited_total", "Calls refused by a limit, by its kind.", ("limit",), registry=r
+        )
+        self._degraded = Gauge(
+            "portico_limits_degraded",
+            "Whether limits are enforced without their shared store.",
+            registry=r,
+            multiprocess_mode="livemax",
+        )
+        self._usage_waiting, self._usage_lost = _of_usage(r)
+        self.usage_depth: Callable[[], int] = int  # of the usage log, asked at each flush
         self._local: list[Flushable] = []
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self._overheads: dict[str, LocalHistogram] = {}
@@ -131,6 +142,16 @@ class Metrics:
 
     def engine_up(self, engine: str, *, up: bool) -> None:
         self._engine_up.labels(engine).set(up)
+
+    def limited(self, kind: str) -> None:
+        """A call was refused by a limit of this kind."""
+        self._limited.labels(kind).inc()
+
+    def limits_degraded(self, degraded: bool) -> None:
+        self._degraded.set(degraded)
+
+    def usage_lost(self, records: int) -> None:
+        self._usage_lost.inc(records)
 
     def refused(self, endpoint: str, outcome: str, seconds: float) -> None:
         """A request that ended before its model was known."""
@@ -159,6 +180,8 @@ class Metrics:
             tokens["completion"].value += call.tokens.completion
             tokens["cached"].value += call.tokens.cached
             tokens["reasoning"].value += call.tokens.reasoning
+        else:  # the engine tells at the end, and this call did not come to it
+            model.tokens["completion"].value += call.streamed
 
     def tick(self, now: float) -> None:
         self.flush()
@@ -168,6 +191,7 @@ class Metrics:
             series.flush()
         for name, model in self.models.items():
             self._in_flight.labels(name).set(model.in_flight)
+        self._usage_waiting.set(self.usage_depth())
 
     def _end(self, model: str, endpoint: str, outcome: str) -> EndSeries:
         key = (model, endpoint, outcome)
@@ -192,3 +216,14 @@ class Metrics:
         histogram = LocalHistogram(child, bounds)
         self._local.append(histogram)
         return histogram
+
+
+def _of_usage(registry: CollectorRegistry) -> tuple[Gauge, Counter]:
+    waiting = Gauge(
+        "portico_usage_spool_records",
+        "Usage records that are not in the database yet.",
+        registry=registry,
+        multiprocess_mode="livesum",
+    )
+    lost = Counter("portico_usage_lost_records_total", "Usage records that could be kept nowhere.", registry=registry)
+    return waiting, lost

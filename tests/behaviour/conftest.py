@@ -1,9 +1,8 @@
-"""Async tests run in uvloop, as the workers do; `shared` is one Portico for the many tests that only ask and look."""
+"""`shared` is one Portico for the many tests that only ask and look."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -15,19 +14,9 @@ import uvloop
 from tests.behaviour.engine_double import EngineDouble
 from tests.behaviour.serving import Gate, portico
 from tests.behaviour.wire import Reply
+from tests.conftest import LONGEST_TEST_S
 
-LONGEST_TEST_S = 30
 T = TypeVar("T")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run coroutine tests."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-    uvloop.run(asyncio.wait_for(pyfuncitem.obj(**arguments), LONGEST_TEST_S))
-    return True
 
 
 class Shared:

@@ -228,3 +228,13 @@ async def test_health_needs_no_key_and_says_nothing() -> None:
         assert (await gate.request("GET", "/healthz", key=None)).status == 200
         reply = await gate.request("GET", "/readyz", key=None)
         assert (reply.status, reply.json) == (503, {"status": "unavailable"})
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_monitors_that_ask_by_head(ready: bool) -> None:
+    async with EngineDouble() as engine:
+        engine.healthy = ready
+        async with portico(engine, ready=ready) as gate, Wire(gate.port) as wire:
+            for path, status in (("/healthz", 200), ("/readyz", 200 if ready else 503), ("/healthz", 200)):
+                await wire.request("HEAD", path, key=None)
+                assert (await wire.reply(method="HEAD")).status == status

@@ -10,6 +10,7 @@ import pytest
 
 from tests.behaviour.engine_double import EngineDouble, Exchange, answer, hang
 from tests.behaviour.serving import MODEL, eventually, portico
+from tests.behaviour.vllm import DONE, Reply, stream
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -24,6 +25,26 @@ async def test_first_byte(stream: bool) -> None:
             await eventually(engine.calls[0].left.is_set)
             assert len(engine.calls) == 1  # it may be computing: not asked again
             assert gate.total("portico_requests_total", outcome="engine_timeout", model=MODEL) == 1
+
+
+@pytest.mark.parametrize("waits", [0.5, 1.5])
+async def test_a_head_alone_begins_no_answer(waits: float) -> None:
+    """vLLM sends the head of a stream at once, and then reads the prompt or lets the call wait for its turn."""
+
+    async def late(exchange: Exchange) -> None:
+        await exchange.head()
+        await asyncio.sleep(waits)
+        for event in stream(Reply("Hello."), exchange.call.json):
+            await exchange.event(event)
+        await exchange.part(DONE)
+        await exchange.end()
+
+    timeouts = {"first_byte_s": 1, "between_bytes_s": 0.2}
+    settings = {"first_event_grace_s": 5}
+    async with EngineDouble() as engine, portico(engine, engine={"timeouts": timeouts}, server=settings) as gate:
+        engine.plan(late)
+        reply = await gate.chat(stream=True)
+        assert reply.status == (200 if waits < 1 else 504)
 
 
 async def test_between_bytes() -> None:

@@ -48,3 +48,21 @@ def test_events(code: object) -> None:
 def test_long_texts_are_cut() -> None:
     error = translate(400, json.dumps({"error": {"message": "x" * 10_000}}).encode())
     assert len(error.message) < 400
+
+
+def refused(message: str, **error: object) -> GatewayError:
+    return translate(400, json.dumps({"error": {"message": message, "code": 400, **error}}).encode())
+
+
+def test_the_field_is_named_and_its_value_is_not() -> None:
+    text = "token_id(s) [999999] in logit_bias contain out-of-vocab token ids. (parameter=logit_bias, value=[999999])"
+    error = refused(text, param="logit_bias")
+    assert (error.param, error.code) == ("logit_bias", "invalid_value")
+    assert error.message.endswith("in logit_bias contain out-of-vocab token ids.")
+    assert refused("What is this? (parameter=messages, value=my\nsecret)").message.endswith("What is this?")
+
+
+@pytest.mark.parametrize("param", ["prompt_token_ids", "vllm_xargs", "$.x", "", 5, None, ["n"]])
+def test_a_field_that_no_client_can_send_is_not_named(param: object) -> None:
+    error = refused("No.", param=param)
+    assert (error.param, error.code) == (None, None)

@@ -71,6 +71,7 @@ def test_zeros_are_values() -> None:
     body = {"temperature": 0, "seed": 0, "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}}
     assert {name: sent(body)[name] for name in body} == body
     assert sent({"temperature": 0}, defaults={"temperature": 1})["temperature"] == 0
+    assert sent({"prompt": "a", "echo": True, "max_tokens": 0}, defaults={"max_tokens": 9})["max_tokens"] == 0
 
 
 def test_a_schema_passes_as_it_is() -> None:
@@ -79,3 +80,24 @@ def test_a_schema_passes_as_it_is() -> None:
     assert sent({"response_format": wanted})["response_format"] == wanted
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
     assert sent({"tools": [tool]})["tools"] == [tool]
+
+
+TEXT, REFUSAL = {"type": "text", "text": "b"}, {"type": "refusal", "refusal": "no"}
+
+
+@pytest.mark.parametrize(
+    ("said", "content"),
+    [
+        ({"content": [{"type": "text", "text": ""}, TEXT, TEXT]}, "bb"),
+        ({"content": [REFUSAL]}, "no"),
+        ({"content": [TEXT, REFUSAL]}, "bno"),
+        ({"content": None, "refusal": "no"}, "no"),
+        ({"content": "", "refusal": "no"}, "no"),
+        ({"content": "b", "refusal": None}, "b"),
+        ({"content": ""}, ""),
+        ({"content": None}, None),
+    ],
+)
+def test_what_the_assistant_said_reaches_the_model_in_any_form(said: dict[str, Any], content: str | None) -> None:
+    (message,) = sent({"messages": [{"role": "assistant", **said}]})["messages"]
+    assert message == {"role": "assistant"} | ({} if content is None else {"content": content})

@@ -340,6 +340,50 @@ def test_17_several_choices_at_temperature_zero(both: Both) -> None:
     still(engine.status == 400, "SMALLEST_TEMPERATURE in server/engines/requests.py")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"content": [{"type": "text", "text": ""}, {"type": "text", "text": "It is Lyon, I am quite sure."}]},
+        {"content": [{"type": "refusal", "refusal": "It is Lyon, I am quite sure."}]},
+        {"content": None, "refusal": "It is Lyon, I am quite sure."},
+    ],
+)
+def test_18_some_answers_of_the_history_vanish(both: Both, said: dict[str, Any]) -> None:
+    question = {"role": "user", "content": PARIS}
+
+    def prompt_tokens(answer: dict[str, Any]) -> list[int]:
+        history = [question, {"role": "assistant", **answer}, question]
+        return [one.body["usage"]["prompt_tokens"] for one in both.ask(history, max_tokens=1)]
+
+    engine, portico = prompt_tokens(said)
+    engine_plain, portico_plain = prompt_tokens({"content": "It is Lyon, I am quite sure."})
+    assert portico == portico_plain == engine_plain
+    still(engine < engine_plain, "_said in server/engines/requests.py")
+
+
+def test_19_a_letter_of_several_tokens_comes_in_parts(both: Both) -> None:
+    answer = {"type": "object", "properties": {"a": {"const": "🦄"}}, "required": ["a"], "additionalProperties": False}
+    forced = {"type": "json_schema", "json_schema": {"name": "s", "schema": answer}}
+    engine, portico = both.ask(stream=True, logprobs=True, max_tokens=60, response_format=forced)
+
+    def logprobs(asked: Asked) -> list[tuple[str, list[str]]]:
+        choices = [choice for chunk in asked.chunks for choice in chunk["choices"] if choice.get("logprobs")]
+        return [
+            (choice["delta"].get("content"), [one["token"] for one in choice["logprobs"]["content"]])
+            for choice in choices
+        ]
+
+    assert next(tokens for text, tokens in logprobs(portico) if text == "🦄")[:2] == ["", ""]
+    still((None, [""]) in logprobs(engine), "LogprobsTrimmer._textless in server/answers/logprobs.py")
+
+
+def test_20_refusals_repeat_the_value(both: Both) -> None:
+    engine, portico = both.ask(logit_bias={"999999": 5})
+    assert (portico.status, portico.error["param"], portico.error["code"]) == (400, "logit_bias", "invalid_value")
+    assert "value=" not in portico.error["message"]
+    still("value=" in engine.error["message"], "_REJECTED in server/engines/errors.py")
+
+
 def test_engine_internals_do_not_show(both: Both) -> None:
     internal = ("token_ids", "kv_transfer_params", "stop_reason", "prompt_logprobs", "routed_experts", "prompt_text")
     for path, body in (

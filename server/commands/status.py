@@ -1,0 +1,97 @@
+"""`portico status`: what the running service does now, asked at its metrics listener."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from server.config import Config, load
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+
+TIMEOUT_S = 5
+MOST_WAITING = 20  # calls that are listed
+Worker = dict[str, Any]
+
+
+class NoStatus(Exception):
+    """One line for a person."""
+
+
+def add_status_command(commands: Subparsers) -> None:
+    status = commands.add_parser("status", help="what the running service does now: engines, queue, limits")
+    status.add_argument("--config", type=Path, metavar="FILE", help="the configuration that it runs with")
+    status.add_argument("--json", action="store_true", help="all facts, by worker")
+    status.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        status = ask(load(arguments.config))
+    except NoStatus as error:
+        print(f"portico: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps(status, indent=2))
+    else:
+        print("\n".join(lines(status["workers"])))
+    return 0
+
+
+def ask(config: Config) -> dict[str, Any]:
+    """`{"workers": [...]}`. Raises `NoStatus`."""
+    host, port = config.metrics.host, config.metrics.port
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    headers = {"authorization": f"Bearer {config.metrics.token}"} if config.metrics.token else {}
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/status", headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException):
+        raise NoStatus(
+            f"Nothing answers on {host}:{port} (metrics.host, metrics.port): the service is not running, or runs with "
+            "another configuration; name that with --config."
+        ) from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise NoStatus(f"{host}:{port} answers {answer.status} to /status: is metrics.token right, is it Portico?")
+    return cast("dict[str, Any]", json.loads(body))
+
+
+def lines(workers: list[Worker]) -> Iterator[str]:
+    """For people."""
+    yield f"workers    {len(workers)}"
+    for name in sorted({name for one in workers for name in one["engines"]}):
+        parts = [one["engines"][name] for one in workers if name in one["engines"]]
+        up = sum(bool(part["up"]) for part in parts)
+        state = "up" if up == len(parts) else "down" if not up else f"up for {up} of {len(parts)} workers"
+        busy, room = (sum(part[key] for part in parts) for key in ("in_flight", "max_in_flight"))
+        yield f"engine     {name}: {state}, {busy} of {room} in flight"
+    degraded = sum(bool(one["limits"]["degraded"]) for one in workers)
+    yield f"limits     {'without their shared store: each worker enforces its share' if degraded else 'ok'}"
+    yield f"usage      {sum(one['usage']['waiting'] for one in workers)} records not in the database yet"
+    yield from _queue(workers)
+
+
+def _queue(workers: list[Worker]) -> Iterator[str]:
+    waiting = [call for one in workers for call in one["queue"]["waiting"]]
+    counters: Counter[str] = Counter()
+    for one in workers:
+        counters.update(one["queue"]["counters"])
+    yield f"queue      {len(waiting)} calls wait"
+    for call in waiting[:MOST_WAITING]:
+        yield f"           {call['waited_s']:6.1f} s  {call['class']:<11}  {call['project']}  {call['model']}"
+    if len(waiting) > MOST_WAITING:
+        yield f"           and {len(waiting) - MOST_WAITING} more"
+    if counters:
+        yield "service    (weighted tokens since a project became active; the least is next)"
+        yield from (f"           {value:12,.0f}  {project}" for project, value in sorted(counters.items()))

@@ -1,0 +1,214 @@
+"""The hold on what a call may use: taken before dispatch, settled however the call ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+from server.call import Call
+from server.config import Limits
+from server.errors import StoreUnavailable
+from server.limits.headers import rate_state
+from server.limits.plan import CONCURRENT, REQUESTS, Need, Plan, answer_tokens, charges, need, plan_of, used
+from server.limits.refusal import refusal
+from server.limits.seeding import Totals, used_so_far
+from server.stores.base import Charge, LimitStore, Outcome, Refused, StoreDown, Taken, Unseeded
+
+RENEW_S = 15.0  # a quarter of the lease
+MOST_TRIES = 4  # a count that was new, an exact count, and once more of each
+log = logging.getLogger("portico")
+
+Failed = Callable[[Exception], None]
+Result = TypeVar("Result")
+
+
+class TokenCounter(Protocol):
+    """Counts the tokens of a call's prompt."""
+
+    def upper_bound(self, call: Call) -> int:
+        """Never less than `count`, and cheap."""
+        ...
+
+    def count(self, call: Call) -> int | Awaitable[int]:
+        """What the engine will count; later where the prompt is long."""
+        ...
+
+
+class Limiter:
+    """`hold` of a call, or None where nothing limits it. `refused(kind)` counts refusals."""
+
+    def __init__(
+        self,
+        store: LimitStore,
+        totals: Totals,
+        counter: TokenCounter,
+        settings: Limits,
+        refused: Callable[[str], None],
+    ) -> None:
+        self.store = store
+        self.totals = totals
+        self.counter = counter
+        self.settings = settings
+        self.refused = refused
+        self._open: set[Hold] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._renewed = 0.0
+
+    def hold(self, call: Call) -> Hold | None:
+        plan = plan_of(call.key, call.model)
+        return Hold(self, call, plan) if plan.applied else None
+
+    def tick(self, now: float) -> None:
+        """Called by the watchdog: holds of open calls do not expire."""
+        if now - self._renewed < RENEW_S:
+            return
+        self._renewed = now
+        ids = [hold.id for hold in self._open]
+        if ids:
+            self.spawn(self._renew(ids), "renew holds")
+
+    async def stop(self) -> None:
+        """What is still to be settled is settled."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.store.close()
+
+    async def _renew(self, ids: Sequence[str]) -> None:
+        try:
+            await _now_or_later(self.store.renew(ids))
+        except StoreDown as error:
+            log.warning("limits: open calls could not be noted: %s", error)
+
+    def opened(self, hold: Hold) -> None:
+        self._open.add(hold)
+
+    def closed(self, hold: Hold) -> None:
+        self._open.discard(hold)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` in a task of ours."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Hold:
+    """`request` once, `settle` once."""
+
+    __slots__ = ("_call", "_charges", "_counted", "_limiter", "_need", "_over", "_plan", "_prompt", "_taken", "id")
+
+    def __init__(self, limiter: Limiter, call: Call, plan: Plan) -> None:
+        self._limiter = limiter
+        self._call = call
+        self._plan = plan
+        self._prompt = 0
+        self._counted = not plan.counts_tokens  # the prompt's tokens are known exactly, or do not matter
+        self._need = Need()
+        self._charges: tuple[Charge, ...] = ()
+        self._taken = False
+        self._over = False
+        self.id = call.id
+
+    def request(self, granted: Callable[[], None], failed: Failed) -> bool:
+        """True if all is taken now; else `granted` or `failed` is called later. Raises `GatewayError`."""
+        if self._plan.counts_tokens:
+            self._prompt = self._limiter.counter.upper_bound(self._call)
+        outcome = self._ask()
+        if isinstance(outcome, Taken):
+            self._note(outcome)
+            return True
+        self._limiter.spawn(self._later(outcome, granted, failed), "take from limits")
+        return False
+
+    def settle(self) -> None:
+        """The call is over: give back what it did not use."""
+        self._over = True
+        if self._taken:
+            self._taken = False
+            self._limiter.closed(self)
+            self._settle_to(used(self._plan, self._call, self._prompt))
+
+    # Inside
+
+    def _ask(self) -> Outcome | Awaitable[Outcome]:
+        call, plan = self._call, self._plan
+        if plan.counts_tokens:
+            call.answer_tokens = answer_tokens(call, plan, self._prompt, self._limiter.settings.answer_tokens)
+            self._need = need(call, self._prompt, call.answer_tokens)
+        self._charges = charges(plan, self._need)
+        try:
+            return self._limiter.store.take(self.id, self._charges)
+        except StoreDown:
+            raise _unavailable() from None
+
+    async def _later(self, asked: Outcome | Awaitable[Outcome], granted: Callable[[], None], failed: Failed) -> None:
+        try:
+            taken = await self._insist(asked)
+        except Exception as error:
+            if not self._over:
+                failed(error)
+            return
+        self._note(taken)
+        if self._over:  # the client left meanwhile
+            self.settle()
+        else:
+            granted()
+
+    async def _insist(self, asked: Outcome | Awaitable[Outcome]) -> Taken:
+        """Seed counters that are new to the store, count exactly where the bound did not fit. Raises `GatewayError`."""
+        for _ in range(MOST_TRIES):
+            try:
+                outcome = await _now_or_later(asked)
+                if isinstance(outcome, Taken):
+                    return outcome
+                if isinstance(outcome, Unseeded):
+                    await self._seed([self._charges[index] for index in outcome.indexes], outcome.at)
+                elif self._counted or self._charges[outcome.index].kind in REQUESTS | {CONCURRENT}:
+                    raise self._refused(outcome)
+                else:
+                    self._prompt = await _now_or_later(self._limiter.counter.count(self._call))
+                    self._counted = True
+            except StoreDown:
+                raise _unavailable() from None
+            asked = self._ask()
+        raise _unavailable()
+
+    async def _seed(self, new: Sequence[Charge], at: float) -> None:
+        amounts = await used_so_far(self._limiter.totals, new, at)
+        await _now_or_later(self._limiter.store.seed(new, amounts, at))
+
+    def _refused(self, refused: Refused) -> Exception:
+        charge = self._charges[refused.index]
+        self._limiter.refused(charge.kind)
+        self._call.rate = rate_state((charge,), (refused,))
+        return refusal(charge, refused)
+
+    def _note(self, taken: Taken) -> None:
+        self._taken = True
+        self._limiter.opened(self)
+        self._call.rate = rate_state(self._charges, taken.standings)
+
+    def _settle_to(self, amounts: tuple[int, ...]) -> None:
+        try:
+            result = self._limiter.store.settle(self.id, self._charges, amounts)
+        except StoreDown as error:
+            log.warning("limits: a call could not be settled; its hold will expire: %s", error)
+            return
+        if not isinstance(result, tuple):
+            self._limiter.spawn(_quietly(result), "settle limits")
+
+
+async def _quietly(settled: Awaitable[object]) -> None:
+    try:
+        await settled
+    except StoreDown as error:
+        log.warning("limits: a call could not be settled; its hold will expire: %s", error)
+
+
+async def _now_or_later(result: Result | Awaitable[Result]) -> Result:
+    return await cast(Awaitable[Result], result) if isinstance(result, Awaitable) else cast(Result, result)
+
+
+def _unavailable() -> StoreUnavailable:
+    return StoreUnavailable("Limits cannot be checked at the moment. Try again shortly.", retry_after=2)

@@ -1,0 +1,132 @@
+"""What a call takes from which limits. Pure: no store, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from server.call import Call, Key, ServedModel, Tokens
+from server.config import Limit
+from server.openai.chat_request import ChatRequest
+from server.stores.base import Charge, LimitKind
+
+REQUESTS: frozenset[LimitKind] = frozenset(("requests_per_minute", "requests_per_day"))
+TOKENS: frozenset[LimitKind] = frozenset(("tokens_per_minute", "tokens_per_day"))
+CALENDAR: frozenset[LimitKind] = frozenset(("requests_per_day", "tokens_per_day", "spend_per_month"))
+SPEND: LimitKind = "spend_per_month"
+CONCURRENT: LimitKind = "concurrent_requests"
+
+MILLIONTHS = 1_000_000
+LEGACY_ANSWER_TOKENS = 16  # what /v1/completions grants a request that names no maximum, as OpenAI does
+
+_KINDS: tuple[LimitKind, ...] = (CONCURRENT, *sorted(REQUESTS), *sorted(TOKENS), SPEND)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A limit that a call counts against. `limit` in millionths for spend."""
+
+    scope: str
+    kind: LimitKind
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All limits of a key's calls to one model."""
+
+    applied: tuple[Applied, ...]
+    counts_tokens: bool  # tokens or what they cost
+    least_tokens: int | None  # the smallest limit on tokens
+
+
+NOTHING = Plan((), counts_tokens=False, least_tokens=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a call takes at most: `tokens` of prompt and answers together, `cost` in millionths."""
+
+    tokens: int = 0
+    cost: int = 0
+
+
+def plan_of(key: Key, model: ServedModel) -> Plan:
+    """Kept in the key: its limits do not change, another key takes its place when they do."""
+    plan = key.plans.get(model.id)
+    if plan is None:
+        plan = key.plans[model.id] = _plan(key, model)
+    return plan
+
+
+def _plan(key: Key, model: ServedModel) -> Plan:
+    applied = tuple(_applied(key, model))
+    if not applied:
+        return NOTHING
+    tokens = [one.limit for one in applied if one.kind in TOKENS]
+    counts = bool(tokens) or any(one.kind == SPEND for one in applied)
+    return Plan(applied, counts_tokens=counts, least_tokens=min(tokens, default=None))
+
+
+def _applied(key: Key, model: ServedModel) -> Iterator[Applied]:
+    project = key.project
+    scopes: tuple[tuple[str, Limit | None], ...] = (
+        (f"key:{key.id}", key.limits),
+        (f"project:{project.id}", project.limits),
+        (f"project:{project.id}/{model.id}", project.model_limits.get(model.id)),
+        (f"model:{model.id}", model.config.limits),
+    )
+    for scope, limits in scopes:
+        for kind in _KINDS if limits is not None else ():
+            value: float | None = getattr(limits, kind)
+            if value is not None:
+                yield Applied(scope, kind, round(value * MILLIONTHS) if kind == SPEND else int(value))
+
+
+def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
+    """The longest answer that is granted: what the call asks for, else what its model, else `most`, says.
+
+    What was not asked for shrinks to what the smallest limit leaves beside the prompt; what was asked for does not.
+    """
+    body = call.body
+    defaults = call.model.config.defaults
+    asked = (body.max_completion_tokens if isinstance(body, ChatRequest) else None) or body.max_tokens
+    if asked is not None:
+        return asked
+    if not isinstance(body, ChatRequest) and defaults.max_tokens is None:
+        return LEGACY_ANSWER_TOKENS
+    granted = min(defaults.max_tokens or most, max(1, call.model.config.context_length - prompt))
+    if plan.least_tokens is not None:
+        granted = min(granted, max(1, (plan.least_tokens - prompt) // choices(call)))
+    return granted
+
+
+def choices(call: Call) -> int:
+    """How many answers, each with a prompt of its own if there are several prompts."""
+    prompts = 1 if isinstance(call.body, ChatRequest) or isinstance(call.body.prompt, str) else len(call.body.prompt)
+    return (call.body.n or 1) * prompts
+
+
+def need(call: Call, prompt: int, answer: int) -> Need:
+    """The most that a call of `prompt` tokens can use."""
+    answers = answer * choices(call)
+    return Need(prompt + answers, call.model.cost(Tokens(prompt, answers)))
+
+
+def charges(plan: Plan, one: Need) -> tuple[Charge, ...]:
+    """What is taken before the call goes to an engine."""
+    return tuple([Charge(each.scope, each.kind, each.limit, _amount(each.kind, 1, one)) for each in plan.applied])
+
+
+def used(plan: Plan, call: Call, prompt: int) -> tuple[int, ...]:
+    """What the call used in the end, in the order of the charges. `prompt` stands in where the engine never said."""
+    dispatched = int(call.dispatched is not None)
+    tokens = call.tokens or Tokens(prompt * dispatched, call.streamed)
+    one = Need(tokens.prompt + tokens.completion, call.model.cost(tokens))
+    return tuple([0 if each.kind == CONCURRENT else _amount(each.kind, dispatched, one) for each in plan.applied])
+
+
+def _amount(kind: LimitKind, requests: int, one: Need) -> int:
+    if kind in TOKENS:
+        return one.tokens
+    return one.cost if kind == SPEND else requests

@@ -1,0 +1,65 @@
+"""A refusal in words: which limit, whose, its value, and when to come back."""
+
+from __future__ import annotations
+
+from server.errors import InsufficientQuota, TooManyRequests
+from server.limits.plan import CONCURRENT, MILLIONTHS, REQUESTS, SPEND
+from server.stores.base import Charge, Refused
+
+NOT_WORTH_A_RETRY_S = 60.0  # SDKs wait for no longer
+
+_NAMES = {
+    "requests_per_minute": "requests per minute",
+    "requests_per_day": "requests per day",
+    "tokens_per_minute": "tokens per minute",
+    "tokens_per_day": "tokens per day",
+    "concurrent_requests": "concurrent requests",
+    "spend_per_month": "spend per month",
+}
+
+
+def refusal(charge: Charge, refused: Refused) -> TooManyRequests:
+    """The error for a call whose `charge` does not fit."""
+    whose, what = _whose(charge.scope), _NAMES[charge.kind]
+    wait = refused.retry_after_s
+    if charge.kind == SPEND:
+        message = f"The budget of {whose} is used up: {what} is limited to {charge.limit / MILLIONTHS:g}."
+        return _final(InsufficientQuota(f"{message} It begins anew in {_words(wait)}.", retry_after=wait), wait)
+    if wait is None:
+        error = TooManyRequests(
+            f"Request too large: it can use {charge.amount} tokens, and {what} of {whose} are limited to "
+            f"{charge.limit}. Send a shorter prompt or ask for fewer tokens (max_completion_tokens)."
+        )
+        error.type = "tokens"
+        return _final(error, wait)
+    message = f"Rate limit reached for {what} of {whose}: limit {charge.limit}, remaining {refused.remaining}"
+    if charge.kind != CONCURRENT:
+        message += f", requested {charge.amount}"
+    error = TooManyRequests(f"{message}. Try again in {_words(wait)}.", retry_after=wait)
+    error.type = "requests" if charge.kind in REQUESTS or charge.kind == CONCURRENT else "tokens"
+    return _final(error, wait)
+
+
+def _final(error: TooManyRequests, wait: float | None) -> TooManyRequests:
+    error.final = wait is None or wait > NOT_WORTH_A_RETRY_S
+    return error
+
+
+def _whose(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    if kind == "key":
+        return "this key"
+    if kind == "model":
+        return f"model {name}"
+    _, _, model = name.partition("/")
+    return f"this project with model {model}" if model else "this project"
+
+
+def _words(seconds: float | None) -> str:
+    """A wait for people: `1.2 s`, `5 min`, `3 h`, `12 days`."""
+    if seconds is None:
+        return "a while"
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0.1):.1f} s"

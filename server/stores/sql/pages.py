@@ -1,0 +1,27 @@
+"""Lists in pages, newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.stores.base import NotThere
+
+
+async def page(
+    connection: AsyncConnection, query: Select[Any], table: Table, after: str | None, limit: int
+) -> list[RowMapping]:
+    """At most `limit` rows of `query` over `table` that were made before the row `after`."""
+    if after is not None:
+        query = query.where(table.c.number < select(table.c.number).where(table.c.id == after).scalar_subquery())
+    return list((await connection.execute(query.order_by(table.c.number.desc()).limit(limit))).mappings())
+
+
+async def found(connection: AsyncConnection, query: Select[Any], what: str) -> RowMapping:
+    """The only row of `query`. Raises `NotThere`, which says that there is no `what` with this id."""
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        raise NotThere(f"there is no {what} with this id")
+    return row
