@@ -178,7 +178,7 @@ class FailoverLimits:
         self.degraded = True
         if self._local is not None:
             self._local.forget_calendar()  # of an earlier time without the store
-        then = "limited calls are refused" if self._local is None else "each replica enforces its share"
+        then = "limited calls are refused" if self._local is None else "each worker enforces its share"
         log.error("limits: the shared store is down, %s until it is back: %s", then, error)
         self._on_change(True)
         self._probe = asyncio.get_running_loop().create_task(self._until_back(), name="probe the store of limits")

@@ -94,7 +94,7 @@ def test_a_share_decides_while_redis_is_down(server: RedisServer, caplog: pytest
     with caplog.at_level(logging.WARNING, "portico"):
         asyncio.run(main())
     down, back = [record.getMessage() for record in caplog.records]
-    assert down.startswith("limits: the shared store is down, each replica enforces its share until it is back: ")
+    assert down.startswith("limits: the shared store is down, each worker enforces its share until it is back: ")
     assert f"127.0.0.1:{server.port}" in down
     assert back == "limits: the shared store is back"
 
