@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -22,6 +23,8 @@ from server.answers.logprobs import answer_logprobs
 from server.answers.stage import NewStage, Stage
 from server.answers.stop import stop_texts
 from server.answers.usage import usage_as_asked
+from server.api.admin.administration import Administration
+from server.api.admin.routes import admin_routes
 from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
@@ -46,8 +49,10 @@ from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
 from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import LogWriter, RequestLog
+from server.telemetry.status import Facts, StatusFile
 from server.tokens.counter import TokenCounter
-from server.watchdog import Watchdog
+from server.usage.usage_log import UsageLog
+from server.watchdog import Ticking, Watchdog
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class WorkerPlace:
 
     slot: int
     server_secret: bytes
+    status: Path | None = None  # folder for what `portico status` shows
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,9 @@ def build(
     directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     limiter = Limiter(_limit_store(config, worker, metrics), durable, TokenCounter(), config.limits, metrics.limited)
-    gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, watchdog, metrics, request_log)
+    usage = UsageLog(home() / config.stores.spool, durable, metrics.usage_lost)
+    metrics.usage_depth = lambda: usage.depth
+    gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
@@ -116,17 +124,22 @@ def build(
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
+    watched: list[Ticking] = [metrics, limiter]
+    watched += [log] if log is not None else []
+    if worker.status is not None:
+        watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
 
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, directory, limiter, durable, watchdog, metrics, log),
+        lifespan=_lifespan(engines, (usage, directory, limiter), durable, watched, watchdog),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
+    app.include_router(admin_routes(Administration(durable, tag_key(worker.server_secret), models, config.server)))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
@@ -156,40 +169,53 @@ def _engines(
     return found
 
 
+class Background(Protocol):
+    """What runs beside the requests."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 def _lifespan(
     engines: Mapping[str, Engine],
-    directory: KeyDirectory,
-    limiter: Limiter,
+    background: Sequence[Background],
     durable: SqlStore,
+    watched: Sequence[Ticking],
     watchdog: Watchdog,
-    metrics: Metrics,
-    log: LogWriter | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Starts and ends the background tasks of a worker."""
+    """Starts and ends what a worker does in the background: `background` ends in its order, when no call is open."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        if log is not None:
-            watchdog.add(log)
-        watchdog.add(metrics)
-        watchdog.add(limiter)
+        for one in watched:
+            watchdog.add(one)
         watchdog.start()
-        directory.start()
-        for engine in engines.values():
-            metrics.engine_up(engine.name, up=False)
+        for one in background:
+            await one.start()
         await asyncio.gather(*(engine.start() for engine in engines.values()))
         yield
         for engine in engines.values():
             await engine.stop()
-        await watchdog.stop()
-        await limiter.stop()
-        await directory.stop()
+        for one in background:
+            await one.stop()
         await durable.close()
-        metrics.flush()
-        if log is not None:
-            log.flush()
+        await watchdog.stop()
 
     return lifespan
+
+
+def _status(gateway: Gateway, engines: Mapping[str, Engine]) -> Facts:
+    """What `portico status` shows of this worker."""
+    return {
+        "engines": {
+            name: {"up": bool(one.up), "in_flight": one.in_flight, "max_in_flight": one.capacity}
+            for name, one in engines.items()
+        },
+        "queue": [standing for pool in gateway.admission.snapshot() for standing in pool],
+        "limits": {"degraded": gateway.limiter.degraded},
+        "usage": {"waiting": gateway.usage.depth},
+    }
 
 
 def _with_cors(app: Portico, origins: tuple[str, ...]) -> Any:

@@ -17,7 +17,6 @@ from server.errors import EngineOverloaded, EngineUnavailable, GatewayError, Too
 
 RETRY_UNAVAILABLE_S = 5.0
 RATE_WINDOW = 64  # calls
-BYTES_PER_TOKEN = 4  # of a body, about: the estimate of a prompt until the engine has counted it
 
 
 class DrainRate:
@@ -71,7 +70,7 @@ class Slot(Ticket[Engine]):
             call.key.project.id,
             weight=weight,
             priority=call.priority,
-            prompt=call.size // BYTES_PER_TOKEN,
+            prompt=call.prompt,
         )
         self._pool = pool
         self._call = call
@@ -128,12 +127,8 @@ class Slot(Ticket[Engine]):
             self._holds = False
             now = perf_counter()
             pool.rate.ended(now)
-            tokens = self._call.tokens
-            if tokens is None:  # the engine told nothing: what it was asked and what was seen of it counts
-                prompt = self.prompt if self._call.dispatched is not None else 0
-                pool.slots.give(self, self.engine, prompt, self._call.streamed, now)
-            else:
-                pool.slots.give(self, self.engine, tokens.prompt, tokens.completion, now)
+            used = self._call.used()
+            pool.slots.give(self, self.engine, used.prompt, used.completion, now)
         elif self.waits:
             self._call.queued_s = perf_counter() - self.since
             pool.slots.leave(self)

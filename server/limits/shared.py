@@ -48,6 +48,8 @@ class ShareOf:
     than their number.
     """
 
+    degraded = False
+
     def __init__(self, store: LocalStore, shares: int, number: int | None = None) -> None:
         self._store = store
         self._shares = shares

@@ -256,6 +256,11 @@ class LimitStore(Protocol):
     call or from what it returned.
     """
 
+    @property
+    def degraded(self) -> bool:
+        """It stands in for a shared store that is down."""
+        ...
+
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
         """All of `charges` or nothing. A hold that is open already takes nothing more: asking again is no harm."""
         ...

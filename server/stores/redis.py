@@ -27,6 +27,8 @@ class RedisLimits:
     Raises `ValueError` (url).
     """
 
+    degraded = False
+
     def __init__(
         self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None, command_s: float = COMMAND_S
     ) -> None:

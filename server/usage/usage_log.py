@@ -30,17 +30,17 @@ class UsageLog:
         self._delivery: Delivery | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def began(self, call: Call, prompt: int | None = None) -> None:
-        """It goes to an engine. `prompt`: its tokens, where somebody has counted or estimated them. Never raises."""
+    def began(self, call: Call) -> None:
+        """It goes to an engine. Never raises."""
         try:
-            self._spool.open(lost_record_of(call, prompt))
+            self._spool.open(lost_record_of(call))
         except Exception:  # no bug here may end a call
             log.exception("the beginning of a call was not spooled", extra={"request_id": call.id})
 
-    def finished(self, call: Call, prompt: int | None = None) -> None:
+    def finished(self, call: Call) -> None:
         """It has ended, whether it began or not. Never raises."""
         try:
-            self._spool.close(record_of(call, prompt))
+            self._spool.close(record_of(call))
         except Exception:
             log.exception("usage is lost", extra={"request_id": call.id})
             self._lost(1)
