@@ -65,7 +65,7 @@ async def _verify(arguments: argparse.Namespace, store: SqlStore) -> None:
         head = {"records": last.seq, "hash": last.hash} if last is not None else {"records": 0, "hash": None}
         show_one({"intact": fault is None, "fault": fault} | head, as_json=True)
     if fault is not None:
-        raise Failed(f"the audit log was tampered with: {fault}")
+        raise Failed(f"The audit log was tampered with: {fault}")
     say(f"The audit log is intact: {last.seq if last else 0} records.")
 
 

@@ -54,7 +54,8 @@ def _run(work: Work, arguments: argparse.Namespace) -> int:
         asyncio.run(_on_store(arguments, work))
     except (Failed, StoreError) as error:
         text = str(error)
-        print(f"portico: {text[:1].upper()}{text[1:]}", file=sys.stderr)
+        said = text if isinstance(error, Failed) else text[:1].upper() + text[1:]
+        print(f"portico: {said}", file=sys.stderr)
         return error.status if isinstance(error, Failed) else 1
     return 0
 
@@ -95,10 +96,10 @@ async def find_project(directory: Directory, text: str) -> ProjectRecord:
     found = [project async for project in all_projects(directory) if project.name == text]
     if not found:
         raise Failed(
-            f"there is no project {text!r}; `portico projects create` makes one, `portico projects list` lists"
+            f"There is no project {text!r}; `portico projects create` makes one, `portico projects list` lists"
         )
     if len(found) > 1:
-        raise Failed(f"several projects have this name; take the id: {', '.join(one.id for one in found)}")
+        raise Failed(f"Several projects have this name; take the id: {', '.join(one.id for one in found)}")
     return found[0]
 
 
