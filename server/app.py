@@ -113,7 +113,9 @@ def build(
     durable = attach_durable(config.stores.durable, home())
     directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
-    limiter = Limiter(_limit_store(config, worker, metrics), durable, TokenCounter(), config.limits, metrics.limited)
+    limiter = Limiter(
+        _limit_store(config, worker, metrics), durable, TokenCounter(), config.limits, metrics.limits.refused
+    )
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage_lost)
     metrics.usage_depth = lambda: usage.depth
     gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, usage, watchdog, metrics, request_log)
@@ -155,7 +157,7 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
         return local
     if config.limits.store_down == "closed":
         local = None
-    return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits_degraded)
+    return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits.degraded)
 
 
 def _engines(

@@ -13,7 +13,7 @@ from server.errors import GatewayError, InvalidApiKey, InvalidRequest
 from server.gateway import as_gateway_error
 from server.telemetry.refusals import Refusals
 
-PLAIN_ENDPOINTS = ("models", "healthz", "readyz", "openapi.json")
+PLAIN_ENDPOINTS = ("models", "organization", "healthz", "readyz", "openapi.json")
 UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 

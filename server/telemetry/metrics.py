@@ -70,6 +70,28 @@ class QueueLength:
             self._queued.labels(*labels).set(counts.get(labels, 0))
 
 
+class LimitSeries:
+    """The series of the limits."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "portico_limited_total", "Calls refused by a limit, by its kind.", ("limit",), registry=registry
+        )
+        self._degraded = Gauge(
+            "portico_limits_degraded",
+            "Whether limits are enforced without their shared store.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+
+    def refused(self, kind: str) -> None:
+        """A call was refused by a limit of this kind."""
+        self._refused.labels(kind).inc()
+
+    def degraded(self, degraded: bool) -> None:
+        self._degraded.set(degraded)
+
+
 class OnFirstUse(dict[str, ModelSeries]):
     """Makes what it does not hold; a look-up of what it holds costs no call."""
 
@@ -137,15 +159,7 @@ class Metrics:
             registry=r,
             multiprocess_mode="livemostrecent",
         )
-        self._limited = Counter(
-            "portico_limited_total", "Calls refused by a limit, by its kind.", ("limit",), registry=r
-        )
-        self._degraded = Gauge(
-            "portico_limits_degraded",
-            "Whether limits are enforced without their shared store.",
-            registry=r,
-            multiprocess_mode="livemax",
-        )
+        self.limits = LimitSeries(r)
         self._usage_waiting, self._usage_lost = _of_usage(r)
         self.usage_depth: Callable[[], int] = int  # of the usage log, asked at each flush
         self._local: list[Flushable] = []
@@ -167,13 +181,6 @@ class Metrics:
 
     def engine_up(self, engine: str, *, up: bool) -> None:
         self._engine_up.labels(engine).set(up)
-
-    def limited(self, kind: str) -> None:
-        """A call was refused by a limit of this kind."""
-        self._limited.labels(kind).inc()
-
-    def limits_degraded(self, degraded: bool) -> None:
-        self._degraded.set(degraded)
 
     def usage_lost(self, records: int) -> None:
         self._usage_lost.inc(records)

@@ -83,7 +83,7 @@ def test_archived_ones_on_request(office: Office) -> None:
         ({"name": "a", "weight": float("nan")}, 400, "invalid_value", "weight"),
         ({"name": "a", "limits": {"requests_per_day": 0}}, 400, "invalid_value", "limits.requests_per_day"),
         ({"name": "a", "limits": {"requests_per_day": 10**30}}, 400, "invalid_value", "limits"),
-        ({"name": "a", "limits": {"spend_per_month": float("inf")}}, 400, "invalid_value", "limits"),
+        ({"name": "a", "limits": {"spend_per_month": float("inf")}}, 400, "invalid_value", "limits.spend_per_month"),
         (["a"], 400, "invalid_type", None),
         (b"{", 400, "invalid_json", None),
         (b"", 400, "missing_required_parameter", None),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
+import pytest
+
 from tests.live.conftest import MODEL
 from tests.live.service import Service
 from tools.demo_model.behaviours import evaluate, table
@@ -27,6 +29,7 @@ def sample() -> list[Case]:
     return [case for cases in by_kind.values() for case in (cases if len(cases) <= 12 else cases[::EVERY])]
 
 
+@pytest.mark.timeout(1500)  # some 300 answers, on machines that may be busy
 def test_behaviours(service: Service) -> None:
     rows = asyncio.run(evaluate(service.base_url, service.key, MODEL, sample()))
     print("\n" + table(rows))

@@ -88,7 +88,8 @@ def _turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     said |= draw(st.fixed_dictionaries({}, optional={"content": contents | st.none(), "reasoning": texts}))
     said |= draw(st.fixed_dictionaries({}, optional={"reasoning_content": texts, "refusal": texts}))
     if role == "assistant":
-        says_something = said.keys() & {"reasoning", "reasoning_content", "refusal"} or said.get("content") is not None
+        thoughts = (said.get(name) for name in ("reasoning", "reasoning_content", "refusal"))
+        says_something = any(thoughts) or said.get("content") is not None
         return [said if says_something else said | {"content": draw(contents)}]
     ids = draw(st.lists(st.sampled_from(("a", "b", "call_1")), min_size=1, max_size=3, unique=True))
     said["tool_calls"] = [
