@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter, time
+from time import time
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import Receive, Scope, Send
 
 from server.admission.admission import Admission
 from server.answers.calls import true_calls
@@ -25,22 +24,27 @@ from server.answers.usage import usage_as_asked
 from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
-from server.api.http import answer_headers, client_request_id, error_headers, new_request_id, pairs
+from server.api.plain import Portico, add_error_handlers
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
+from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
+from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
-from server.config import Config
+from server.config import Config, home
 from server.engines.engine import Engine
-from server.errors import GatewayError, InvalidApiKey, InvalidRequest, MethodNotAllowed, UnknownRoute
-from server.gateway import Gateway, as_gateway_error
+from server.gateway import Gateway
+from server.limits.limiter import Limiter
+from server.limits.shared import FailoverLimits, ShareOf
+from server.stores.base import LimitStore
+from server.stores.memory import MemoryLimits
+from server.stores.redis import RedisLimits
+from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
 from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import LogWriter, RequestLog
+from server.tokens.counter import TokenCounter
 from server.watchdog import Watchdog
-
-PLAIN_ENDPOINTS = ("models", "healthz", "readyz", "openapi.json")
-UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 
 @dataclass(frozen=True)
@@ -51,56 +55,12 @@ class EngineAddress:
     api_key: str | None
 
 
-class Portico(FastAPI):
-    """FastAPI with OpenAI's headers and a log line on everything."""
+@dataclass(frozen=True)
+class WorkerPlace:
+    """Which worker this is, from 0, and what all of them know: the secret that the database holds."""
 
-    def __init__(self, refusals: Refusals, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._refusals = refusals
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        answer = _PlainAnswer(scope, send)
-        try:
-            await super().__call__(scope, receive, answer.send)
-        except Exception as error:  # the client has been answered by `_any_error`
-            as_gateway_error(error, answer.id)
-        finally:
-            if answer.endpoint not in UNCOUNTED:
-                self._refusals.note(answer.id, answer.endpoint, answer.status, answer.outcome(), answer.seconds())
-
-
-class _PlainAnswer:
-    """The answer of one of FastAPI's own routes: adds the headers, notes the status."""
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._headers = dict[bytes, bytes](scope["headers"])
-        self._send = send
-        self._started = perf_counter()
-        self.id = new_request_id()
-        self.status = 500
-        # A bounded name and not the path, which is the client's text.
-        first = scope["path"].removeprefix("/v1").lstrip("/").partition("/")[0]
-        self.endpoint = first if first in PLAIN_ENDPOINTS else "unknown"
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            extra = pairs(answer_headers(self.id, client_request_id(self._headers), self._started))
-            message["headers"] = [*message.get("headers", ()), *extra]
-        await self._send(message)
-
-    def outcome(self) -> str:
-        if self.status < 400:
-            return "ok"
-        if self.status >= 500:
-            return GatewayError.outcome
-        return InvalidApiKey.outcome if self.status == 401 else InvalidRequest.outcome
-
-    def seconds(self) -> float:
-        return perf_counter() - self._started
+    slot: int
+    server_secret: bytes
 
 
 @dataclass(frozen=True)
@@ -111,15 +71,24 @@ class Parts:
     relays: Mapping[str, Relay]
     refusals: Refusals
     gateway: Gateway
+    durable: SqlStore
+    directory: KeyDirectory
     engines: Mapping[str, Engine]
     watchdog: Watchdog
     metrics: Metrics
 
 
 def build(
-    config: Config, addresses: Mapping[str, EngineAddress], registry: CollectorRegistry, log: LogWriter | None
+    config: Config,
+    addresses: Mapping[str, EngineAddress],
+    registry: CollectorRegistry,
+    log: LogWriter | None,
+    worker: WorkerPlace,
 ) -> Parts:
-    """Everything that serves `config`. `addresses` gives the URL and key of every engine of `config.engines`."""
+    """Everything that serves `config`. `addresses` gives the URL and key of every engine of `config.engines`.
+
+    The database was opened before, by the parent.
+    """
     watchdog = Watchdog()
     metrics = Metrics(registry)
     request_log = RequestLog(log if config.logging.requests else None, as_json=config.logging.format != "text")
@@ -134,8 +103,11 @@ def build(
     admission = Admission(config.admission, fleets)
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
-    keys = KeyRing(config.auth.static_keys, config.limits.default, open_to_all=config.auth.mode == "none")
-    gateway = Gateway(admission, tuple(_stages(metrics).values()), watchdog, metrics, request_log)
+    durable = attach_durable(config.stores.durable, home())
+    directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
+    keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
+    limiter = Limiter(_limit_store(config, worker, metrics), durable, TokenCounter(), config.limits, metrics.limited)
+    gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
@@ -147,7 +119,7 @@ def build(
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, watchdog, metrics, log),
+        lifespan=_lifespan(engines, directory, limiter, durable, watchdog, metrics, log),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -155,14 +127,31 @@ def build(
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
     describe(app)
-    app.add_exception_handler(GatewayError, _gateway_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _any_error)
-    return Parts(_with_cors(app, config.server.cors_origins), relays, refusals, gateway, engines, watchdog, metrics)
+    add_error_handlers(app)
+    outermost = _with_cors(app, config.server.cors_origins)
+    return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> LimitStore:
+    """Shared by all, or this worker's share of each limit."""
+    replicas = config.limits.replicas
+    shares = config.server.workers * replicas
+    local = ShareOf(MemoryLimits(), shares, worker.slot if replicas == 1 else None)
+    if config.stores.volatile == "memory://":
+        return local
+    if config.limits.store_down == "closed":
+        local = None
+    return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits_degraded)
 
 
 def _lifespan(
-    engines: Mapping[str, Engine], watchdog: Watchdog, metrics: Metrics, log: LogWriter | None
+    engines: Mapping[str, Engine],
+    directory: KeyDirectory,
+    limiter: Limiter,
+    durable: SqlStore,
+    watchdog: Watchdog,
+    metrics: Metrics,
+    log: LogWriter | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Starts and ends the background tasks of a worker."""
 
@@ -171,14 +160,19 @@ def _lifespan(
         if log is not None:
             watchdog.add(log)
         watchdog.add(metrics)
+        watchdog.add(limiter)
         watchdog.start()
+        directory.start()
         for engine in engines.values():
             metrics.engine_up(engine.name, up=False)
-            engine.start()
+        await asyncio.gather(*(engine.start() for engine in engines.values()))
         yield
         for engine in engines.values():
             await engine.stop()
         await watchdog.stop()
+        await limiter.stop()
+        await directory.stop()
+        await durable.close()
         metrics.flush()
         if log is not None:
             log.flush()
@@ -216,33 +210,3 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
     metrics.engine_up(engine.name, up=bool(engine.up))
     admission.slots.offer(engine)
-
-
-async def _gateway_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)  # noqa: S101
-    return _response(error)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: no such route, wrong method."""
-    assert isinstance(error, HTTPException)  # noqa: S101
-    if error.status_code == 404:
-        return _response(UnknownRoute(f"Unknown request URL: {request.method} {request.url.path}. See /openapi.json."))
-    if error.status_code == 405:
-        response = _response(MethodNotAllowed(f"{request.url.path} does not take {request.method}."))
-        response.headers["allow"] = (error.headers or {}).get("Allow", "GET")
-        return response
-    refusal = InvalidRequest("The request cannot be served.")
-    refusal.status = error.status_code
-    return _response(refusal)
-
-
-async def _any_error(_: Request, __: Exception) -> Response:
-    return _response(GatewayError("The server had an error. It was logged under this request id."))
-
-
-def _response(error: GatewayError) -> Response:
-    named = {name.decode(): value.decode() for name, value in error_headers(error)}
-    if error.close:
-        named["connection"] = "close"
-    return Response(error.body(), error.status, named, media_type="application/json")

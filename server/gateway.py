@@ -74,7 +74,7 @@ class Gateway:
         self._log = log
         self.draining = False
         self.trips: set[Trip] = set()
-        self._views: dict[tuple[str, str, bool], View] = {}
+        self._views: dict[tuple[str, str, bool, bool], View] = {}
 
     def start(self, call: Call, answer: Answer) -> Trip:
         """Send a call on its way; all else happens to the trip and to `answer`."""
@@ -91,10 +91,11 @@ class Gateway:
     def view(self, call: Call) -> View:
         """How the client of a call sees its answer."""
         shown = (call.key.reasoning or call.model.config.reasoning) == "shown"
-        key = (call.model.id, call.endpoint, shown)
+        key = (call.model.id, call.endpoint, shown, call.include_usage)
         view = self._views.get(key)
         if view is None:
-            view = self._views[key] = View(call.model.id, reasoning=shown, chat=call.endpoint == "chat.completions")
+            chat = call.endpoint == "chat.completions"
+            view = self._views[key] = View(call.model.id, reasoning=shown, chat=chat, usage=call.include_usage)
         return view
 
     def finish(self, trip: Trip, call: Call) -> None:

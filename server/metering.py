@@ -26,10 +26,11 @@ class Meter:
             else:
                 chunk = event.chunk
                 deltas += bool(_has_text(chunk))
-                if chunk.usage is not None:
+                if chunk.usage:
                     call.tokens = tokens_of(chunk.usage)
         if not deltas:
             return
+        call.streamed += deltas
         now = perf_counter()
         if call.last_token is None:
             call.first_token = now

@@ -145,7 +145,8 @@ class EditStage:
         """Finish a choice that ended within a text event: send its last chunk in the engine's stead."""
         self._over.add(index)
         if self._like is not None:
-            out.append(ChunkEvent(_last_chunk(self._like, index)))
+            usage = None if self._call.include_usage else UNSET
+            out.append(ChunkEvent(_last_chunk(self._like, index, usage)))
 
 
 class LogprobsHold:
@@ -169,7 +170,7 @@ class LogprobsHold:
 
 
 def _is_usage(event: Event) -> bool:
-    return isinstance(event, ChunkEvent) and event.chunk.usage is not None and not event.chunk.choices
+    return isinstance(event, ChunkEvent) and bool(event.chunk.usage) and not event.chunk.choices
 
 
 def _is_empty(choice: Choice) -> bool:
@@ -179,8 +180,8 @@ def _is_empty(choice: Choice) -> bool:
     )
 
 
-def _last_chunk(like: Chunk, index: int) -> Chunk:
-    return Chunk(like.id, like.object, like.created, like.model, [Choice(index, finish_reason="stop")])
+def _last_chunk(like: Chunk, index: int, usage: UnsetType | None) -> Chunk:
+    return Chunk(like.id, like.object, like.created, like.model, [Choice(index, finish_reason="stop")], usage)
 
 
 def _usage_event(tokens: Tokens, like: Chunk) -> Event:

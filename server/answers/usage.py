@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chunks import Chunk
@@ -18,7 +20,7 @@ class UsageFilter:
 
     def feed(self, batch: Batch) -> Batch:
         for event in batch:
-            if not isinstance(event, TextEvent) and event.chunk.usage is not None:
+            if not isinstance(event, TextEvent) and event.chunk.usage:
                 return [event for event in batch if _keep(event, self._asked)]
         return batch
 
@@ -29,9 +31,9 @@ def usage_as_asked(call: Call) -> Stage | None:
 
 
 def _keep(event: Event, asked: bool) -> bool:
-    if isinstance(event, TextEvent) or event.chunk.usage is None:
+    if isinstance(event, TextEvent) or not event.chunk.usage:
         return True
     if not event.chunk.choices:
         return asked
-    event.chunk.usage = None  # usage so far, on a chunk of text
+    event.chunk.usage = None if asked else UNSET  # usage so far, on a chunk of text
     return not isinstance(event.chunk, Chunk) or any(choice.has_news() for choice in event.chunk.choices)

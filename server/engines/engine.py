@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from server.watchdog import Watchdog
 PROBE_UP_S = 5.0
 PROBE_DOWN_S = 0.5
 PROBE_TIMEOUT_S = 5.0
+FIRST_PROBE_S = 1.0  # how long a worker waits with its first client: it would have to refuse him
 log = logging.getLogger("portico")
 
 
@@ -33,9 +35,13 @@ class Engine:
         self.on_change: Callable[[Engine], None] = lambda engine: None
         self._task: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
+        self._known = asyncio.Event()
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Begin to watch it; returns when it is known whether it is up, or soon."""
         self._task = asyncio.get_running_loop().create_task(self._watch(), name=f"probe {self.name}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._known.wait(), FIRST_PROBE_S)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -71,6 +77,7 @@ class Engine:
             self._look.clear()
             why = await self.probe()
             self._set(up=why is None, why=why or "")
+            self._known.set()
             try:
                 async with asyncio.timeout(PROBE_UP_S if self.up else PROBE_DOWN_S):
                     await self._look.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from server.call import Call
@@ -11,6 +13,8 @@ from server.openai.prompt import chat_prompt
 
 SMALLEST_TOP_P = 1e-6  # OpenAI allows 0, vLLM does not; both mean the most likely token
 SMALLEST_TEMPERATURE = 0.01  # vLLM refuses n > 1 below it, OpenAI does not
+
+Number = TypeVar("Number", int, float)
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -111,8 +115,8 @@ def _completion(request: EngineRequest, body: CompletionRequest) -> None:
 
 def _max_tokens(body: Sampling, defaults: Defaults) -> int | None:
     asked = body.max_completion_tokens if isinstance(body, ChatRequest) else None
-    return asked or body.max_tokens or defaults.max_tokens
+    return _or(_or(asked, body.max_tokens), defaults.max_tokens)
 
 
-def _or(asked: float | None, default: float | None) -> float | None:
+def _or(asked: Number | None, default: Number | None) -> Number | None:
     return default if asked is None else asked

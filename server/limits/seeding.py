@@ -10,8 +10,6 @@ from server.limits.plan import REQUESTS, SPEND
 from server.stores.base import Charge, LimitKind
 from server.stores.records import UsageTotal
 
-SECONDS_OF_A_MONTH = 31 * 86_400
-
 
 class Totals(Protocol):
     """The part of `stores.base.Ledger` that is needed here."""
@@ -36,10 +34,11 @@ async def used_so_far(totals: Totals, charges: Sequence[Charge], now: float) -> 
 async def _used(totals: Totals, charge: Charge, now: float) -> int:
     kind, _, name = charge.scope.partition(":")
     project, _, model = name.partition("/")
+    since, until = period(charge.kind, now)
     found = await totals.usage(
-        since=start_of(charge.kind, now),
-        until=int(now) + 1,
-        bucket_s=SECONDS_OF_A_MONTH,
+        since=since,
+        until=until,
+        bucket_s=until - since,
         project_ids=[project] if kind == "project" else [],
         key_ids=[name] if kind == "key" else [],
         models=[name] if kind == "model" else [model] if model else [],
@@ -51,9 +50,10 @@ async def _used(totals: Totals, charge: Charge, now: float) -> int:
     return sum(one.prompt + one.completion for one in found)
 
 
-def start_of(kind: LimitKind, now: float) -> int:
-    """The beginning of the day or month (UTC) of `now`, Unix seconds."""
-    moment = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if kind == SPEND:
-        moment -= timedelta(days=moment.day - 1)
-    return int(moment.timestamp())
+def period(kind: LimitKind, now: float) -> tuple[int, int]:
+    """The day or month (UTC) of `now`: its beginning and that of the next one, Unix seconds."""
+    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if kind != SPEND:
+        return int(day.timestamp()), int((day + timedelta(days=1)).timestamp())
+    month = day.replace(day=1)
+    return int(month.timestamp()), int((month + timedelta(days=32)).replace(day=1).timestamp())

@@ -1,4 +1,4 @@
-"""Limits that outlive their shared store: while it is down each replica enforces its share, or limited calls are refused."""
+"""Limits that outlive their shared store: while it is down each worker enforces its share, or calls are refused."""
 
 from __future__ import annotations
 

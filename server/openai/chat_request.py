@@ -22,6 +22,7 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 TopP = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+NotNegative = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Choices = Annotated[int, Meta(ge=1, le=16)]
 StopText = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -37,8 +38,18 @@ class Strict(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Base of request parts."""
 
 
+class CacheBreakpoint(Strict):
+    mode: Literal["explicit"]
+
+
+class CacheOptions(Strict):
+    ttl: Literal["30m"] | None = None
+    mode: Literal["implicit", "explicit"] | None = None
+
+
 class TextPart(Strict, tag_field="type", tag="text"):
     text: str
+    prompt_cache_breakpoint: CacheBreakpoint | None = None  # a hint; the engine caches prefixes by itself
 
 
 class RefusalPart(Strict, tag_field="type", tag="refusal"):
@@ -57,8 +68,9 @@ class FilePart(Struct, tag_field="type", tag="file"):
     """Known, to be refused."""
 
 
-Text = str | list[TextPart]
-Content = str | list[TextPart | RefusalPart | ImagePart | AudioPart | FilePart]
+NotEmpty = Meta(min_length=1)
+Text = str | Annotated[list[TextPart], NotEmpty]
+Content = str | Annotated[list[TextPart | RefusalPart | ImagePart | AudioPart | FilePart], NotEmpty]
 
 
 class SystemMessage(Strict, tag_field="role", tag="system"):
@@ -175,7 +187,7 @@ class Sampling(Strict, kw_only=True):
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
     length_penalty: float | None = None
-    min_tokens: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    min_tokens: NotNegative | None = None
     include_stop_str_in_output: bool | None = None
 
 
@@ -196,6 +208,7 @@ class ChatRequest(Sampling, kw_only=True):
     safety_identifier: ShortText | None = None
     prompt_cache_key: Annotated[str, Meta(max_length=256)] | None = None
     prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
+    prompt_cache_options: CacheOptions | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
@@ -205,7 +218,6 @@ class ChatRequest(Sampling, kw_only=True):
     prediction: Any = None
     web_search_options: Any = None
     moderation: Any = None
-    prompt_cache_options: Any = None
     functions: Any = None
     function_call: Any = None
 
@@ -214,8 +226,9 @@ class CompletionRequest(Sampling, kw_only=True):
     """The body of POST /v1/completions. Prompts of token ids would step around every filter: text only."""
 
     prompt: str | Annotated[list[str], Meta(min_length=1, max_length=64)]
+    max_tokens: NotNegative | None = None  # 0 with `echo` scores the prompt
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     echo: bool | None = None
 
-    best_of: Any = None
+    best_of: Any = None  # 1 is OpenAI's default and says nothing
     suffix: Any = None

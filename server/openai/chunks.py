@@ -99,7 +99,7 @@ class Chunk(Struct, omit_defaults=True):
     created: int
     model: str
     choices: list[Choice]
-    usage: Usage | None = None
+    usage: Usage | UnsetType | None = UNSET
     system_fingerprint: str | None = None
 
 
@@ -125,7 +125,7 @@ class TextChunk(Struct, omit_defaults=True):
     created: int
     model: str
     choices: list[TextChoice]
-    usage: Usage | None = None
+    usage: Usage | UnsetType | None = UNSET
     system_fingerprint: str | None = None
 
 

@@ -47,7 +47,7 @@ class _Choice:
         self.refusal: list[str] = []
         self.tools: dict[int, dict[str, Any]] = {}
         self.logprobs: ChatLogprobs | None = None
-        self.finish_reason: str | None = None
+        self.finish_reason = "stop"  # where the engine tells none: vLLM's own word for that
         self.text_choice: TextChoice | None = None
 
 
@@ -82,7 +82,7 @@ class Collector:
             self._take_apart()
             kind, choices = "text_completion", [_text(index, one) for index, one in sorted(self._choices.items())]
         elif self._alone and all(choice.delta.tool_calls is None for choice in head.choices):
-            self._usage, self._fingerprint = head.usage, head.system_fingerprint
+            self._usage, self._fingerprint = head.usage or None, head.system_fingerprint
             kind, choices = "chat.completion", [_as_message(choice) for choice in head.choices]
         else:
             self._take_apart()
@@ -149,7 +149,7 @@ def _as_message(choice: Choice) -> MessageChoice:
     """A choice of a whole answer."""
     delta = choice.delta
     message = Message("assistant", delta.content or "", delta.refusal or None, delta.reasoning, delta.reasoning_content)
-    finish = choice.finish_reason if isinstance(choice.finish_reason, str) else None
+    finish = choice.finish_reason if isinstance(choice.finish_reason, str) else "stop"
     return MessageChoice(choice.index, message, choice.logprobs or None, finish)
 
 

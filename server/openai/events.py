@@ -102,7 +102,7 @@ def learn(payload: bytes, event: ChunkEvent, field: str) -> Template | None:
 
 def text_field(chunk: AnyChunk) -> str | None:
     """Which field's text is the only news of this chunk: content, reasoning, text; None if there is other news."""
-    if len(chunk.choices) != 1 or chunk.usage is not None:
+    if len(chunk.choices) != 1 or chunk.usage:
         return None
     choice = chunk.choices[0]
     if choice.finish_reason is not None or choice.logprobs:

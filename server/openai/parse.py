@@ -52,7 +52,6 @@ _WAYS_OUT = {
     "kv_transfer_params": "only the operator sets it",
     "vllm_xargs": "only the operator sets it",
     "prompt_embeds": "send text",
-    "prompt_cache_breakpoint": "the engine caches prefixes by itself",
     "include_reasoning": "the operator sets models.*.reasoning",
 }
 _ALLOWED = {

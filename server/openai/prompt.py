@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from server.config import Model
 from server.openai.chat_request import (
@@ -59,9 +59,12 @@ def chat_prompt(body: ChatRequest, model: Model) -> ChatPrompt:
 
 
 def _message(message: Message) -> Message:
-    """An assistant message keeps what the model wrote; the rest of what SDKs echo goes."""
+    """An assistant message keeps what the model wrote, a part its text; the rest of what SDKs send along goes."""
     if not isinstance(message, AssistantMessage):
-        return message
+        if isinstance(message.content, str):
+            return message
+        parts = [TextPart(part.text) for part in message.content if isinstance(part, TextPart)]
+        return structs.replace(message, content=parts)
     calls = [
         EngineToolCall(call.id, FunctionCall(name=call.function.name, arguments=call.function.arguments))
         for call in message.tool_calls or ()

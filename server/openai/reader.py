@@ -9,9 +9,12 @@ from functools import lru_cache
 
 import msgspec
 
-from server.openai.chunks import CHUNK, COMPLETION, TEXT_CHUNK, AnyChunk, TextChunk, chunk_of
+from server.openai.chunks import CHUNK, COMPLETION, TEXT_CHUNK, AnyChunk, TextChoice, chunk_of
 from server.openai.events import Batch, ChunkEvent, Template, TextEvent, learn, text_field
 from server.openai.sse import SseDecoder
+
+FINISH_REASONS = frozenset((None, "stop", "length", "tool_calls", "content_filter", "function_call"))
+"""OpenAI's; null while there is more to come."""
 
 MAX_TEMPLATES = 8  # channels x choices learned per stream; the rest goes the slow way
 
@@ -26,20 +29,29 @@ class EngineAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a client sees an answer: the model's public name, and whether it gets the chain of thought."""
+    """How a client sees an answer: the model's public name, and whether it gets the chain of thought.
+
+    With `usage`, which it asked for at the end of a stream, all chunks before have a null there, as OpenAI's do.
+    """
 
     model: str
     reasoning: bool
     chat: bool
+    usage: bool = False
 
     def shape(self, chunk: AnyChunk) -> None:
         """Make `chunk` what goes out, in place."""
         chunk.model = self.model
         if chunk.system_fingerprint is not None:
             chunk.system_fingerprint = _fingerprint(chunk.system_fingerprint)
-        if isinstance(chunk, TextChunk):
-            return
+        chunk.usage = chunk.usage or (None if self.usage else msgspec.UNSET)
         for choice in chunk.choices:
+            # vLLM has `abort` and `repetition` besides. Neither is an end that the model came to: what it said is cut
+            # short, which clients know as `length`; `stop` would have them take half an answer, or call, for a whole.
+            if choice.finish_reason not in FINISH_REASONS:
+                choice.finish_reason = "length"
+            if isinstance(choice, TextChoice):
+                continue
             delta = choice.delta
             thought = delta.reasoning or delta.reasoning_content
             # Two names for one thing: vLLM and newer clients read the first, older ones the second.

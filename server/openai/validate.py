@@ -25,22 +25,12 @@ _UNSERVED = {
     "prediction": "predicted outputs are not available; leave it out",
     "web_search_options": "web search is not available; offer a function tool instead",
     "moderation": "inline moderation is not available in this version",
-    "prompt_cache_options": "the engine caches prefixes by itself; leave it out",
     "functions": "it is deprecated; use tools",
     "function_call": "it is deprecated; use tool_choice",
     "best_of": "use n",
     "suffix": "gpt-oss cannot fill in the middle",
 }
-_CHAT_UNSERVED = (
-    "audio",
-    "prediction",
-    "web_search_options",
-    "moderation",
-    "prompt_cache_options",
-    "functions",
-    "function_call",
-)
-_COMPLETION_UNSERVED = ("best_of", "suffix")
+_CHAT_UNSERVED = ("audio", "prediction", "web_search_options", "moderation", "functions", "function_call")
 _PARTS = {ImagePart: "images", AudioPart: "audio", FilePart: "files"}
 EXTRA_FIELDS = (
     "top_k",
@@ -71,7 +61,9 @@ def validate_chat(request: ChatRequest) -> None:
 
 def validate_completion(request: CompletionRequest, *, raw_special_tokens: bool) -> None:
     """Raises `InvalidRequest`; control tokens in a raw prompt could forge roles and channels."""
-    _unserved(request, _COMPLETION_UNSERVED)
+    _unserved(request, ("suffix",))
+    if request.best_of not in (None, 1):
+        raise _unsupported("best_of")
     _stream_options(request)
     prompts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
     if not all(prompts):
@@ -110,7 +102,11 @@ def check_length(asked: int | None, param: str, context_length: int) -> None:
 def _unserved(request: Sampling, names: tuple[str, ...]) -> None:
     for name in names:
         if getattr(request, name) is not None:
-            raise UnsupportedValue(f"'{name}' is not supported: {_UNSERVED[name]}.", param=name)
+            raise _unsupported(name)
+
+
+def _unsupported(name: str) -> UnsupportedValue:
+    return UnsupportedValue(f"'{name}' is not supported: {_UNSERVED[name]}.", param=name)
 
 
 def _stream_options(request: Sampling) -> None:
@@ -149,7 +145,7 @@ def _messages(messages: list[Message]) -> None:
                 param=f"messages[{position}].role",
             )
         if isinstance(message, AssistantMessage):
-            open_calls = {call.id for call in message.tool_calls or ()}
+            open_calls = _calls(message, position)
         if isinstance(message.content, list):
             _parts(message, position)
     if open_calls:
@@ -157,6 +153,22 @@ def _messages(messages: list[Message]) -> None:
             "An assistant message with 'tool_calls' must be followed by one tool message for each call.",
             param=f"messages[{len(messages) - 1}].tool_calls",
         )
+
+
+def _calls(message: AssistantMessage, position: int) -> set[str]:
+    """The ids of the calls in an assistant's message, which without any must say something."""
+    calls = message.tool_calls
+    if not calls:
+        if message.content is None and message.refusal is None and not (message.reasoning or message.reasoning_content):
+            raise InvalidValue(
+                "An assistant message needs 'content', 'refusal' or 'tool_calls'.",
+                param=f"messages[{position}].content",
+            )
+        return set()
+    ids = {call.id for call in calls}
+    if len(ids) < len(calls):
+        raise InvalidValue("Two tool calls have the same id.", param=f"messages[{position}].tool_calls")
+    return ids
 
 
 def _parts(message: Message, position: int) -> None:

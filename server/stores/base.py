@@ -140,8 +140,8 @@ class Directory(Protocol):
     async def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` soon after any process changed the directory; runs until cancelled.
 
-        PostgreSQL: LISTEN. SQLite: its data version, asked twice a second. Called once too after a lost connection is
-        back, since changes may have been missed.
+        PostgreSQL: LISTEN. SQLite: its data version, asked twice a second. Called too when it begins to listen, at the
+        start and after a lost connection, since changes may have been missed.
         """
         ...
 

@@ -115,6 +115,15 @@ class Metrics:
             registry=r,
             multiprocess_mode="livemostrecent",
         )
+        self._limited = Counter(
+            "portico_limited_total", "Calls refused by a limit, by its kind.", ("limit",), registry=r
+        )
+        self._degraded = Gauge(
+            "portico_limits_degraded",
+            "Whether limits are enforced without their shared store.",
+            registry=r,
+            multiprocess_mode="livemax",
+        )
         self._local: list[Flushable] = []
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self._overheads: dict[str, LocalHistogram] = {}
@@ -131,6 +140,13 @@ class Metrics:
 
     def engine_up(self, engine: str, *, up: bool) -> None:
         self._engine_up.labels(engine).set(up)
+
+    def limited(self, kind: str) -> None:
+        """A call was refused by a limit of this kind."""
+        self._limited.labels(kind).inc()
+
+    def limits_degraded(self, degraded: bool) -> None:
+        self._degraded.set(degraded)
 
     def refused(self, endpoint: str, outcome: str, seconds: float) -> None:
         """A request that ended before its model was known."""
@@ -159,6 +175,8 @@ class Metrics:
             tokens["completion"].value += call.tokens.completion
             tokens["cached"].value += call.tokens.cached
             tokens["reasoning"].value += call.tokens.reasoning
+        else:  # the engine tells at the end, and this call did not come to it
+            model.tokens["completion"].value += call.streamed
 
     def tick(self, now: float) -> None:
         self.flush()

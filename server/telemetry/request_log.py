@@ -118,7 +118,7 @@ class RequestLog:
                 round((end - call.received) * 1000, 2),
                 round((call.first_token - call.received) * 1000, 2) if call.first_token else None,
                 tokens.prompt if tokens else None,
-                tokens.completion if tokens else None,
+                tokens.completion if tokens else call.streamed or None,
                 call.retries,
             )
         )
@@ -142,7 +142,8 @@ def _text(line: CallLine | RefusalLine) -> bytes:
         if line.ttft_ms is not None and line.stream:
             parts.append(f"first token {line.ttft_ms:.1f} ms")
         if line.completion_tokens is not None:
-            parts.append(f"{line.prompt_tokens}+{line.completion_tokens} tokens")
+            prompt = "?" if line.prompt_tokens is None else line.prompt_tokens
+            parts.append(f"{prompt}+{line.completion_tokens} tokens")
     if line.outcome != "ok":
         parts.append(line.outcome)
     return "  ".join(parts).encode()

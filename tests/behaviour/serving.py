@@ -7,22 +7,26 @@ async with EngineDouble() as engine, portico(engine) as gate:
 from __future__ import annotations
 
 import asyncio
+import atexit
 import hashlib
 import json
 import logging
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from openai import AsyncOpenAI
 from prometheus_client import CollectorRegistry, generate_latest
 
-from server.app import EngineAddress, Parts, build
+from server.app import EngineAddress, Parts, WorkerPlace, build
 from server.config import Config
+from server.stores.sql.opening import open_durable
 from server.telemetry.request_log import LineFormatter, LogWriter
 from server.worker import QuietServer, http_server_config
 from tests.behaviour.engine_double import EngineDouble
@@ -63,7 +67,11 @@ class Gate:
         log: Path,
         writer: LogWriter,
         connections: Collection[Any],
+        server_secret: bytes,
+        database_url: str,
     ) -> None:
+        self.server_secret = server_secret
+        self.database_url = database_url
         self.parts = parts
         self.connections = connections
         self.port = port
@@ -151,15 +159,44 @@ class PromptServer(QuietServer):
         self.ending.set()
 
 
+@cache
+def new_database() -> tuple[Path, bytes]:
+    """A database that was just made, to be copied (it takes a while to make one), and its secret."""
+    folder = Path(tempfile.mkdtemp(prefix="portico-database-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    async def make() -> bytes:
+        store = await open_durable("sqlite:///portico.db", folder)
+        try:
+            return await store.server_secret()
+        finally:
+            await store.close()
+
+    return folder / "portico.db", asyncio.run(make())
+
+
 @asynccontextmanager
 async def portico(*engines: EngineDouble, ready: bool = True, **sections: Any) -> AsyncIterator[Gate]:
     """Serve until the block ends. `ready=False` does not wait until every engine is up."""
+    with tempfile.TemporaryDirectory(prefix="portico-state-", ignore_cleanup_errors=True) as folder:
+        async with _portico(engines, ready, Path(folder), sections) as gate:
+            yield gate
+
+
+@asynccontextmanager
+async def _portico(
+    engines: tuple[EngineDouble, ...], ready: bool, folder: Path, sections: dict[str, Any]
+) -> AsyncIterator[Gate]:
+    template, secret = await asyncio.to_thread(new_database)
+    at_hand = {"durable": f"sqlite:///{folder}/portico.db", "spool": f"{folder}/spool"}
+    stores = sections["stores"] = at_hand | sections.get("stores", {})
+    shutil.copyfile(template, stores["durable"].removeprefix("sqlite:///"))
     config = Config.model_validate(configuration(engines, **sections))
     addresses = {name: EngineAddress(engine.url or "", engine.api_key) for name, engine in config.engines.items()}
     registry = CollectorRegistry()
     with tempfile.NamedTemporaryFile(prefix="portico-log-") as file, socket.socket() as listener:
         writer = LogWriter(os.open(file.name, os.O_WRONLY | os.O_APPEND))
-        parts = build(config, addresses, registry, writer)
+        parts = build(config, addresses, registry, writer, WorkerPlace(0, secret))
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         server = PromptServer(http_server_config(config, parts))
@@ -170,7 +207,8 @@ async def portico(*engines: EngineDouble, ready: bool = True, **sections: Any) -
                 if ready:
                     await eventually(lambda: all(engine.up for engine in parts.engines.values()))
                 port, open_connections = listener.getsockname()[1], server.server_state.connections
-                yield Gate(parts, registry, port, Path(file.name), writer, open_connections)
+                url = config.stores.durable
+                yield Gate(parts, registry, port, Path(file.name), writer, open_connections, secret, url)
             finally:
                 await server.end()
                 await asyncio.wait_for(task, 5)

@@ -59,17 +59,19 @@ PASSES = {
 }  # fmt: skip
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+TEXT = {"type": "text", "text": "t"}
+BREAKPOINT = {"prompt_cache_breakpoint": {"mode": "explicit"}}
 FULL: dict[str, Any] = {
     "messages": [
         {"role": "system", "content": "s", "name": "sys"},
-        {"role": "developer", "content": [{"type": "text", "text": "d"}]},
-        {"role": "user", "content": [{"type": "text", "text": "u"}], "name": "u"},
+        {"role": "developer", "content": [{"type": "text", "text": "d", **BREAKPOINT}]},
+        {"role": "user", "content": [{"type": "text", "text": "u", **BREAKPOINT}, TEXT], "name": "u"},
         {
             "role": "assistant", "content": None, "refusal": None, "annotations": [], "audio": None,
             "function_call": None, "reasoning_content": "hm",
             "tool_calls": [{"id": "c1", "type": "function", "index": 0, "function": {"name": "f", "arguments": "{}"}}],
         },
-        {"role": "tool", "tool_call_id": "c1", "content": "r"},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "r", **BREAKPOINT}]},
         {"role": "assistant", "content": "a"},
         {"role": "user", "content": "again"},
     ],
@@ -79,6 +81,7 @@ FULL: dict[str, Any] = {
     "reasoning_effort": "high", "stop": ["x"], "stream": True,
     "stream_options": {"include_usage": True, "include_obfuscation": False}, "user": "u", "metadata": {"a": "b"},
     "store": True, "safety_identifier": "s", "prompt_cache_key": "p", "prompt_cache_retention": "24h",
+    "prompt_cache_options": {"ttl": "30m", "mode": "explicit"},
     "service_tier": "priority", "modalities": ["text"], "verbosity": "low",
 }  # fmt: skip
 
@@ -150,6 +153,11 @@ def test_only_named_fields_reach_the_engine(shared: Shared, stream: bool) -> Non
     assert set(sent) <= PASSES, set(sent) - PASSES
     assert set(sent["messages"][3]) <= {"role", "content", "reasoning", "tool_calls"}
     assert sent["messages"][3]["reasoning"] == "hm"
+    assert sent["messages"][1:3] == [
+        {"role": "developer", "content": [{"type": "text", "text": "d"}]},
+        {"role": "user", "content": [{"type": "text", "text": "u"}, TEXT], "name": "u"},
+    ]
+    assert sent["messages"][4]["content"] == [{"type": "text", "text": "r"}]
     assert set(sent["messages"][3]["tool_calls"][0]) <= {"id", "type", "function"}
     assert sent["model"] == MODEL
     assert (sent["n"], sent["seed"], sent["top_k"], sent["max_tokens"]) == (2, 1, 5, 10)
@@ -160,6 +168,10 @@ def test_only_named_fields_reach_the_engine_for_completions(shared: Shared) -> N
     assert shared.complete(**body).status == 200
     sent = shared.engine.calls[-1].json
     assert sent == {"model": MODEL} | {key: value for key, value in body.items() if key != "user"}
+    assert shared.complete(best_of=1, max_tokens=0, echo=True, logprobs=1).status == 200
+    assert shared.engine.calls[-1].json == {
+        "model": MODEL, "prompt": "Once", "max_tokens": 0, "echo": True, "logprobs": 1,
+    }  # fmt: skip
 
 
 def test_headers_of_a_client_do_not_reach_the_engine(shared: Shared) -> None:

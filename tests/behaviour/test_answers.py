@@ -30,6 +30,7 @@ TEXTS = [
     "\\",
     '"',
 ]
+TOOL = {"type": "function", "function": {"name": "f"}}
 RICH = Reply(TEXTS, reasoning=[*TEXTS[::-1], "hm"])
 
 
@@ -82,8 +83,44 @@ def test_usage_is_always_asked_and_shown_when_asked(shared: Shared, endpoint: st
         tokens = 3 if endpoint == "complete" else 6
         assert reply.events[-1]["usage"]["completion_tokens"] == tokens
         assert reply.events[-1]["usage"]["total_tokens"] == vllm.PROMPT_TOKENS + tokens
+        assert [event["usage"] for event in reply.events[:-1]] == [None] * (len(reply.events) - 1)
+        kind = "CreateCompletionStreamResponse" if endpoint == "complete" else "CreateChatCompletionStreamResponse"
+        for event in reply.events:
+            validator(kind)(event)
     else:
-        assert all(event["choices"] for event in reply.events)
+        assert all(event["choices"] and "usage" not in event for event in reply.events)
+
+
+STOPPED = [
+    {"stop": "zzz"},
+    {"stop": "there"},
+    {"stop": ["llo", "friend"], "n": 2},
+    {"logprobs": True},
+    {"tools": [TOOL]},
+]
+
+
+@pytest.mark.parametrize("body", STOPPED)
+@pytest.mark.parametrize("asked", [False, True])
+def test_usage_is_null_until_it_comes_whatever_is_done_to_the_answer(
+    shared: Shared, body: dict[str, Any], asked: bool
+) -> None:
+    reply = shared.chat(stream=True, stream_options={"include_usage": asked}, **body)
+    if not asked:
+        assert all("usage" not in event for event in reply.events)
+        return
+    *events, last = reply.events
+    assert [event["usage"] for event in events] == [None] * len(events)
+    assert last["usage"]["prompt_tokens"] == vllm.PROMPT_TOKENS
+    assert events[-1]["choices"][0]["finish_reason"] is not None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("reason", ["abort", "repetition", None])
+def test_how_an_answer_ended_is_said_in_openais_words(shared: Shared, stream: bool, reason: Any) -> None:
+    shared.engine.plan(*[answer(Reply(finish=reason))] * 2)
+    wanted = "length" if reason else None if stream else "stop"
+    assert [shared.chat(stream=stream).finish(), shared.complete(stream=stream).finish()] == [wanted] * 2
 
 
 def test_unary_usage(shared: Shared) -> None:
@@ -167,6 +204,7 @@ async def test_the_sdk_reads_it() -> None:
         chunks = [chunk async for chunk in stream]
         assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Hello there, friend."
         assert chunks[-1].usage is not None
+        assert all(chunk.usage is None for chunk in chunks[:-1])
         text = await client.completions.create(model="gpt-oss-20b", prompt="Once")
         assert text.choices[0].text == "Hello there, friend."
         answered = await client.chat.completions.with_raw_response.create(

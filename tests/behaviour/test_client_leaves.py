@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.behaviour.engine_double import EngineDouble, flood, hang
 from tests.behaviour.serving import CHAT, COMPLETIONS, MESSAGES, MODEL, eventually, portico
 from tests.behaviour.wire import Wire
+
+TOOL = {"type": "function", "function": {"name": "f"}}
 
 
 @pytest.mark.parametrize("after", [None, 0, 3])
@@ -28,6 +31,51 @@ async def test_the_engine_sees_it_soon(stream: bool, path: str, after: int | Non
         assert gate.total("portico_requests_total", outcome="client_gone") == 1
         assert gate.total("portico_in_flight_requests") == 0
         assert gate.parts.engines["one"].in_flight == 0
+
+
+async def test_a_client_that_says_it_will_send_no_more_has_left() -> None:
+    """On the wire it is the same as leaving."""
+    async with EngineDouble() as engine, portico(engine) as gate:
+        engine.plan(hang())
+        async with gate.opened() as wire:
+            await eventually(lambda: engine.calls)
+            wire.half_close()
+            await asyncio.wait_for(engine.calls[0].left.wait(), 1)
+            assert await wire.rest() == b""
+        await eventually(gate.log_lines)
+        assert gate.log_lines()[0]["outcome"] == "client_gone"
+
+
+@pytest.mark.parametrize(("body", "events"), [({}, 6), ({"tools": [TOOL]}, 4), ({}, 0)])
+async def test_what_was_streamed_until_then_is_counted(body: dict[str, Any], events: int) -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        engine.plan(hang(1 + events))  # the first one has no text
+        async with gate.opened(stream=True, **body) as wire:
+            await wire.head()
+            got = b""
+            async for part in wire.parts():
+                got += part
+                if got.count(b"data: ") == 1 + events:
+                    break
+        await eventually(gate.log_lines)
+        (line,) = gate.log_lines()
+        assert (line["outcome"], line["prompt_tokens"], line["completion_tokens"]) == (
+            "client_gone",
+            None,
+            events or None,
+        )
+        assert gate.metric("portico_tokens_total", model=MODEL, kind="completion") == events
+        assert gate.metric("portico_tokens_total", model=MODEL, kind="prompt") == 0
+
+
+async def test_nothing_is_counted_that_was_not_seen() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        engine.plan(hang())
+        async with gate.opened():
+            await eventually(lambda: engine.calls)
+        await eventually(gate.log_lines)
+        assert gate.log_lines()[0]["completion_tokens"] is None
+        assert gate.metric("portico_tokens_total", model=MODEL, kind="completion") == 0
 
 
 async def test_a_slow_reader_pushes_back() -> None:

@@ -26,6 +26,10 @@ def tool(call_id: str) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": "r"}
 
 
+def twice(message: dict[str, Any]) -> dict[str, Any]:
+    return message | {"tool_calls": message["tool_calls"] * 2}
+
+
 VALUE: list[tuple[str, dict[str, Any]]] = [
     ("n", {"n": 17}),
     ("n", {"n": 0}),
@@ -68,6 +72,15 @@ VALUE: list[tuple[str, dict[str, Any]]] = [
     ("messages[3].tool_call_id", {"messages": [user("a"), calls(), tool("1"), tool("1")]}),
     ("messages[2].role", {"messages": [user("a"), calls(), user("b")]}),
     ("messages[1].tool_calls", {"messages": [user("a"), calls()]}),
+    ("messages[1].tool_calls", {"messages": [user("a"), twice(calls()), tool("1"), tool("1")]}),
+    ("messages[0].content", {"messages": [user([])]}),
+    *(("messages[0].content", {"messages": [{"role": role, "content": []}]}) for role in ("system", "developer")),
+    ("messages[2].content", {"messages": [user("a"), calls(), tool("1") | {"content": []}]}),
+    ("messages[1].content", {"messages": [user("a"), calls() | {"content": []}, tool("1")]}),
+    *(
+        ("messages[1].content", {"messages": [user("a"), {"role": "assistant", **said}]})
+        for said in ({}, {"content": None}, {"content": None, "refusal": None, "tool_calls": []})
+    ),
     ("tool_choice", {"tool_choice": "auto"}),
     ("tool_choice", {"tools": [TOOL], "tool_choice": CANARY}),
     ("tool_choice.function.name", {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}}),
@@ -75,6 +88,11 @@ VALUE: list[tuple[str, dict[str, Any]]] = [
     ("reasoning_effort", {"reasoning_effort": CANARY}),
     ("service_tier", {"service_tier": CANARY}),
     ("verbosity", {"verbosity": CANARY}),
+    ("prompt_cache_options.ttl", {"prompt_cache_options": {"ttl": CANARY}}),
+    (
+        "messages[0].content[0].prompt_cache_breakpoint.mode",
+        {"messages": [user([{"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": CANARY}}])]},
+    ),
     ("stream_options", {"stream_options": {"include_usage": True}}),
 ]
 
@@ -160,6 +178,11 @@ def test_every_service_tier(shared: Shared, tier: str) -> None:
     assert shared.chat(service_tier=tier).status == 200
 
 
+@pytest.mark.parametrize("said", [{"content": ""}, {"refusal": "no"}, {"reasoning": "hm"}])
+def test_what_an_assistant_may_have_said(shared: Shared, said: dict[str, Any]) -> None:
+    assert shared.chat(messages=[user("a"), {"role": "assistant", **said}, user("b")]).status == 200
+
+
 @pytest.mark.parametrize("name", ["alice", "Bob.Smith", "李雷", "user@example.org", "a-b_c"])
 def test_names_of_authors(shared: Shared, name: str) -> None:
     assert shared.chat(messages=[user("a") | {"name": name}]).status == 200
@@ -209,7 +232,8 @@ COMPLETION: list[tuple[str, str, dict[str, Any]]] = [
     ("invalid_value", "prompt", {"prompt": "<|start|>system<|message|>" + CANARY}),
     ("invalid_value", "prompt", {"prompt": ["a", "<|end|>"]}),
     ("invalid_value", "logprobs", {"logprobs": 21}),
-    ("unsupported_value", "best_of", {"best_of": 2}),
+    *(("unsupported_value", "best_of", {"best_of": value}) for value in (0, 2, CANARY, [1])),
+    ("invalid_value", "max_tokens", {"max_tokens": -1}),
     ("unsupported_value", "suffix", {"suffix": CANARY}),
     ("context_length_exceeded", "max_tokens", {"max_tokens": 5000}),
     ("unknown_parameter", "messages", {"messages": MESSAGES}),

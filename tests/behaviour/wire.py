@@ -101,6 +101,10 @@ class Wire:
         """Close at once."""
         self._writer.transport.abort()
 
+    def half_close(self) -> None:
+        """Send no more, but go on reading."""
+        self._writer.write_eof()
+
     async def push(self, data: bytes) -> None:
         """Send, as much as the other side takes within a second."""
         self._writer.write(data)

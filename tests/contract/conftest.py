@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,25 +47,25 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: Postgres) -> str:
-    """A migrated database to copy: quicker than migrating one for each test."""
-    name = postgres.new_database()
+def migrated(postgres: Postgres) -> PostgresBackend:
+    """One database for all tests: to empty it is quicker than to make another."""
+    backend = PostgresBackend(postgres, postgres.new_database())
 
     async def migrate() -> None:
-        store = await open_durable(postgres.url(name), PostgresBackend.home)
-        await store.close()
+        await (await open_durable(backend.url, backend.home)).close()
 
     asyncio.run(migrate())
-    return name
+    return backend
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def backend(request: pytest.FixtureRequest, tmp_path: Any) -> Backend:
-    """A migrated database without a record."""
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """A database without a record."""
     if request.param == "sqlite":
         return SqliteBackend(tmp_path)
-    server: Postgres = request.getfixturevalue("postgres")
-    return PostgresBackend(server, server.new_database(request.getfixturevalue("template")))
+    one: PostgresBackend = request.getfixturevalue("migrated")
+    one.empty()
+    return one
 
 
 @pytest.fixture

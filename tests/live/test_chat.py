@@ -241,6 +241,7 @@ def test_fields_that_mean_nothing_to_the_engine(client: openai.OpenAI) -> None:
         user="u-1",
         safety_identifier="s-1",
         prompt_cache_key="p-1",
+        extra_body={"prompt_cache_options": {"ttl": "30m"}},
         service_tier="auto",
         top_p=1,
         frequency_penalty=0,

@@ -49,6 +49,16 @@ def test_logprobs(client: openai.OpenAI) -> None:
     assert [token for one in streamed if one for token in one.tokens] == found.tokens
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_is_scored_without_an_answer(client: openai.OpenAI, stream: bool) -> None:
+    answer = ask(client, logprobs=1, echo=True, max_tokens=0, best_of=1, stream=stream)
+    (choice,) = [one for chunk in answer for one in chunk.choices] if stream else answer.choices
+    assert (choice.text, "".join(choice.logprobs.tokens)) == (PROMPT, PROMPT)
+    assert [value is None for value in choice.logprobs.token_logprobs][:2] == [True, False]
+    with pytest.raises(openai.BadRequestError):
+        ask(client, max_tokens=0)  # nothing is asked for at all
+
+
 def test_several_prompts_and_choices(client: openai.OpenAI) -> None:
     answer = ask(client, [PROMPT, "从前"], n=2, temperature=1)
     assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]

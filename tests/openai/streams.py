@@ -18,6 +18,7 @@ TEXT = st.text(
 SHOWN = View(model="m", reasoning=True, chat=True)
 HIDDEN = View(model="m", reasoning=False, chat=True)
 RAW = View(model="m", reasoning=True, chat=False)
+COUNTED = View(model="m", reasoning=True, chat=True, usage=True)
 
 
 def payload(delta: dict[str, Any], index: int = 0, finish: str | None = None, *, ascii_only: bool = False) -> bytes:

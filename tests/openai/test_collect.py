@@ -34,6 +34,19 @@ def test_both_paths(content: list[str], reasoning: list[str], n: int, finish: st
     assert streamed == unary
 
 
+def test_a_whole_answer_always_has_ended() -> None:
+    body = {"model": "x", "prompt": "p"}
+    unary = json.loads(vllm.unary(Reply("a"), body))
+    unary["choices"][0]["finish_reason"] = None
+    assert collected(json.dumps(unary).encode(), whole=True)["choices"][0]["finish_reason"] == "stop"
+    events = [json.dumps(event).encode() for event in vllm.stream(Reply("a b"), body)[:-1]]
+    assert collected(framed(events), whole=False)["choices"][0]["finish_reason"] == "stop"
+    collector = Collector()
+    (event,) = StreamReader(RAW).feed(framed([text_payload("a")]))
+    collector.feed(event)
+    assert json.loads(collector.body() or b"")["choices"][0]["finish_reason"] == "stop"
+
+
 def test_nothing() -> None:
     assert Collector().body() is None
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from server.openai import reader
 from server.openai.events import Batch, TextEvent
 from server.openai.reader import StreamReader, View
-from tests.openai.streams import HIDDEN, RAW, SHOWN, TEXT, framed, payload, text_payload
+from tests.openai.streams import COUNTED, HIDDEN, RAW, SHOWN, TEXT, framed, payload, text_payload
 
 PART = st.tuples(st.sampled_from(["content", "reasoning", "reasoning_content"]), TEXT, st.integers(0, 2))
 
@@ -37,7 +37,7 @@ def slowly(view: View, data: bytes) -> list[Any]:
         return wire(read(view, data))
 
 
-@given(st.lists(PART, max_size=30), st.booleans(), st.integers(1, 300), st.sampled_from([SHOWN, HIDDEN]))
+@given(st.lists(PART, max_size=30), st.booleans(), st.integers(1, 300), st.sampled_from([SHOWN, HIDDEN, COUNTED]))
 def test_chat(parts: list[tuple[str, str, int]], ascii_only: bool, cut: int, view: View) -> None:
     data = framed([payload({name: text}, index, ascii_only=ascii_only) for name, text, index in parts])
     events = read(view, data, cut)
@@ -65,9 +65,15 @@ def test_plain(text: str) -> None:
             assert event.plain() == text
 
 
-def test_frames_are_used() -> None:
-    events = read(SHOWN, framed([payload({"content": f" word{i}"}) for i in range(10)]))
+@pytest.mark.parametrize("view", [SHOWN, COUNTED])
+@pytest.mark.parametrize("engine_says", [{}, {"usage": None}])
+def test_frames_are_used(view: View, engine_says: dict[str, Any]) -> None:
+    payloads = [payload({"role": "assistant", "content": ""}), *[payload({"content": f" w{i}"}) for i in range(10)]]
+    said = [json.dumps(json.loads(one) | engine_says, separators=(",", ":")).encode() for one in payloads]
+    events = read(view, framed(said))
     assert sum(isinstance(event, TextEvent) for event in events) == 9
+    for event in wire(events):  # null, but only where the usage is to come
+        assert event.get("usage", "absent") == (None if view.usage else "absent")
 
 
 def test_a_change_of_the_frame_is_seen() -> None:

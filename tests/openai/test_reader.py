@@ -63,6 +63,18 @@ def test_other_engines_shapes() -> None:
     assert sent["usage"] == {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
 
 
+@pytest.mark.parametrize("reason", ["abort", "repetition", "what comes next"])
+def test_an_end_that_clients_do_not_know_is_one_of_an_answer_cut_short(reason: str) -> None:
+    raw = json.loads(text_payload("a"))
+    raw["choices"][0]["finish_reason"] = reason
+    for view, data in ((SHOWN, payload({}, finish=reason)), (RAW, json.dumps(raw).encode())):
+        (event,) = StreamReader(view).feed(framed([data]))
+        assert json.loads(event.wire().removeprefix(b"data: "))["choices"][0]["finish_reason"] == "length"
+    for known in ("stop", "length", "tool_calls", "content_filter", "function_call"):
+        (event,) = StreamReader(SHOWN).feed(framed([payload({}, finish=known)]))
+        assert json.loads(event.wire().removeprefix(b"data: "))["choices"][0]["finish_reason"] == known
+
+
 def test_completions() -> None:
     (event,) = StreamReader(RAW).feed(framed([text_payload('a"b')]))
     assert json.loads(event.wire().removeprefix(b"data: "))["choices"] == [

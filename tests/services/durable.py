@@ -39,5 +39,10 @@ class PostgresBackend:
         self.database = database
         self.url = server.url(database)
 
+    def empty(self) -> None:
+        """As `open_durable` leaves a new one."""
+        tables = "projects, service_accounts, keys, admin_keys, audit, usage, usage_hours"
+        self.sql(f"TRUNCATE {tables} RESTART IDENTITY; UPDATE state SET audit_seq = 0, audit_hash = repeat('0', 64)")
+
     def sql(self, statement: str) -> str:
         return self.server.sql(statement, self.database)

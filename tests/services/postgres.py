@@ -17,7 +17,7 @@ from tests.behaviour.processes import free_port
 from tests.conftest import lacking
 
 PASSWORD = "correct-horse"
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+_FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
 class Postgres:
@@ -86,10 +86,10 @@ class Postgres:
     def url(self, database: str = "postgres", password: str = PASSWORD) -> str:
         return f"postgresql://portico:{password}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self, template: str = "template1") -> str:
-        """The name of an empty one, or of a copy."""
+    def new_database(self) -> str:
+        """The name of an empty one."""
         name = f"test_{next(self._databases)}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        self.sql(f"CREATE DATABASE {name}")
         return name
 
     def sql(self, statement: str, database: str = "postgres") -> str:

@@ -59,6 +59,14 @@ def test_text() -> None:
     assert b"401" in second and b"unauthorized" in second
 
 
+def test_a_call_whose_usage_never_came() -> None:
+    one = call()
+    one.tokens, one.streamed, one.outcome = None, 7, "client_gone"
+    assert json.loads(lines(lambda writer: RequestLog(writer, as_json=True).finished(one))[0])["completion_tokens"] == 7
+    (text,) = lines(lambda writer: RequestLog(writer, as_json=False).finished(one))
+    assert b"?+7 tokens" in text and b"client_gone" in text
+
+
 def test_full_buffers_are_written() -> None:
     read, write = os.pipe()
     writer = LogWriter(write)

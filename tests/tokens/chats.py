@@ -36,7 +36,7 @@ WORDS = (
 )
 texts = st.one_of(st.text(max_size=40), st.lists(st.sampled_from(WORDS), max_size=30).map("".join))
 names = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
-parts = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": texts}), max_size=3)
+parts = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": texts}), min_size=1, max_size=3)
 contents = texts | parts
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -84,8 +84,8 @@ def _turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     role = draw(st.sampled_from(("system", "developer", "user", "assistant", "calls")))
     if role not in ("assistant", "calls"):
         return [{"role": role, "content": draw(contents)}]
-    said: dict[str, Any] = {"role": "assistant"}
-    said |= draw(st.fixed_dictionaries({}, optional={"content": contents | st.none(), "reasoning": texts}))
+    said: dict[str, Any] = {"role": "assistant", "content": draw(contents)}
+    said |= draw(st.fixed_dictionaries({}, optional={"reasoning": texts}))
     said |= draw(st.fixed_dictionaries({}, optional={"reasoning_content": texts, "refusal": texts}))
     if role == "assistant":
         return [said]
@@ -93,6 +93,7 @@ def _turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     said["tool_calls"] = [
         {"id": one, "type": "function", "function": {"name": draw(names), "arguments": draw(texts)}} for one in ids
     ]
+    said |= {"content": None} if draw(st.booleans()) else {}
     return [said, *({"role": "tool", "tool_call_id": one, "content": draw(contents)} for one in ids)]
 
 

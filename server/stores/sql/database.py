@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, event, text
+from sqlalchemy import URL, Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -19,7 +19,6 @@ from server.stores.sql.place import Place, make_file
 TIMEOUT_S = 5.0
 POOL = 5  # connections of PostgreSQL that are kept; as many again under load
 READERS = 3  # connections of SQLite, each a thread; one of them may write
-PAGE = 100  # rows per INSERT: a thousand at once would hold up the event loop for as long as it takes to encode them
 
 
 class Database:
@@ -72,11 +71,10 @@ def _sqlite(file: Path, timeout_s: float) -> AsyncEngine:
     with translated(f"the database {file}"):
         make_file(file)
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{file}",
+        URL.create("sqlite+aiosqlite", database=str(file)),  # a path may hold what means something in a URL
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=timeout_s,
-        insertmanyvalues_page_size=PAGE,
     )
 
     def set_up(connection: Any, _record: Any) -> None:
@@ -109,5 +107,4 @@ def _postgresql(dsn: str, timeout_s: float) -> AsyncEngine:
         pool_timeout=timeout_s,
         pool_pre_ping=True,
         pool_recycle=1800,
-        insertmanyvalues_page_size=PAGE,
     )

@@ -15,11 +15,13 @@ from server.stores.sql.change import Part
 from server.stores.sql.tables import usage, usage_hours
 
 HOUR_S = 3600
+PART = 100  # rows per INSERT: to encode a thousand would hold up the event loop for milliseconds
 Group = Literal["project_id", "key_id", "model"]
 _GROUPS: tuple[Group, ...] = ("project_id", "key_id", "model")
 _SUMS = ("requests", "prompt", "cached", "completion", "reasoning", "cost")
 _COUNTED = _SUMS[1:]
 _COUNTED_COLUMNS = [usage.c[name] for name in _COUNTED]
+_TO_HOURS = [usage.c.at_ms, usage.c.project_id, usage.c.key_id, usage.c.model, *_COUNTED_COLUMNS]
 
 
 class Usage(Part):
@@ -29,14 +31,13 @@ class Usage(Part):
         if not records:
             return
         # In order, as two processes may deliver the same calls and would else wait for each other.
-        rows = [_row(record) for record in sorted(records, key=lambda record: record.call_id)]
-        insert = (
-            self._database.insert(usage)
-            .on_conflict_do_nothing()
-            .returning(usage.c.at_ms, usage.c.project_id, usage.c.key_id, usage.c.model, *_COUNTED_COLUMNS)
-        )
+        records = sorted(records, key=lambda record: record.call_id)
+        insert = self._database.insert(usage).on_conflict_do_nothing().returning(*_TO_HOURS)
         async with self._database.writing() as connection:
-            new = (await connection.execute(insert, rows)).mappings().all()
+            new: list[RowMapping] = []
+            for start in range(0, len(records), PART):
+                rows = [_row(record) for record in records[start : start + PART]]
+                new += (await connection.execute(insert, rows)).mappings().all()
             if new:
                 await connection.execute(self._add_to_hours(), _by_hour(new))
 
