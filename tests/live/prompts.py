@@ -143,7 +143,7 @@ PROMPTS: dict[str, Body] = {
     "tool_choice_auto": _user("Weather?", tools=[WEATHER], tool_choice="auto", parallel_tool_calls=False),
     "tool_choice_required": _user("Weather in Paris?", tools=[WEATHER], tool_choice="required"),
     "tool_choice_named": _user("Weather in Paris?", tools=[WEATHER, _tool("f")], tool_choice=NAMED),
-    **{f"schema_{key}": _user("", tools=[_tool("f", "F.", one), _tool("g", None, one)]) for key, one in SCHEMAS.items()},
+    **{f"schema_{key}": _user("", tools=[_tool("f", "F", one), _tool("g", None, one)]) for key, one in SCHEMAS.items()},
     "results": _chat(*HISTORY, tools=[WEATHER]),
     "results_without_tools": _chat(*HISTORY),
     "results_and_answer": _chat(*HISTORY, _says("assistant", "21 and 18.", reasoning="Done."), HI, tools=[WEATHER]),
