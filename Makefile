@@ -52,14 +52,15 @@ nightly: test bench ## everything, the slow things too
 clean: ## remove what was built here; the engine stays in $$PORTICO_HOME
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache tests/live/node/node_modules
 
-$(VENV)/bin/python:
+# venv writes bin/activate last: without it, one was interrupted, and is made again over what is there.
+$(VENV)/bin/activate:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "[1/2] gateway environment: $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
 
 # A stamp is written last, so an interrupted install is done again.
-$(VENV)/.gateway: $(VENV)/bin/python requirements/gateway.lock pyproject.toml
+$(VENV)/.gateway: $(VENV)/bin/activate requirements/gateway.lock pyproject.toml
 	@echo "[2/2] gateway packages: $$(grep -c == requirements/gateway.lock) from requirements/gateway.lock"
 	$(call pip_install,$$(grep -c == requirements/gateway.lock),--require-hashes -r requirements/gateway.lock)
 	$(call pip_install,1,--no-deps --no-build-isolation -e .)

@@ -36,18 +36,18 @@ def unary_front(answer_id: bytes, created: int, model: str) -> bytes:
     return b'{"id":"%b","object":"chat.completion","created":%d,"model":%b,' % (answer_id, created, _dump(model))
 
 
-def _usage(tokens: int) -> dict[str, object]:
+def _usage(tokens: int, prompt: int) -> dict[str, object]:
     return {
-        "prompt_tokens": PROMPT_TOKENS,
-        "total_tokens": PROMPT_TOKENS + tokens,
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + tokens,
         "completion_tokens": tokens,
         "prompt_tokens_details": None,
         "completion_tokens_details": {"reasoning_tokens": reasoning_tokens(tokens)},
     }
 
 
-@functools.lru_cache(maxsize=64)
-def unary_rest(tokens: int, finish: str) -> bytes:
+@functools.lru_cache(maxsize=512)
+def unary_rest(tokens: int, finish: str, prompt: int = PROMPT_TOKENS) -> bytes:
     """What follows `unary_front` in an answer of so many tokens."""
     texts, cut = token_texts(tokens), reasoning_tokens(tokens)
     message = {
@@ -72,7 +72,7 @@ def unary_rest(tokens: int, finish: str) -> bytes:
         "choices": [choice],
         "service_tier": None,
         "system_fingerprint": FINGERPRINT,
-        "usage": _usage(tokens),
+        "usage": _usage(tokens, prompt),
         "prompt_logprobs": None,
         "prompt_token_ids": None,
         "prompt_text": None,
@@ -108,7 +108,7 @@ def _choice_rest(delta: dict[str, str], finish: str | None, fingerprint: bool) -
     return _dump(rest)[1:] + b"\n\n"
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=512)
 def stream_rests(tokens: int, finish: str, include_usage: bool) -> tuple[bytes, ...]:
     """What follows `chunk_front` in each chunk after the role chunk: one per token, and the finish chunk after a stop.
 
@@ -126,10 +126,10 @@ def stream_rests(tokens: int, finish: str, include_usage: bool) -> tuple[bytes, 
     )
 
 
-@functools.lru_cache(maxsize=64)
-def usage_rest(tokens: int) -> bytes:
+@functools.lru_cache(maxsize=512)
+def usage_rest(tokens: int, prompt: int = PROMPT_TOKENS) -> bytes:
     """What follows `chunk_front` in the usage chunk (vLLM leaves null keys out of this one)."""
-    usage = {key: value for key, value in _usage(tokens).items() if value is not None}
+    usage = {key: value for key, value in _usage(tokens, prompt).items() if value is not None}
     return _dump({"choices": [], "usage": usage, "system_fingerprint": FINGERPRINT})[1:] + b"\n\n"
 
 

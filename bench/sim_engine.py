@@ -1,9 +1,12 @@
 """The simulated engine: canned chat completions on a bare asyncio protocol, far faster than any gateway.
 
     python -m bench.sim_engine --port 8100 [--tokens 100] [--chunks 200] [--interval-ms 20] [--model gpt-oss-20b]
+        [--seqs 64 --prefill-per-s 20000]
 
 A request may bound its answer with `max_tokens` (or `max_completion_tokens`); the headers `x-sim-chunks`,
 `x-sim-interval-ms` and `x-sim-delay-ms` set the size, the pace and the wait before the first byte for one request.
+With `--seqs` it computes so many answers at once and keeps the others in a queue of its own, first come first served;
+with `--prefill-per-s` a prompt (a token for every 4 bytes of the body) takes its time and is told in the usage.
 GET /stats counts what was served and what was aborted by a client that left.
 """
 
@@ -54,6 +57,8 @@ class Options:
     chunks: int = 200
     interval_ms: float = 20.0
     delay_ms: float = 0.0
+    seqs: int = 0  # 0: all at once
+    prefill_per_s: float = 0.0  # tokens; 0: at once, and every prompt is told to be `canned.PROMPT_TOKENS` long
 
 
 @dataclass
@@ -88,8 +93,28 @@ class Engine:
         self.options = options
         self.stats = Stats()
         self.started = int(time.time())
+        self.computing = 0
+        self._queue: deque[Answer] = deque()
         self._ids = itertools.count(1)
         self._fixed = self._fixed_answers(options.model, self.started)
+
+    def admit(self, answer: Answer) -> None:
+        """Begin it, or queue it until there is room."""
+        if not self.options.seqs or self.computing < self.options.seqs:
+            self.computing += 1
+            answer.begin()
+        else:
+            self._queue.append(answer)
+
+    def leave(self, answer: Answer) -> None:
+        """It has ended, or its client has gone."""
+        if not answer.begun:
+            self._queue.remove(answer)
+            return
+        self.computing -= 1
+        if self._queue:
+            self.computing += 1
+            self._queue.popleft().begin()
 
     def new_id(self) -> bytes:
         return b"chatcmpl-%016x" % (self.started << 24 | next(self._ids))
@@ -138,20 +163,31 @@ class Answer:
         self._identity = (engine.new_id(), int(time.time()), chat.model)
         self._next = 0
         self._starved = False
-        self._due = self._loop.time() + request.number("x-sim-delay-ms", options.delay_ms) / 1000
+        self._delay = request.number("x-sim-delay-ms", options.delay_ms) / 1000
+        self._prompt = canned.PROMPT_TOKENS
+        if options.prefill_per_s:
+            self._prompt = len(request.body) // 4
+            self._delay += self._prompt / options.prefill_per_s
+        self.begun = False
+        self._streams = bool(chat.stream)
         self._timer: asyncio.Handle
         if chat.stream:
             self._rests = canned.stream_rests(self._tokens, self._finish, self._usage)
             self._front = canned.chunk_front(*self._identity)
             connection.write(_head(200, "text/event-stream; charset=utf-8", None, self._keep_alive))
-        self._schedule(self._tick if chat.stream else self._send_whole)
+        engine.admit(self)
+
+    def begin(self) -> None:
+        self.begun = True
+        self._due = self._loop.time() + self._delay
+        self._schedule(self._tick if self._streams else self._send_whole)
 
     def _schedule(self, step: Callable[[], None]) -> None:
         late = self._due <= self._loop.time()
         self._timer = self._loop.call_soon(step) if late else self._loop.call_at(self._due, step)
 
     def _send_whole(self) -> None:
-        body = canned.unary_front(*self._identity) + canned.unary_rest(self._tokens, self._finish)
+        body = canned.unary_front(*self._identity) + canned.unary_rest(self._tokens, self._finish, self._prompt)
         self._connection.write(_head(200, _JSON, len(body), self._keep_alive) + body)
         self._connection.finish(self._keep_alive)
 
@@ -171,7 +207,7 @@ class Answer:
             self._schedule(self._tick)
             return
         if self._usage:
-            out += _framed(self._front + canned.usage_rest(self._tokens))
+            out += _framed(self._front + canned.usage_rest(self._tokens, self._prompt))
         connection.write(out + _framed(canned.DONE) + b"0\r\n\r\n")
         connection.finish(self._keep_alive)
 
@@ -182,7 +218,8 @@ class Answer:
             self._schedule(self._tick)
 
     def abort(self) -> None:
-        self._timer.cancel()
+        if self.begun:
+            self._timer.cancel()
 
 
 def _framed(data: bytes) -> bytes:
@@ -241,6 +278,7 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._answer:
             self._answer.abort()
+            self.engine.leave(self._answer)
             self._answer = None
             self.engine.stats.aborted += 1
             self.engine.stats.open -= 1
@@ -302,6 +340,8 @@ class Connection(asyncio.Protocol):
 
     def finish(self, keep_alive: bool) -> None:
         """The answer is written whole."""
+        if self._answer:
+            self.engine.leave(self._answer)
         self._answer = None
         self.engine.stats.served += 1
         self.engine.stats.open -= 1
@@ -333,6 +373,8 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=default.chunks, help="chunks with text of a streamed answer")
     parser.add_argument("--interval-ms", type=float, default=default.interval_ms, help="time between chunks")
     parser.add_argument("--delay-ms", type=float, default=default.delay_ms, help="time before the first byte")
+    parser.add_argument("--seqs", type=int, default=default.seqs, help="answers computed at once; 0: all")
+    parser.add_argument("--prefill-per-s", type=float, default=default.prefill_per_s, help="tokens of a prompt")
     args = vars(parser.parse_args())
     uvloop.run(_serve(port=args.pop("port"), options=Options(**args)))
 

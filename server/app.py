@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from server.admission.admission import Admission
+from server.admission.slots import share
 from server.answers.calls import true_calls
 from server.answers.leaks import cut_leaks
 from server.answers.logprobs import answer_logprobs
 from server.answers.stage import NewStage, Stage
 from server.answers.stop import stop_texts
 from server.answers.usage import usage_as_asked
+from server.api.admin.administration import Administration
+from server.api.admin.routes import admin_routes
 from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
-from server.api.plain import Portico, add_error_handlers
+from server.api.failures import answer_failures
+from server.api.plain import Portico
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
 from server.auth.directory import KeyDirectory
@@ -33,6 +38,7 @@ from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, home
 from server.engines.engine import Engine
+from server.engines.salts import CacheSalts
 from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
@@ -43,8 +49,10 @@ from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
 from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import LogWriter, RequestLog
+from server.telemetry.status import Facts, StatusFile
 from server.tokens.counter import TokenCounter
-from server.watchdog import Watchdog
+from server.usage.usage_log import UsageLog
+from server.watchdog import Ticking, Watchdog
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class WorkerPlace:
 
     slot: int
     server_secret: bytes
+    status: Path | None = None  # folder for what `portico status` shows
 
 
 @dataclass(frozen=True)
@@ -92,42 +101,47 @@ def build(
     watchdog = Watchdog()
     metrics = Metrics(registry)
     request_log = RequestLog(log if config.logging.requests else None, as_json=config.logging.format != "text")
-    engines = {
-        name: Engine(name, engine, addresses[name].url, addresses[name].api_key, watchdog)
-        for name, engine in config.engines.items()
-    }
+    engines = _engines(config, addresses, watchdog, worker.slot)
     started = int(time())
     models = {name: ServedModel(name, model, started) for name, model in config.models.items()}
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
+    metrics.queued = admission.waiting
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
     durable = attach_durable(config.stores.durable, home())
     directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     limiter = Limiter(_limit_store(config, worker, metrics), durable, TokenCounter(), config.limits, metrics.limited)
-    gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, watchdog, metrics, request_log)
-    factory = CallFactory(catalogue, config.server.max_json_depth)
+    usage = UsageLog(home() / config.stores.spool, durable, metrics.usage_lost)
+    metrics.usage_depth = lambda: usage.depth
+    gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, usage, watchdog, metrics, request_log)
+    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
     relays = {
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
+    watched: list[Ticking] = [metrics, limiter]
+    watched += [log] if log is not None else []
+    if worker.status is not None:
+        watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
 
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, directory, limiter, durable, watchdog, metrics, log),
+        lifespan=_lifespan(engines, (usage, directory, limiter), durable, watched, watchdog),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
+    app.include_router(admin_routes(Administration(durable, tag_key(worker.server_secret), models, config.server)))
     describe(app)
-    add_error_handlers(app)
+    answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
 
@@ -144,40 +158,64 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
     return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits_degraded)
 
 
+def _engines(
+    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int
+) -> dict[str, Engine]:
+    """Each with this worker's share of what it may have in flight."""
+    found: dict[str, Engine] = {}
+    for name, engine in config.engines.items():
+        address, capacity = addresses[name], share(engine.max_in_flight, worker, config.server.workers)
+        found[name] = Engine(name, engine, address.url, address.api_key, watchdog, capacity)
+    return found
+
+
+class Background(Protocol):
+    """What runs beside the requests."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 def _lifespan(
     engines: Mapping[str, Engine],
-    directory: KeyDirectory,
-    limiter: Limiter,
+    background: Sequence[Background],
     durable: SqlStore,
+    watched: Sequence[Ticking],
     watchdog: Watchdog,
-    metrics: Metrics,
-    log: LogWriter | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Starts and ends the background tasks of a worker."""
+    """Starts and ends what a worker does in the background: `background` ends in its order, when no call is open."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        if log is not None:
-            watchdog.add(log)
-        watchdog.add(metrics)
-        watchdog.add(limiter)
+        for one in watched:
+            watchdog.add(one)
         watchdog.start()
-        directory.start()
-        for engine in engines.values():
-            metrics.engine_up(engine.name, up=False)
+        for one in background:
+            await one.start()
         await asyncio.gather(*(engine.start() for engine in engines.values()))
         yield
         for engine in engines.values():
             await engine.stop()
-        await watchdog.stop()
-        await limiter.stop()
-        await directory.stop()
+        for one in background:
+            await one.stop()
         await durable.close()
-        metrics.flush()
-        if log is not None:
-            log.flush()
+        await watchdog.stop()
 
     return lifespan
+
+
+def _status(gateway: Gateway, engines: Mapping[str, Engine]) -> Facts:
+    """What `portico status` shows of this worker."""
+    return {
+        "engines": {
+            name: {"up": bool(one.up), "in_flight": one.in_flight, "max_in_flight": one.capacity}
+            for name, one in engines.items()
+        },
+        "queue": [standing for pool in gateway.admission.snapshot() for standing in pool],
+        "limits": {"degraded": gateway.limiter.degraded},
+        "usage": {"waiting": gateway.usage.depth},
+    }
 
 
 def _with_cors(app: Portico, origins: tuple[str, ...]) -> Any:
@@ -209,4 +247,4 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
     metrics.engine_up(engine.name, up=bool(engine.up))
-    admission.slots.offer(engine)
+    admission.offer(engine)

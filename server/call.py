@@ -11,6 +11,8 @@ from typing import Any, Literal
 from server.config import Limit, Model, PriorityClass
 
 NO_LIMITS = Limit()
+BYTES_PER_TOKEN = 4  # of a request's body, about
+NOISE = 1e-6  # of the arithmetic with prices, in millionths
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,16 @@ class ServedModel:
         return self.config.engine_model or self.id
 
     def cost(self, tokens: Tokens) -> int:
-        """In millionths of the unit of the prices, rounded up: so nothing that was used is free for being little."""
+        """In millionths of the unit of the prices, rounded up: nothing that was used is free for being little.
+
+        Prices are per million tokens, so tokens times price is millionths already. `NOISE` is an error of the
+        arithmetic and not a price, and is not rounded up.
+        """
         price = self.config.price
-        cached = price.input if price.cached_input is None else price.cached_input
-        return ceil(
-            (tokens.prompt - tokens.cached) * price.input + tokens.cached * cached + tokens.completion * price.output
-        )
+        exact = tokens.prompt * price.input + tokens.completion * price.output
+        if tokens.cached and price.cached_input is not None:
+            exact -= min(tokens.cached, tokens.prompt) * (price.input - price.cached_input)
+        return ceil(exact - NOISE)
 
 
 @dataclass(slots=True)
@@ -100,7 +106,9 @@ class Call:
     stream: bool
     include_usage: bool
     size: int = 0  # of the body, bytes
+    counted: int | None = None  # tokens of the prompt, where limits had to know before the engine said
     priority: PriorityClass = "standard"  # in the queue: the key's class, or a lower one that the client asked for
+    cache_salt: str | None = None  # of the project: keeps its part of the engine's prefix cache apart
     answer_tokens: int | None = None  # the longest answer that was granted, where limits had to know
     client_request_id: str | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
@@ -117,6 +125,17 @@ class Call:
     rate: RateState | None = None
     status: int = 0
     outcome: str = "ok"
+
+    @property
+    def prompt(self) -> int:
+        """Tokens of the prompt as far as is known before the engine says: counted, else estimated from the size."""
+        return self.size // BYTES_PER_TOKEN if self.counted is None else self.counted
+
+    def used(self) -> Tokens:
+        """What the engine counted. Where it never said: its prompt if it got one, and as many tokens as events came."""
+        if self.tokens is not None:
+            return self.tokens
+        return Tokens() if self.dispatched is None else Tokens(self.prompt, self.streamed)
 
     def overhead_s(self) -> float:
         """Time in the gateway: from request to dispatch, less the queue, and from the engine's last byte to the end."""

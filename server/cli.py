@@ -8,11 +8,16 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+from server.commands.admin_keys import add_admin_keys_commands
+from server.commands.audit import add_audit_commands
 from server.commands.config import add_config_commands
 from server.commands.doctor import add_doctor_command
 from server.commands.engine import add_engine_commands
+from server.commands.keys import add_keys_commands
+from server.commands.projects import add_projects_commands
 from server.commands.serve import add_serve_command
 from server.commands.try_ import add_try_command
+from server.commands.usage import add_usage_command
 from server.config import ConfigError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -24,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_serve_command(commands)
     add_try_command(commands)
+    add_projects_commands(commands)
+    add_keys_commands(commands)
+    add_admin_keys_commands(commands)
+    add_usage_command(commands)
+    add_audit_commands(commands)
     add_engine_commands(commands)
     add_doctor_command(commands)
     add_config_commands(commands)

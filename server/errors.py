@@ -12,7 +12,9 @@
         BodyTooLarge                 413 code request_too_large
         HeadersTooLarge              431 code headers_too_large
         UnsupportedMediaType         415 code unsupported_media_type
-        UnknownRoute                 404 code unknown_url
+        InvalidState                     code invalid_state
+        UnknownRoute                   404 code unknown_url
+        NotFound                       404 code not_found
         MethodNotAllowed             405 code method_not_allowed
         RequestTimedOut              408 code request_timeout
         ModelNotFound                404 code model_not_found
@@ -109,9 +111,20 @@ class UnsupportedMediaType(InvalidRequest):
     code = "unsupported_media_type"
 
 
+class InvalidState(InvalidRequest):
+    """What it is about is in no state for this: an archived project, a revoked key."""
+
+    code = "invalid_state"
+
+
 class UnknownRoute(InvalidRequest):
     status = 404
     code = "unknown_url"
+
+
+class NotFound(InvalidRequest):
+    status = 404
+    code = "not_found"
 
 
 class MethodNotAllowed(InvalidRequest):

@@ -24,6 +24,7 @@ from server.openai.events import Batch
 from server.openai.reader import View
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
+from server.usage.usage_log import UsageLog
 from server.watchdog import Watchdog
 
 ENGINE_PATHS: Mapping[str, str] = {"chat.completions": "/chat/completions", "completions": "/completions"}
@@ -62,12 +63,14 @@ class Gateway:
         admission: Admission[Engine],
         stages: Sequence[NewStage],
         limiter: Limiter,
+        usage: UsageLog,
         watchdog: Watchdog,
         metrics: Metrics,
         log: RequestLog,
     ) -> None:
         self.admission = admission
         self.limiter = limiter
+        self.usage = usage
         self.watchdog = watchdog
         self.metrics = metrics
         self._stages = stages
@@ -104,6 +107,7 @@ class Gateway:
         self.trips.discard(trip)
         self.watchdog.discard(trip)
         self.metrics.finished(call)
+        self.usage.finished(call)
         self._log.finished(call)
 
     def drain(self) -> None:
@@ -148,7 +152,7 @@ class Trip:
     def _admit(self) -> None:
         try:
             slot = self._slot = self._gateway.admission.slot(self._call)
-            if slot.request(self._dispatch):
+            if slot.request(self._dispatch, self.fail):
                 self._dispatch()
         except Exception as error:
             self.fail(error)
@@ -163,6 +167,7 @@ class Trip:
             if self._paused:
                 self._exchange.pause()
             self._exchange.begin()
+            self._gateway.usage.began(call)
         except Exception as error:
             self.fail(error)
 
@@ -248,11 +253,12 @@ class Trip:
             if self._answer.stalled(now):
                 self._answer.drop()
                 self.leave()
-            elif self._exchange is not None and self._exchange.sent:
+                return
+            if self._slot is not None:
+                self._slot.check(now)
+            if self._exchange is not None and self._exchange.sent:
                 self._answer.beat(now)
                 self._exchange.tick(now)
-            elif self._slot is not None:
-                self._slot.check(now)
         except GatewayError as error:
             self.fail(error)
 

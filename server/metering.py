@@ -11,7 +11,7 @@ from server.telemetry.metrics import Metrics
 
 
 class Meter:
-    """Notes a call's first token, the gaps between its tokens and its usage. Feed it every batch."""
+    """Notes a call's first token, how many came, the gaps between them, and the usage. Feed it every batch."""
 
     def __init__(self, call: Call, metrics: Metrics) -> None:
         self._call = call

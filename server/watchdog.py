@@ -36,9 +36,11 @@ class Watchdog:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="watchdog")
 
     async def stop(self) -> None:
+        """After a last round."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            self.sweep(perf_counter())
 
     def sweep(self, now: float) -> None:
         for one in tuple(self._watched):

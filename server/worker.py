@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -47,10 +48,11 @@ def main() -> int:
     use_worker_slot(settings["slot"])
     as_json = config.logging.format != "text"
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(LineFormatter(as_json=as_json))
+    handler.setFormatter(LineFormatter(as_json=as_json, on_terminal=sys.stdout.isatty()))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    worker = WorkerPlace(settings["slot"], bytes.fromhex(settings["secret"]))
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    worker = WorkerPlace(settings["slot"], bytes.fromhex(settings["secret"]), folder)
     parts = build(config, addresses, CollectorRegistry(), LogWriter(sys.stdout.fileno()), worker)
     listener = socket.socket(fileno=settings["fd"])
     _settle_garbage_collector()

@@ -68,6 +68,8 @@ def test_a_key_from_the_environment(tmp_path: Path) -> None:
     assert config.auth.static_keys[-1].key_sha256 == hashlib.sha256(key.encode()).hexdigest()
     assert key not in repr(config)
     assert "16 characters" in refusal(tmp_path, GOOD, {"PORTICO_API_KEY": "short"})
+    spaced = read(tmp_path, GOOD, {"PORTICO_API_KEY": f" {key}\r\n"})  # as from a file with Windows line ends
+    assert spaced.auth == config.auth
 
 
 def test_portico_config_names_the_file(tmp_path: Path) -> None:
@@ -102,6 +104,12 @@ def test_portico_config_names_the_file(tmp_path: Path) -> None:
         ("a: b: c", ["YAML"]),
         ("\x00", ["YAML"]),
         ("engines: {a: {managed: {}}, b: {managed: {}}}", ["only one"]),
+        ("metrics: {token: 2026-13-01}", ["YAML"]),  # looks like a date and is none
+        ("a: !!int b", ["YAML"]),
+        ("a: " + "[" * 3000, ["YAML"]),
+        (GOOD + "server: {port: 1}\nserver: {workers: 2}", ["line 4", "server comes twice"]),
+        (GOOD + "server: {shutdown_grace_s: .inf}", ["server.shutdown_grace_s", "finite"]),
+        (GOOD + "admission: {max_wait_s: .nan}", ["admission.max_wait_s", "finite"]),
     ],
 )  # fmt: skip
 def test_one_line_that_names_file_key_and_reason(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -111,9 +119,24 @@ def test_one_line_that_names_file_key_and_reason(tmp_path: Path, text: str, word
 
 
 @pytest.mark.parametrize(
+    "url", ["http://x:99999/v1", "http://hunter2-canary:abc/v1", "http://[::1/v1", "http://:80/v1"]
+)
+def test_a_url_that_nothing_can_connect_to(tmp_path: Path, url: str) -> None:
+    text = f"engines: {{e: {{url: '{url}'}}}}\nmodels: {{m: {{engines: [e]}}}}"
+    assert "engines.e.url" in refusal(tmp_path, text)
+    assert read(tmp_path, text.replace(url, "http://[::1]:8000/v1")).engines["e"].url == "http://[::1]:8000/v1"
+
+
+def test_a_key_may_come_twice_by_way_of_an_anchor(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD + "metrics: &m {port: 1}\nserver: {<<: *m, port: 2}")
+    assert (config.metrics.port, config.server.port) == (1, 2)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("PORTICO__SERVER__PORT", SECRET),
+        ("PORTICO__METRICS__TOKEN", "2026-13-01"),
         ("PORTICO__SERVER__PROT", "1"),
         ("PORTICO__SEVER__PORT", "1"),
         ("PORTICO__SEVER", "1"),
@@ -161,6 +184,7 @@ def test_loopback() -> None:
 def test_home() -> None:
     assert home({"PORTICO_HOME": "/x"}) == Path("/x")
     assert home({}) == Path.home() / ".local/share/portico"
+    assert home({"PORTICO_HOME": "here"}) == Path.cwd() / "here"
 
 
 def test_an_engine_by_url_takes_the_place_of_the_managed_one(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Generic
 
-from server.admission.slots import Engine, QueueFull, Slots, Ticket
-from server.call import Call
+from server.admission.fair_queue import QueueFull, Standing, Ticket
+from server.admission.slots import Engine, Slots, sharing
+from server.call import Call, Project
 from server.config import Admission as AdmissionConfig
-from server.errors import EngineOverloaded, EngineUnavailable, TooManyRequests
+from server.config import PriorityClass
+from server.errors import EngineOverloaded, EngineUnavailable, GatewayError, TooManyRequests
 
 RETRY_UNAVAILABLE_S = 5.0
 RATE_WINDOW = 64  # calls
@@ -34,112 +36,167 @@ class DrainRate:
         return min(60.0, max(1.0, per_call * (ahead + 1)))
 
 
-class Slot(Generic[Engine]):
+class Pool(Generic[Engine]):
+    """Models that share engines: one queue, one rate at which it drains."""
+
+    def __init__(self, config: AdmissionConfig) -> None:
+        self.max_wait_s = config.max_wait_s
+        self.slots = Slots[Engine](config.max_queue, config.age_s, config.reserve)
+        self.rate = DrainRate()
+
+    def retry_after(self) -> float:
+        """Seconds until all that wait now have gone."""
+        return self.rate.wait_s(len(self.slots.queue), perf_counter())
+
+    def full(self) -> TooManyRequests:
+        return TooManyRequests("The queue for this model is full. Try again later.", retry_after=self.retry_after())
+
+    def waited_too_long(self) -> EngineOverloaded:
+        return EngineOverloaded(
+            f"The model was busy for longer than {self.max_wait_s:g} seconds. Try again later.",
+            retry_after=self.retry_after(),
+        )
+
+
+class Slot(Ticket[Engine]):
     """A call's hold on an engine: `request` it, and `release` it however the call ends."""
 
-    __slots__ = ("_admission", "_began", "_call", "_engines", "_granted", "_holds", "_ticket", "engine")
+    __slots__ = ("_call", "_go", "_holds", "_pool", "_refuse", "engine")
 
-    def __init__(self, admission: Admission[Engine], call: Call, engines: Sequence[Engine]) -> None:
-        self._admission = admission
+    def __init__(self, pool: Pool[Engine], call: Call, engines: Sequence[Engine], weight: float) -> None:
+        super().__init__(
+            engines,
+            call.model.id,
+            call.key.project.id,
+            weight=weight,
+            priority=call.priority,
+            prompt=call.prompt,
+        )
+        self._pool = pool
         self._call = call
-        self._engines = engines
-        self.engine: Engine = None  # pyright: ignore[reportAttributeAccessIssue] # known once one is held
         self._holds = False
-        self._ticket: Ticket[Engine] | None = None
-        self._granted: Callable[[], None] | None = None
-        self._began = 0.0
+        self._go: Callable[[], None] | None = None
+        self._refuse: Callable[[GatewayError], None] | None = None
+        self.engine: Engine = None  # pyright: ignore[reportAttributeAccessIssue] # known once one is held
 
-    def request(self, granted: Callable[[], None]) -> bool:
-        """True if an engine is held now. Else the call is queued, and `granted` is called by the event loop later.
+    def request(self, go: Callable[[], None], refuse: Callable[[GatewayError], None]) -> bool:
+        """True if an engine is held now. Else the call is queued, and the event loop calls one of the two later.
 
-        Raises `EngineUnavailable`, `TooManyRequests` (queue full).
+        `refuse` is called if its place is needed for another tenant. Raises `EngineUnavailable`, `TooManyRequests`
+        (queue full).
         """
-        engine = self._admission.slots.take(self._engines)
+        slots = self._pool.slots
+        engine = slots.take(self)
         if engine is not None:
             self.engine = engine
             self._holds = True
             return True
-        self._granted = granted
-        self._began = perf_counter()
-        self._ticket = self._admission.enqueue(self._engines, self._grant)
+        _check_up(self.engines)
+        self._go, self._refuse = go, refuse
+        try:
+            slots.enqueue(self, perf_counter())
+        except QueueFull:
+            raise self._pool.full() from None
         return False
 
     def check(self, now: float) -> None:
-        """Raises `EngineOverloaded` after too long a wait, `EngineUnavailable` once all its engines are down."""
-        if self._ticket is not None:
-            self._admission.check_up(self._engines)
-            self._admission.check_wait(now - self._began)
+        """What is due a few times a second: the answer's tokens are charged, a wait has its limits.
+
+        Raises `EngineOverloaded` after too long a wait, `EngineUnavailable` once all its engines are down.
+        """
+        if self._holds:
+            self._pool.slots.queue.charge(self, self._call.streamed)
+        elif self.waits:
+            _check_up(self.engines)
+            if now - self.since > self._pool.max_wait_s:
+                raise self._pool.waited_too_long()
 
     def move(self) -> bool:
         """Hold another engine instead of the present one; False if none has room."""
-        other = self._admission.slots.take(self._engines, but_not=self.engine)
+        other = self._pool.slots.move(self, self.engine, perf_counter())
         if other is None:
             return False
-        self._admission.slots.give(self.engine)
         self.engine = other
         return True
 
     def release(self) -> None:
         """Leave the queue or give the engine back; more than once is no harm."""
-        self._granted = None
-        if self._ticket is not None:
-            self._call.queued_s = perf_counter() - self._began
-            self._admission.slots.leave(self._ticket)
-            self._ticket = None
+        self._go = self._refuse = None
+        pool = self._pool
         if self._holds:
             self._holds = False
-            self._admission.rate.ended(perf_counter())
-            self._admission.slots.give(self.engine)
+            now = perf_counter()
+            pool.rate.ended(now)
+            used = self._call.used()
+            pool.slots.give(self, self.engine, used.prompt, used.completion, now)
+        elif self.waits:
+            self._call.queued_s = perf_counter() - self.since
+            pool.slots.leave(self)
 
-    def _grant(self, engine: Engine) -> None:
+    def granted(self, engine: Engine) -> None:
         """The engine is held from here on; the call goes on when whoever gave it back is done."""
         self.engine = engine
         self._holds = True
-        self._ticket = None
-        self._call.queued_s = perf_counter() - self._began
+        self._call.queued_s = perf_counter() - self.since
         asyncio.get_running_loop().call_soon(self._go_on)
 
+    def pushed_out(self) -> None:
+        self._call.queued_s = perf_counter() - self.since
+        asyncio.get_running_loop().call_soon(self._end, self._pool.full())
+
     def _go_on(self) -> None:
-        granted, self._granted = self._granted, None
-        if granted is not None:
-            granted()
+        if self._go is not None:
+            self._go()
+
+    def _end(self, error: GatewayError) -> None:
+        if self._refuse is not None:
+            self._refuse(error)
 
 
 class Admission(Generic[Engine]):
     """`engines` lists the fleet of every model by the model's public id."""
 
     def __init__(self, config: AdmissionConfig, engines: Mapping[str, Sequence[Engine]]) -> None:
-        self._max_wait_s = config.max_wait_s
+        self._weights = config.weights
         self._engines = engines
-        self.slots = Slots[Engine](config.max_queue)
-        self.rate = DrainRate()
+        self._pools: dict[str, Pool[Engine]] = {}  # by the model's id
+        for models in sharing(engines):
+            self._pools |= dict.fromkeys(models, Pool[Engine](config))
+
+    @property
+    def pools(self) -> list[Pool[Engine]]:
+        return list(dict.fromkeys(self._pools.values()))
+
+    @property
+    def queued(self) -> int:
+        return sum(len(pool.slots.queue) for pool in self.pools)
 
     def slot(self, call: Call) -> Slot[Engine]:
-        return Slot(self, call, self._engines[call.model.id])
+        model = call.model.id
+        return Slot(self._pools[model], call, self._engines[model], self._weight(call.key.project))
 
-    def enqueue(self, engines: Sequence[Engine], granted: Callable[[Engine], None]) -> Ticket[Engine]:
-        """A place in the queue. Raises `EngineUnavailable`, `TooManyRequests`."""
-        self.check_up(engines)
-        ticket = Ticket(engines, granted)
-        try:
-            self.slots.enqueue(ticket)
-        except QueueFull:
-            wait = self.rate.wait_s(self.slots.queued, perf_counter())
-            raise TooManyRequests("The queue for this model is full. Try again later.", retry_after=wait) from None
-        return ticket
+    def offer(self, engine: Engine) -> None:
+        """It may have come up: fill its room."""
+        for model, pool in self._pools.items():
+            if engine in self._engines[model]:
+                pool.slots.offer(engine, perf_counter())
 
-    def check_up(self, engines: Sequence[Engine]) -> None:
-        """Nothing waits for an engine that is not there. Raises `EngineUnavailable`."""
-        if not any(engine.up for engine in engines):
-            raise EngineUnavailable(
-                "No engine is ready for this model; it may still be loading. Try again shortly.",
-                retry_after=RETRY_UNAVAILABLE_S,
-            )
+    def waiting(self) -> dict[tuple[str, PriorityClass], int]:
+        """Calls in the queue by model and class."""
+        return {key: count for pool in self.pools for key, count in pool.slots.queue.waiting().items()}
 
-    def check_wait(self, waited_s: float) -> None:
-        """Raises `EngineOverloaded` if that is longer than a call may wait."""
-        if waited_s > self._max_wait_s:
-            wait = self.rate.wait_s(self.slots.queued, perf_counter())
-            raise EngineOverloaded(
-                f"The model was busy for longer than {self._max_wait_s:g} seconds. Try again later.", retry_after=wait
-            )
+    def snapshot(self) -> list[list[Standing]]:
+        """Who waits and runs, in order, for each group of models that share engines."""
+        return [pool.slots.queue.snapshot(perf_counter()) for pool in self.pools]
+
+    def _weight(self, project: Project) -> float:
+        return self._weights.get(project.id, project.weight) if self._weights else project.weight
+
+
+def _check_up(engines: Sequence[Engine]) -> None:
+    """Nothing waits for an engine that is not there. Raises `EngineUnavailable`."""
+    if not any(engine.up for engine in engines):
+        raise EngineUnavailable(
+            "No engine is ready for this model; it may still be loading. Try again shortly.",
+            retry_after=RETRY_UNAVAILABLE_S,
+        )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from server.call import Call, Key, ServedModel
+from server.config import PriorityClass
 from server.errors import ModelNotFound, PermissionDenied
 from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
@@ -30,8 +31,11 @@ class Catalogue:
 
 
 class CallFactory:
-    def __init__(self, catalogue: Catalogue, max_json_depth: int) -> None:
+    """`salt` gives the prefix-cache salt of a project, by the project's id."""
+
+    def __init__(self, catalogue: Catalogue, max_json_depth: int, salt: Callable[[str], str]) -> None:
         self._catalogue = catalogue
+        self._salt = salt
         self._max_depth = max_json_depth
 
     def chat(self, body: bytes, key: Key, request_id: str) -> Call:
@@ -41,20 +45,45 @@ class CallFactory:
         model = self._model(request, key)
         asked = request.max_completion_tokens
         check_length(asked, "max_completion_tokens", model.config.context_length)
-        return _call("chat.completions", request, key, request_id, model, len(body))
+        call = self._call("chat.completions", request, key, request_id, model, len(body))
+        call.priority = asked_class(key.priority, request.service_tier)
+        return call
 
     def completion(self, body: bytes, key: Key, request_id: str) -> Call:
         _check_endpoint(key, "completions")
         request = parse(COMPLETION, body, self._max_depth)
         model = self._model(request, key)
         validate_completion(request, raw_special_tokens=model.config.raw_special_tokens)
-        return _call("completions", request, key, request_id, model, len(body))
+        return self._call("completions", request, key, request_id, model, len(body))
 
     def _model(self, request: Sampling, key: Key) -> ServedModel:
         model = self._catalogue.find(request.model, key)
         check_extra_fields(request, model.config.extra_fields)
         check_length(request.max_tokens, "max_tokens", model.config.context_length)
         return model
+
+    def _call(
+        self,
+        endpoint: str,
+        request: ChatRequest | CompletionRequest,
+        key: Key,
+        request_id: str,
+        model: ServedModel,
+        size: int,
+    ) -> Call:
+        options = request.stream_options
+        return Call(
+            id=request_id,
+            endpoint=endpoint,
+            key=key,
+            model=model,
+            body=request,
+            stream=bool(request.stream),
+            include_usage=bool(options and options.include_usage),
+            size=size,
+            priority=key.priority,
+            cache_salt=self._salt(key.project.id),
+        )
 
 
 def _check_endpoint(key: Key, endpoint: str) -> None:
@@ -64,17 +93,6 @@ def _check_endpoint(key: Key, endpoint: str) -> None:
         raise PermissionDenied(f"This key may not use this endpoint. Endpoints: {there}.")
 
 
-def _call(
-    endpoint: str, request: ChatRequest | CompletionRequest, key: Key, request_id: str, model: ServedModel, size: int
-) -> Call:
-    options = request.stream_options
-    return Call(
-        id=request_id,
-        endpoint=endpoint,
-        key=key,
-        model=model,
-        body=request,
-        stream=bool(request.stream),
-        include_usage=bool(options and options.include_usage),
-        size=size,
-    )
+def asked_class(granted: PriorityClass, service_tier: str | None) -> PriorityClass:
+    """`flex` lowers a call to batch; every other tier is what the key grants: nobody can raise himself."""
+    return "batch" if service_tier == "flex" else granted

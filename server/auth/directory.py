@@ -66,7 +66,7 @@ class KeyDirectory:
         """The directory has changed."""
         self._cache.changed()
 
-    def start(self) -> None:
+    async def start(self) -> None:
         for work, name in ((self._watch(), "watch keys"), (self._note_use(), "note the use of keys")):
             self._own(asyncio.get_running_loop().create_task(work, name=name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -29,21 +30,33 @@ def with_development_key(config: Config, home: Path) -> tuple[Config, str | None
 
 def _kept(path: Path) -> str:
     try:
-        key = path.read_text(encoding="ascii").strip()
-        if key.startswith(PREFIX):
-            return key
-    except (FileNotFoundError, UnicodeDecodeError):
-        pass  # made below, or made anew
+        key = _key_in(path.read_bytes())
+    except FileNotFoundError:
+        key = None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    key = PREFIX + secrets.token_urlsafe(24)
+    return key or _made(path)
+
+
+def _made(path: Path) -> str:
+    """A new key in `path`, or the one that another start has written there meanwhile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(key + "\n")
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            key = _key_in(file.read())
+            if key is None:
+                key = PREFIX + secrets.token_urlsafe(24)
+                file.seek(0)
+                file.truncate()
+                file.write(key.encode() + b"\n")
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be written: {error.strerror}; set PORTICO_HOME to a folder of yours"
         ) from None
     return key
+
+
+def _key_in(content: bytes) -> str | None:
+    text = content.decode("ascii", errors="replace").strip()
+    return text if text.startswith(PREFIX) else None

@@ -123,7 +123,7 @@ def _with_log_format(config: Config) -> Config:
 
 def _log_to_stdout(*, as_json: bool) -> None:
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(LineFormatter(as_json=as_json))
+    handler.setFormatter(LineFormatter(as_json=as_json, on_terminal=sys.stdout.isatty()))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 

@@ -7,8 +7,8 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _key() -> str:
-    given = os.environ.get("PORTICO_API_KEY")
+    given = os.environ.get("PORTICO_API_KEY", "").strip()
     if given:
         return given
     try:
@@ -120,13 +120,18 @@ def _ask(server: _Server, model: str, question: str, console: Console) -> Figure
 
 class _Server:
     def __init__(self, url: str, key: str) -> None:
-        self._parts = urlsplit(url.rstrip("/"))
-        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
+        try:
+            self._parts = urlsplit(url.rstrip("/"))
+            good = self._parts.scheme in ("http", "https") and self._parts.hostname and self._parts.port != 0
+        except ValueError:  # half an IPv6 address, or a port that is no number
+            good = False
+        if not good:
             raise TryError(f"--url must be like {DEFAULT_URL}.")
-        self._key = key
+        self._where = f"{self._parts.scheme}://{self._parts.netloc}"
+        self._key = key.strip()
 
     def first_model(self) -> str:
-        with closing(self._connect()) as connection:
+        with self._in_one_line(), closing(self._connect()) as connection:
             answer = self._send(connection, "GET", "/models", None)
             models: list[dict[str, Any]] = json.load(answer)["data"]
         if not models:
@@ -141,13 +146,26 @@ class _Server:
             "stream_options": {"include_usage": True},
             "max_completion_tokens": MAX_TOKENS,
         }
-        with closing(self._connect()) as connection:
+        with self._in_one_line(), closing(self._connect()) as connection:
             for line in self._send(connection, "POST", "/chat/completions", json.dumps(body).encode()):
                 if line.startswith(b"data: {"):
                     event = json.loads(line[6:])
                     if "error" in event:
                         raise TryError(event["error"]["message"])
                     yield event
+                elif line.startswith(b"data: [DONE]"):
+                    return
+            raise ConnectionError  # http.client takes a connection that was cut for the end of the answer
+
+    @contextmanager
+    def _in_one_line(self) -> Generator[None]:
+        """An answer that breaks off, or that is none of Portico's, becomes a `TryError`."""
+        try:
+            yield
+        except (OSError, http.client.IncompleteRead):
+            raise TryError(f"The answer of {self._where} broke off; its log may tell why. Try again.") from None
+        except (http.client.HTTPException, ValueError, LookupError, TypeError):
+            raise TryError(f"{self._where} does not answer as Portico does: check --url.") from None
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
@@ -156,14 +174,13 @@ class _Server:
     def _send(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
     ) -> http.client.HTTPResponse:
-        headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}
+        headers = {"authorization": f"Bearer {self._key}".encode(), "content-type": "application/json"}
         try:
             connection.request(method, self._parts.path + path, body, headers)
             answer = connection.getresponse()
         except OSError as error:
-            where = f"{self._parts.scheme}://{self._parts.netloc}"
             raise TryError(
-                f"{where} cannot be reached ({error.strerror or error}). Start it with: make serve"
+                f"{self._where} cannot be reached ({error.strerror or error}). Start it with: make serve"
             ) from None
         if answer.status != 200:
             raise TryError(f"The server answered {answer.status}: {_message(answer.read())}")

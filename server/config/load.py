@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
+from yaml.composer import ComposerError
 
 from server.config.places import shipped
 from server.config.tree import Config, StaticKey
@@ -42,7 +43,7 @@ def load(
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX):
             keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _put(tree, keys, _parse_variable(name, environ[name]), name)
+            _put(tree, keys, _parse(environ[name], f"environment {name}"), name)
             if keys[0] == "engines" and keys[-1] == "url" and len(keys) == 3:
                 _put(tree, [*keys[:2], "managed"], None, name)  # an engine elsewhere takes the place of a managed one
             sources[".".join(keys)] = f"environment {name}"
@@ -53,22 +54,17 @@ def load(
         config = Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(_one_line(error, sources, str(chosen))) from None
-    return _with_environment_key(config, environ.get("PORTICO_API_KEY"))
+    return _with_environment_key(config, environ.get("PORTICO_API_KEY", "").strip())  # as the key of a request is
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
-        ) from None
+    tree = _parse(text, str(path))
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -76,11 +72,31 @@ def _read(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", tree)
 
 
-def _parse_variable(name: str, text: str) -> object:
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that comes twice is an error: else the last wins, and what stood under the first is lost."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise ComposerError(None, None, f"{key.value} comes twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
+
+def _parse(text: str, source: str) -> object:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"environment {name}: is not YAML") from None
+        return _Loader(text).get_single_data()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark and text.count("\n") else ""
+        raise ConfigError(
+            f"{source}{where}: is not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
+        ) from None
+    except (ValueError, LookupError, AttributeError, RecursionError):  # such as 2026-13-01, which looks like a date
+        raise ConfigError(f"{source}: is not YAML: a value cannot be parsed") from None
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: object, source: str) -> None:
@@ -111,7 +127,7 @@ def _related(key: str, dotted: str) -> bool:
     return key == dotted or key.startswith(dotted + ".") or dotted.startswith(key + ".")
 
 
-def _with_environment_key(config: Config, key: str | None) -> Config:
+def _with_environment_key(config: Config, key: str) -> Config:
     if not key:
         return config
     if len(key) < 16:

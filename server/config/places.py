@@ -20,7 +20,8 @@ def is_loopback(host: str) -> bool:
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """$PORTICO_HOME: engine environments, the expanded demo model, the development key, logs."""
-    return Path(environ.get("PORTICO_HOME") or Path.home() / ".local/share/portico").expanduser()
+    chosen = Path(environ.get("PORTICO_HOME") or Path.home() / ".local/share/portico").expanduser()
+    return chosen.absolute()  # the engine is started in another folder
 
 
 def shipped(part: str) -> Path:

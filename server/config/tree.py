@@ -4,21 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from server.config.places import is_loopback
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]  # no user:password; see api_key
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(gt=0)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 PriorityClass = Literal["interactive", "standard", "batch"]
 
 
+def _with_a_host(url: str) -> str:
+    """Raises ValueError, without the text of the URL, where it could not be connected to whatever runs there."""
+    try:
+        parts = urlsplit(url)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("is not a URL with a host and, if any, a port from 1 to 65535")
+    return url
+
+
+Url = Annotated[  # no user:password; see api_key
+    str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_with_a_host)
+]
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Tls(Section):
@@ -149,7 +166,14 @@ class Engine(Section):
     managed: Managed | None = Field(default=None, description="A vLLM that Portico installs, starts and watches.")
     api_key: str | None = Field(default=None, description="Key that the engine asks for.", repr=False)
     max_in_flight: int = Field(
-        default=64, ge=1, description="Calls that the engine gets at once; more wait in the gateway."
+        default=64,
+        ge=1,
+        description="Calls that the engine gets at once from all workers together; more wait in the gateway.",
+    )
+    vllm: bool | None = Field(
+        default=None,
+        description="It is vLLM, started with `--scheduling-policy priority`: the priority of each call and a "
+        "prefix-cache salt per project are sent to it. Default: true if managed, else false.",
     )
     health_path: str | None = Field(
         default=None,
@@ -222,11 +246,20 @@ class Limits(Section):
 
 
 class Admission(Section):
-    max_queue: int = Field(default=1024, ge=0, description="Calls that may wait for a busy engine; more get 429.")
+    max_queue: int = Field(
+        default=1024, ge=0, description="Calls of a model that may wait for a busy engine; more get 429."
+    )
     max_wait_s: Seconds = Field(default=30, description="Longest wait in the queue; then 503.")
     age_s: Seconds = Field(default=10, description="After so long in the queue a call counts as of the next class up.")
+    reserve: float = Field(
+        default=0.02,
+        ge=0,
+        le=0.5,
+        description="Share of `max_in_flight`, rounded down, that is kept for projects with no call running.",
+    )
     weights: dict[Name, Annotated[float, Field(gt=0, le=1000)]] = Field(
-        default_factory=dict, description="Shares of busy engines by project; one that is not listed has 1."
+        default_factory=dict,
+        description="Shares of busy engines by the id of a project; one that is not listed has its own weight, or 1.",
     )
 
 

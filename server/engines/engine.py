@@ -20,15 +20,18 @@ log = logging.getLogger("portico")
 
 
 class Engine:
-    """`up` is None until the first probe has an answer."""
+    """`up` is None until the first probe has an answer. `capacity` is how many calls it may have from here."""
 
-    def __init__(self, name: str, config: EngineConfig, url: str, api_key: str | None, watchdog: Watchdog) -> None:
+    def __init__(
+        self, name: str, config: EngineConfig, url: str, api_key: str | None, watchdog: Watchdog, capacity: int
+    ) -> None:
         self.name = name
-        self.capacity = config.max_in_flight
+        self.capacity = capacity
         self.in_flight = 0
         self.up: bool | None = None
         self.client = EngineClient(config, url, api_key, watchdog)
         self._managed = config.managed is not None
+        self.vllm = self._managed if config.vllm is None else config.vllm
         key = f"engines.{name}"
         self._way_out = "" if self._managed else f" ({url}; check {key}.url, {key}.api_key and {key}.health_path)"
         self._health_path = config.health_path or ("/health" if config.managed else None)

@@ -50,9 +50,7 @@ class Exchange:
         self._view = view
         self._path = path
         self._receiver: Receiver | None = receiver
-        streams = streams_from_engine(call)
-        self._body = engine_request(call, streams=streams)
-        self._reader = StreamReader(view) if streams else None
+        self._reader = StreamReader(view) if streams_from_engine(call) else None
         self._parts: list[bytes] = []  # of an answer that can only be read as a whole
         self._size = 0
         self._connection: Connection | None = None
@@ -126,8 +124,9 @@ class Exchange:
         """Raises `EngineLost` if the connection is of no use."""
         engine = self._slot.engine
         self._call.engine = engine.name
+        body = engine_request(self._call, streams=self._reader is not None, vllm=engine.vllm)
         try:
-            connection.send(engine.client.post_head(self._path, self._body, self._call.id), self._body, self)
+            connection.send(engine.client.post_head(self._path, body, self._call.id), body, self)
         except EngineLost:
             engine.client.give_back(connection)
             raise

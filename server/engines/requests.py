@@ -7,9 +7,12 @@ from typing import TypeVar
 import msgspec
 
 from server.call import Call
-from server.config import Defaults, Model
+from server.config import Defaults, Model, PriorityClass
 from server.openai.chat_request import ChatRequest, CompletionRequest, Message, Sampling, StreamOptions, Strict
 from server.openai.prompt import chat_prompt
+
+PRIORITIES: dict[PriorityClass, int] = {"interactive": 0, "standard": 1, "batch": 2}
+"""vLLM computes the lower number first."""
 
 SMALLEST_TOP_P = 1e-6  # OpenAI allows 0, vLLM does not; both mean the most likely token
 SMALLEST_TEMPERATURE = 0.01  # vLLM refuses n > 1 below it, OpenAI does not
@@ -44,6 +47,8 @@ class EngineRequest(Sampling, kw_only=True):
     response_format: object = None
     reasoning_effort: str | None = None
     echo: bool | None = None
+    priority: int | None = None
+    cache_salt: str | None = None
 
 
 def streams_from_engine(call: Call) -> bool:
@@ -57,8 +62,8 @@ def streams_from_engine(call: Call) -> bool:
     return call.stream or (isinstance(body, ChatRequest) and bool(body.tools or body.stop or body.response_format))
 
 
-def engine_request(call: Call, *, streams: bool) -> bytes:
-    """The JSON for the engine, which is asked for a stream or not."""
+def engine_request(call: Call, *, streams: bool, vllm: bool = False) -> bytes:
+    """The JSON for the engine, which is asked for a stream or not, and which takes what only `vllm` knows."""
     body: Sampling = call.body
     model = call.model.config
     defaults = model.defaults
@@ -71,7 +76,7 @@ def engine_request(call: Call, *, streams: bool) -> bytes:
         logit_bias=body.logit_bias,
         n=body.n,
         seed=body.seed,
-        max_tokens=_max_tokens(body, defaults),
+        max_tokens=_or(call.answer_tokens, _max_tokens(body, defaults)),
         top_k=body.top_k,
         min_p=body.min_p,
         repetition_penalty=body.repetition_penalty,
@@ -90,6 +95,9 @@ def engine_request(call: Call, *, streams: bool) -> bytes:
     if streams:
         request.stream = True
         request.stream_options = USAGE_ALWAYS if body.stop and isinstance(body, ChatRequest) else USAGE_AT_END
+    if vllm:
+        request.priority = PRIORITIES[call.priority]
+        request.cache_salt = call.cache_salt
     return _ENCODER.encode(request)
 
 

@@ -69,6 +69,14 @@ class Limiter:
         if ids:
             self.spawn(self._renew(ids), "renew holds")
 
+    @property
+    def degraded(self) -> bool:
+        """Whether limits are enforced without their shared store."""
+        return self.store.degraded
+
+    async def start(self) -> None:
+        """Nothing has to be begun."""
+
     async def stop(self) -> None:
         """What is still to be settled is settled."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -127,7 +135,7 @@ class Hold:
         if self._taken:
             self._taken = False
             self._limiter.closed(self)
-            self._settle_to(used(self._plan, self._call, self._prompt))
+            self._settle_to(used(self._plan, self._call))
 
     # Inside
 
@@ -167,7 +175,7 @@ class Hold:
                 elif self._counted or self._charges[outcome.index].kind in REQUESTS | {CONCURRENT}:
                     raise self._refused(outcome)
                 else:
-                    self._prompt = await _now_or_later(self._limiter.counter.count(self._call))
+                    self._prompt = self._call.counted = await _now_or_later(self._limiter.counter.count(self._call))
                     self._counted = True
             except StoreDown:
                 raise _unavailable() from None

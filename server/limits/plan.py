@@ -90,7 +90,8 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
     """
     body = call.body
     defaults = call.model.config.defaults
-    asked = (body.max_completion_tokens if isinstance(body, ChatRequest) else None) or body.max_tokens
+    asked = body.max_completion_tokens if isinstance(body, ChatRequest) else None
+    asked = body.max_tokens if asked is None else asked
     if asked is not None:
         return asked
     if not isinstance(body, ChatRequest) and defaults.max_tokens is None:
@@ -118,10 +119,10 @@ def charges(plan: Plan, one: Need) -> tuple[Charge, ...]:
     return tuple([Charge(each.scope, each.kind, each.limit, _amount(each.kind, 1, one)) for each in plan.applied])
 
 
-def used(plan: Plan, call: Call, prompt: int) -> tuple[int, ...]:
-    """What the call used in the end, in the order of the charges. `prompt` stands in where the engine never said."""
+def used(plan: Plan, call: Call) -> tuple[int, ...]:
+    """What the call used in the end, in the order of the charges."""
     dispatched = int(call.dispatched is not None)
-    tokens = call.tokens or Tokens(prompt * dispatched, call.streamed)
+    tokens = call.used()
     one = Need(tokens.prompt + tokens.completion, call.model.cost(tokens))
     return tuple([0 if each.kind == CONCURRENT else _amount(each.kind, dispatched, one) for each in plan.applied])
 

@@ -1,4 +1,4 @@
-"""Limits that outlive their shared store: while it is down each worker enforces its share, or calls are refused."""
+"""Limits while their shared store is down: each worker enforces its share, or limited calls are refused."""
 
 from __future__ import annotations
 
@@ -18,42 +18,55 @@ Result = TypeVar("Result")
 
 
 class SharedStore(LimitStore, Protocol):
-    async def ping(self) -> None:
-        """Raises `StoreDown`."""
+    async def probe(self) -> None:
+        """Whether it takes something. Raises `StoreDown`."""
         ...
 
 
-class LocalStore(LimitStore, Protocol):
+class LocalStore(Protocol):
+    """A `LimitStore` that answers at once."""
+
+    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome: ...
+
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]: ...
+
+    def renew(self, hold_ids: Sequence[str]) -> None: ...
+
+    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None: ...
+
     def forget_calendar(self) -> None:
         """What days and months have used is to be seeded again."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class ShareOf:
-    """A `LimitStore` of the limits' `shares`-th part, at least 1. With a `number` (from 0) the remainder is dealt out.
+    """A `LimitStore` that grants the `shares`-th part of each limit, at least 1.
 
-    So shares 0 to `shares - 1` make up a limit together, if it is not less than their number.
+    With a `number` the remainder is dealt out: shares 0 to `shares - 1` make up the limit together, if it is not less
+    than their number.
     """
+
+    degraded = False
 
     def __init__(self, store: LocalStore, shares: int, number: int | None = None) -> None:
         self._store = store
         self._shares = shares
         self._number = shares if number is None else number
 
-    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
+    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
         return self._store.take(hold_id, self._parts(charges))
 
-    def settle(
-        self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]
-    ) -> tuple[Standing, ...] | Awaitable[tuple[Standing, ...]]:
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
         return self._store.settle(hold_id, self._parts(charges), used)
 
-    def renew(self, hold_ids: Sequence[str]) -> Awaitable[None] | None:
-        return self._store.renew(hold_ids)
+    def renew(self, hold_ids: Sequence[str]) -> None:
+        self._store.renew(hold_ids)
 
-    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> Awaitable[None] | None:
-        """`used` is of all shares together; each takes its part of it, rounded up."""
-        return self._store.seed(charges, [-(-one // self._shares) for one in used], at)
+    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
+        """`used` is that of all shares together; each counts its part of it, rounded up."""
+        self._store.seed(charges, [-(-one // self._shares) for one in used], at)
 
     def forget_calendar(self) -> None:
         self._store.forget_calendar()
@@ -69,7 +82,7 @@ class ShareOf:
 
 
 class FailoverLimits:
-    """A `LimitStore` over `shared`. After its first failure it is left alone but for a ping every `PROBE_S`.
+    """A `LimitStore` over `shared`. After its first failure it is left alone but for a probe every `PROBE_S`.
 
     Meanwhile `local` decides or, without one, takes raise `StoreDown`. `on_change` hears that it went down (True) or is
     back. Calls are settled where they were taken: what `shared` holds waits for it, up to `MOST_UNSETTLED` calls.
@@ -103,7 +116,7 @@ class FailoverLimits:
         here = [one for one in hold_ids if one in self._at_home]
         there = [one for one in hold_ids if one not in self._at_home]
         if here and self._local is not None:
-            await now_or_later(self._local.renew(here))
+            self._local.renew(here)
         if there and not self.degraded:
             try:
                 await now_or_later(self._shared.renew(there))
@@ -118,7 +131,7 @@ class FailoverLimits:
             except StoreDown as error:
                 self._down(error)
         if self._local is not None:
-            await now_or_later(self._local.seed(charges, used, at))
+            self._local.seed(charges, used, at)
 
     async def close(self) -> None:
         if self._probe is not None:
@@ -135,20 +148,17 @@ class FailoverLimits:
             return await now_or_later(self._shared.take(hold_id, charges))
         except StoreDown as error:
             self._down(error)
-        return await now_or_later(self._take_locally(hold_id, charges))
+        return self._take_locally(hold_id, charges)
 
-    def _take_locally(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
+    def _take_locally(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
         if self._local is None:
             raise StoreDown("the shared store of limits is down")
         outcome = self._local.take(hold_id, charges)
-        return self._note(hold_id, charges, outcome) if not isinstance(outcome, Awaitable) else outcome
-
-    def _note(self, hold_id: str, charges: Sequence[Charge], outcome: Outcome) -> Outcome:
         if isinstance(outcome, Taken):
             self._at_home.add(hold_id)
         elif isinstance(outcome, Refused) and outcome.retry_after_s is None:
             charge = charges[outcome.index]
-            if charge.amount <= charge.limit:  # above the share and not the limit: it fits when the store is back
+            if charge.amount <= charge.limit:  # above the share and not the limit: it may fit when the store is back
                 return replace(outcome, retry_after_s=PROBE_S)
         return outcome
 
@@ -170,7 +180,7 @@ class FailoverLimits:
         self.degraded = True
         if self._local is not None:
             self._local.forget_calendar()  # of an earlier time without the store
-        then = "limited calls are refused" if self._local is None else "each replica enforces its share"
+        then = "limited calls are refused" if self._local is None else "each worker enforces its share"
         log.error("limits: the shared store is down, %s until it is back: %s", then, error)
         self._on_change(True)
         self._probe = asyncio.get_running_loop().create_task(self._until_back(), name="probe the store of limits")
@@ -179,7 +189,7 @@ class FailoverLimits:
         while self.degraded:
             await asyncio.sleep(PROBE_S)
             try:
-                await self._shared.ping()
+                await self._shared.probe()
                 await self._settle_what_waits()
             except StoreDown:
                 continue

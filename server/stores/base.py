@@ -78,17 +78,19 @@ class Directory(Protocol):
         ...
 
     async def keys(
-        self, project_id: str | None = None, *, after: str | None = None, limit: int = 100
+        self, project_id: str | None = None, *, after: str | None = None, limit: int = 100, revoked: bool = True
     ) -> list[KeyRecord]:
-        """Revoked ones too."""
+        """Of all projects if that is None; without the revoked ones if `revoked` is false."""
         ...
 
     async def key(self, project_id: str | None, key_id: str) -> KeyRecord:
         """Of any project if that is None. Raises `NotThere`."""
         ...
 
-    async def change_key(self, key_id: str, name: str, grants: KeyGrants, actor: Actor) -> KeyRecord:
-        """Raises `NotThere`, `NotAllowed` (revoked)."""
+    async def change_key(
+        self, key_id: str, name: str, grants: KeyGrants, actor: Actor, expires_at: int | Literal["same"] | None = "same"
+    ) -> KeyRecord:
+        """Raises `NotThere`, `NotAllowed` (revoked, expired)."""
         ...
 
     async def revoke_key(self, project_id: str | None, key_id: str, actor: Actor) -> KeyRecord:
@@ -158,6 +160,7 @@ class AuditLog(Protocol):
         events: Sequence[str] = (),
         project_ids: Sequence[str] = (),
         actor_ids: Sequence[str] = (),
+        subject_ids: Sequence[str] = (),
         since: int | None = None,
         until: int | None = None,
     ) -> list[AuditRecord]:
@@ -252,6 +255,11 @@ class LimitStore(Protocol):
     unsettled tokens and spend and its place among the concurrent requests are given back. Raises `StoreDown`, from the
     call or from what it returned.
     """
+
+    @property
+    def degraded(self) -> bool:
+        """It stands in for a shared store that is down."""
+        ...
 
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
         """All of `charges` or nothing. A hold that is open already takes nothing more: asking again is no harm."""

@@ -12,6 +12,8 @@ from server.stores.counters import MOST_COUNTERS, Counters
 class MemoryLimits:
     """A `LimitStore`. `clock` tells Unix seconds. See `Counters` for the bound on memory."""
 
+    degraded = False
+
     def __init__(self, clock: Callable[[], float] = time, most_counters: int = MOST_COUNTERS) -> None:
         self._clock = clock
         self._counters = Counters(most_counters)

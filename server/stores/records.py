@@ -48,6 +48,9 @@ class KeyGrants(Struct, frozen=True):
     note: str = ""
 
 
+NO_GRANTS = KeyGrants()
+
+
 class KeyRecord(Struct, frozen=True):
     id: str  # key_...
     project_id: str
@@ -56,7 +59,7 @@ class KeyRecord(Struct, frozen=True):
     digest: str  # SHA-256 of the whole secret, hexadecimal
     redacted: str  # what may be shown, as "sk-portico-abcd...wxyz"
     created_at: int
-    grants: KeyGrants = KeyGrants()
+    grants: KeyGrants = NO_GRANTS
     service_account_id: str | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
@@ -89,8 +92,11 @@ class AuditRecord(Struct, frozen=True):
     hash: str
 
 
-class UsageRecord(Struct, frozen=True):
-    """One call that has ended. `cost` in millionths of the unit of the prices."""
+class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
+    """One call that has ended. `cost` in millionths of the unit of the prices.
+
+    The usage spool keeps it by the order of its fields: add new ones at the end, with a default.
+    """
 
     call_id: str  # unique: adding it twice counts it once
     at: float  # when it ended

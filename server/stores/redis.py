@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from server.stores.base import Charge, Outcome, Refused, Standing, Taken, Unseeded
-from server.stores.redis_pipe import NoScript, RedisPipe
+from server.stores.redis_pipe import COMMAND_S, NoScript, RedisPipe
 
 SCRIPT = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
 SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -27,9 +27,13 @@ class RedisLimits:
     Raises `ValueError` (url).
     """
 
-    def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None) -> None:
-        self._pipe = RedisPipe(url)
-        self._prefix = prefix
+    degraded = False
+
+    def __init__(
+        self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None, command_s: float = COMMAND_S
+    ) -> None:
+        self._pipe = RedisPipe(url, command_s)
+        self.prefix = prefix
         self._clock = clock
 
     async def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
@@ -45,9 +49,9 @@ class RedisLimits:
     async def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
         await self._run("seed", repr(at), charges, used)
 
-    async def ping(self) -> None:
-        """Raises `StoreDown`."""
-        await self._pipe.ask("PING")
+    async def probe(self) -> None:
+        """Whether it takes something: one that is full, or a replica, answers a ping too. Raises `StoreDown`."""
+        await self._pipe.ask("SET", f"{self.prefix}probe", 1, "EX", 60)
 
     async def close(self) -> None:
         await self._pipe.close()
@@ -55,7 +59,7 @@ class RedisLimits:
     # Inside
 
     async def _run(self, verb: str, first: str, charges: Sequence[Charge], amounts: Sequence[int]) -> list[Any]:
-        keys = [f"{self._prefix}{charge.kind}:{charge.scope}" for charge in charges]
+        keys = [f"{self.prefix}{charge.kind}:{charge.scope}" for charge in charges]
         arguments: list[str | int] = [first]
         for charge, amount in zip(charges, amounts, strict=True):
             arguments += (charge.kind, charge.limit, amount)
@@ -63,7 +67,7 @@ class RedisLimits:
 
     async def _evaluate(self, verb: str, keys: Sequence[str], arguments: Sequence[str | int]) -> list[Any]:
         now = "" if self._clock is None else repr(self._clock())
-        everything = (2 + len(keys), f"{self._prefix}holds", f"{self._prefix}leases", *keys, verb, now, *arguments)
+        everything = (2 + len(keys), f"{self.prefix}holds", f"{self.prefix}leases", *keys, verb, now, *arguments)
         try:
             return await self._pipe.ask("EVALSHA", SHA, *everything)
         except NoScript:  # a server that was started anew

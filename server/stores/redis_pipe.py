@@ -33,18 +33,19 @@ class RedisPipe:
     """`ask`. `url` is redis://, or rediss:// for TLS. Raises `ValueError` (url).
 
     A connection that broke is opened once more and its commands are repeated: they must be such that this is no harm.
-    What waits longer than one batch before it and its own, each `CONNECT_S` and `COMMAND_S`, fails.
+    What waits longer than one batch before it and its own, each `CONNECT_S` and `command_s`, fails.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, command_s: float = COMMAND_S) -> None:
         pool: Any = cast(Any, ConnectionPool).from_url(
             url,
             max_connections=1,
             socket_connect_timeout=CONNECT_S,
-            socket_timeout=COMMAND_S,
+            socket_timeout=command_s,
             retry=Retry(NoBackoff(), 1, supported_errors=(Lost,)),
             protocol=2,
         )
+        self._command_s = command_s
         self._redis: Any = Redis.from_pool(pool)
         self._settings: dict[str, Any] = pool.connection_kwargs
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
@@ -80,7 +81,7 @@ class RedisPipe:
         for command, _ in batch:
             pipeline.execute_command(*command)
         try:
-            async with asyncio.timeout(CONNECT_S + COMMAND_S):
+            async with asyncio.timeout(CONNECT_S + self._command_s):
                 answers = await pipeline.execute(raise_on_error=False)
         except Exception as error:
             waiting, self._waiting = self._waiting, []  # they would wait in vain

@@ -6,13 +6,15 @@ its process id, so that sums survive a worker's death and the folder does not gr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import values as prometheus_values
 
 from server.call import Call
+from server.config import PriorityClass
 from server.telemetry.local import Flushable, LocalCounter, LocalHistogram
 
 LATENCY_S = (
@@ -20,6 +22,7 @@ LATENCY_S = (
 )  # fmt: skip
 TOKEN_GAP_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5)
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
+QueueCounts = Mapping[tuple[str, PriorityClass], int]  # by model and class
 TOKEN_KINDS = ("prompt", "completion", "cached", "reasoning")
 
 
@@ -46,6 +49,25 @@ class EndSeries:
     requests: LocalCounter
     duration: LocalHistogram
     overhead: LocalHistogram
+
+
+class QueueLength:
+    """How many calls wait."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._queued = Gauge(
+            "portico_queued_requests",
+            "Calls that wait for an engine.",
+            ("model", "class"),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._seen: set[tuple[str, PriorityClass]] = set()
+
+    def set(self, counts: QueueCounts) -> None:
+        self._seen.update(counts)
+        for labels in self._seen:
+            self._queued.labels(*labels).set(counts.get(labels, 0))
 
 
 class OnFirstUse(dict[str, ModelSeries]):
@@ -124,11 +146,16 @@ class Metrics:
             registry=r,
             multiprocess_mode="livemax",
         )
+        self._usage_waiting, self._usage_lost = _of_usage(r)
+        self.usage_depth: Callable[[], int] = int  # of the usage log, asked at each flush
         self._local: list[Flushable] = []
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self._overheads: dict[str, LocalHistogram] = {}
         self.models = OnFirstUse(self._model)  # by id
-        self._standard_wait = self._histogram(self._wait.labels("standard"), LATENCY_S)
+        self._queue = QueueLength(registry)
+        self.queued: Callable[[], QueueCounts] = dict
+        """Asked at each flush for what waits."""
+        self._waits = {name: self._histogram(self._wait.labels(name), LATENCY_S) for name in get_args(PriorityClass)}
 
     def _model(self, model: str) -> ModelSeries:
         return ModelSeries(
@@ -148,6 +175,9 @@ class Metrics:
     def limits_degraded(self, degraded: bool) -> None:
         self._degraded.set(degraded)
 
+    def usage_lost(self, records: int) -> None:
+        self._usage_lost.inc(records)
+
     def refused(self, endpoint: str, outcome: str, seconds: float) -> None:
         """A request that ended before its model was known."""
         end = self._end("", endpoint, outcome)
@@ -166,7 +196,7 @@ class Metrics:
         end.duration.observe((call.finished or call.received) - call.received)
         end.overhead.observe(call.overhead_s())
         if call.queued_s:
-            self._standard_wait.observe(call.queued_s)
+            self._waits[call.priority].observe(call.queued_s)
         if call.stream and call.first_token is not None:
             model.first_token.observe(call.first_token - call.received)
         if call.tokens is not None:
@@ -186,6 +216,8 @@ class Metrics:
             series.flush()
         for name, model in self.models.items():
             self._in_flight.labels(name).set(model.in_flight)
+        self._usage_waiting.set(self.usage_depth())
+        self._queue.set(self.queued())
 
     def _end(self, model: str, endpoint: str, outcome: str) -> EndSeries:
         key = (model, endpoint, outcome)
@@ -210,3 +242,14 @@ class Metrics:
         histogram = LocalHistogram(child, bounds)
         self._local.append(histogram)
         return histogram
+
+
+def _of_usage(registry: CollectorRegistry) -> tuple[Gauge, Counter]:
+    waiting = Gauge(
+        "portico_usage_spool_records",
+        "Usage records that are not in the database yet.",
+        registry=registry,
+        multiprocess_mode="livesum",
+    )
+    lost = Counter("portico_usage_lost_records_total", "Usage records that could be kept nowhere.", registry=registry)
+    return waiting, lost

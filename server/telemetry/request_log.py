@@ -18,6 +18,7 @@ from server.call import Call
 
 MAX_LINES = 512
 PIECE = select.PIPE_BUF  # bytes that are written to a pipe all at once or not at all
+CLEAR_LINE = "\r\x1b[K"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -150,11 +151,15 @@ def _text(line: CallLine | RefusalLine) -> bytes:
 
 
 class LineFormatter(logging.Formatter):
-    """Everything else that is logged, in the same form. Exceptions go out as their type, never their text or locals."""
+    """Everything else that is logged, in the same form. Exceptions go out as their type, never their text or locals.
 
-    def __init__(self, *, as_json: bool) -> None:
+    A text line `on_terminal` takes the place of the progress line that may stand there.
+    """
+
+    def __init__(self, *, as_json: bool, on_terminal: bool = False) -> None:
         super().__init__()
         self._json = as_json
+        self._before = CLEAR_LINE if on_terminal else ""
 
     def format(self, record: logging.LogRecord) -> str:
         facts: dict[str, Any] = {
@@ -173,7 +178,7 @@ class LineFormatter(logging.Formatter):
         where = f"  {facts['exception']} at {facts['at']}" if "exception" in facts else ""
         clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
         which = f"  {request_id}" if request_id else ""
-        return f"{clock}  {facts['msg']}{where}{which}"
+        return f"{self._before}{clock}  {facts['msg']}{where}{which}"
 
 
 def _where(record: logging.LogRecord) -> str:

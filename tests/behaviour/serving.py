@@ -95,11 +95,11 @@ class Gate:
         return await self.request("POST", COMPLETIONS, {"model": MODEL, "prompt": "Once"} | body)
 
     @asynccontextmanager
-    async def opened(self, path: str = CHAT, **body: Any) -> AsyncIterator[Wire]:
+    async def opened(self, path: str = CHAT, key: str = KEY, **body: Any) -> AsyncIterator[Wire]:
         """A request sent, its answer not read yet. Leaving closes the connection."""
         base = {"prompt": "Once"} if path == COMPLETIONS else {"messages": MESSAGES}
         async with Wire(self.port) as wire:
-            await wire.request("POST", path, {"model": MODEL} | base | body)
+            await wire.request("POST", path, {"model": MODEL} | base | body, key)
             yield wire
 
     @asynccontextmanager

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ def test_made_once_and_kept(tmp_path: Path) -> None:
     assert first.auth.static_keys[0].key_sha256 == hashlib.sha256(key.encode()).hexdigest()
     assert key not in repr(first)
     assert stat.S_IMODE((tmp_path / "home/dev-key").stat().st_mode) == 0o600
+
+
+def test_two_first_starts_have_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        keys = set(pool.map(lambda _: with_development_key(config(), tmp_path)[1], range(50)))
+    assert keys == {(tmp_path / "dev-key").read_text().strip()}
 
 
 def test_not_where_there_are_keys_or_none_are_asked(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore
 from tests.services.durable import Backend, PostgresBackend, SqliteBackend
 from tests.services.postgres import Postgres, running
+from tests.services.redis import redis_server
+
+__all__ = ["redis_server"]
 
 LONGEST_TEST_S = 60
 

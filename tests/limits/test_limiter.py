@@ -23,6 +23,8 @@ TPM = Limit(tokens_per_minute=1000, requests_per_minute=5)
 class Store:
     """Answers `take` with what was put into `says`, at once or `later`."""
 
+    degraded = False
+
     def __init__(self, *says: Outcome | StoreDown | None, later: bool = False) -> None:
         self.says = list(says)  # None: all is taken
         self.later = later

@@ -93,9 +93,9 @@ def test_what_was_used(
     dispatched: float | None, tokens: Tokens | None, streamed: int, expected: dict[str, int]
 ) -> None:
     call = a_call(LIMIT, price=Price(input=2, cached_input=0.5, output=10))
-    call.dispatched, call.tokens, call.streamed = dispatched, tokens, streamed
+    call.dispatched, call.tokens, call.streamed, call.counted = dispatched, tokens, streamed, 25
     plan = plan_of(call.key, call.model)
-    assert dict(zip([one.kind for one in plan.applied], used(plan, call, 25), strict=True)) == {
+    assert dict(zip([one.kind for one in plan.applied], used(plan, call), strict=True)) == {
         "concurrent_requests": 0,
         "requests_per_minute": expected["requests"],
         "tokens_per_minute": expected["tokens"],

@@ -67,6 +67,13 @@ def test_a_call_whose_usage_never_came() -> None:
     assert b"?+7 tokens" in text and b"client_gone" in text
 
 
+def test_a_line_takes_the_place_of_a_progress_line_on_a_terminal() -> None:
+    record = logging.LogRecord("portico", logging.INFO, "", 0, "engine local is up", None, None)
+    assert LineFormatter(as_json=False, on_terminal=True).format(record).startswith("\r\x1b[K")
+    assert LineFormatter(as_json=False).format(record)[0].isdigit()
+    assert LineFormatter(as_json=True, on_terminal=True).format(record).startswith("{")
+
+
 def test_full_buffers_are_written() -> None:
     read, write = os.pipe()
     writer = LogWriter(write)

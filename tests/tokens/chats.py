@@ -88,7 +88,8 @@ def _turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     said |= draw(st.fixed_dictionaries({}, optional={"reasoning": texts}))
     said |= draw(st.fixed_dictionaries({}, optional={"reasoning_content": texts, "refusal": texts}))
     if role == "assistant":
-        return [said]
+        says_something = said.keys() & {"reasoning", "reasoning_content", "refusal"} or said.get("content") is not None
+        return [said if says_something else said | {"content": draw(contents)}]
     ids = draw(st.lists(st.sampled_from(("a", "b", "call_1")), min_size=1, max_size=3, unique=True))
     said["tool_calls"] = [
         {"id": one, "type": "function", "function": {"name": draw(names), "arguments": draw(texts)}} for one in ids
@@ -111,5 +112,5 @@ def call_of(body: dict[str, Any], *, ascii_only: bool = True, **model: Any) -> C
     """As the gateway makes it. `ascii_only`: with escapes in the JSON."""
     served = ServedModel("m", Model(engines=("e",), **model), 1)
     data = json.dumps({"model": "m", **body}, ensure_ascii=ascii_only, separators=(",", ":")).encode()
-    factory = CallFactory(Catalogue({"m": served}), 500)
+    factory = CallFactory(Catalogue({"m": served}), 500, lambda project: "salt")
     return (factory.completion if "prompt" in body else factory.chat)(data, KEY, "req_1")

@@ -203,7 +203,7 @@ def _with_wishes(plan: Plan, managed: Managed) -> Plan:
     return replace(
         plan,
         args=(*plan.args, *managed.args),
-        adapters={name: str(path) for name, path in managed.lora_adapters.items()},
+        adapters={name: str(path.absolute()) for name, path in managed.lora_adapters.items()},
         port=managed.port,
         context_length=_length(managed.args) or plan.context_length,
     )

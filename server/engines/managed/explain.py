@@ -110,7 +110,9 @@ def _own_words(log_tail: str) -> str:
     if errors:
         return "its engine process ended without a reason (the kernel kills when memory runs out; `dmesg | tail` tells)"
     lines = [line.strip() for line in log_tail.splitlines() if line.strip() and " INFO " not in line]
-    return f"vLLM's last words: {_short(lines[-1])}" if lines else "vLLM ended without a word"
+    if not lines:
+        return "vLLM ended without a word (it does where its log cannot be written: check the disk with `df`)"
+    return f"vLLM's last words: {_short(lines[-1])}"
 
 
 def _short(text: str) -> str:

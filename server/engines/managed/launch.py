@@ -32,6 +32,7 @@ def command(plan: Plan, installed: Installed, port: int) -> list[str]:
         *(_whole_prompts(plan) if plan.kind == "cpu" else []),
         *plan.args,
         *(["--enable-lora", "--lora-modules", *adapters] if adapters else []),
+        "--scheduling-policy=priority",  # or it refuses the priority that each call brings (engines/requests.py)
         "--enable-prompt-tokens-details",  # the gateway's usage tells cached tokens
         f"--max-model-len={plan.context_length}",
         f"--model={model_argument(plan, installed)}",

@@ -21,7 +21,7 @@ from server.engines.managed.backoff import Backoff
 from server.engines.managed.errors import EngineSetupError
 from server.engines.managed.explain import FIRST_PHASE, explain, phase
 from server.engines.managed.install import Installed
-from server.engines.managed.life import GRACE_S, Life
+from server.engines.managed.life import GRACE_S, LOG_MODE, Life
 from server.engines.managed.plan import Plan
 from server.engines.managed.state import EngineRecord, EngineState, State, process_began, remove_record, write_record
 
@@ -82,7 +82,7 @@ class EngineSupervisor:
         return self._life.engine_pid if self._life else None
 
     async def start(self) -> None:
-        """Check the port and begin; returns at once. Raises `EngineSetupError` where the port is taken."""
+        """Check port and log and begin; returns at once. Raises `EngineSetupError` where one of them cannot be had."""
         self._port = health.take_port(launch.HOST, self._plan.port)
         self._reserved = health.reserve_port(self._port)
         if self._reserved is None:
@@ -90,8 +90,15 @@ class EngineSupervisor:
                 f"Port {self._port} on {launch.HOST} belongs to the engine of another Portico: stop that one, or set "
                 "engines.local.managed.port to another (PORTICO__ENGINES__LOCAL__MANAGED__PORT=0 takes a free one)."
             )
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
-        logs.rotate(self._log_path)
+        try:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            logs.rotate(self._log_path)
+            self._log_path.touch(LOG_MODE)
+        except OSError as error:
+            raise EngineSetupError(
+                f"{self._log_path}: the engine's log cannot be written: {error.strerror}; set PORTICO_HOME to another "
+                "folder."
+            ) from None
         self._task = asyncio.create_task(self._run())
 
     async def wait_ready(self) -> None:

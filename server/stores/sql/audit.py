@@ -28,6 +28,7 @@ class Audit(Part):
         events: Sequence[str] = (),
         project_ids: Sequence[str] = (),
         actor_ids: Sequence[str] = (),
+        subject_ids: Sequence[str] = (),
         since: int | None = None,
         until: int | None = None,
     ) -> list[AuditRecord]:
@@ -36,6 +37,7 @@ class Audit(Part):
             (audit.c.event, events),
             (audit.c.project_id, project_ids),
             (audit.c.actor_id, actor_ids),
+            (audit.c.subject_id, subject_ids),
         ):
             if allowed:
                 query = query.where(column.in_(allowed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import bindparam, insert, or_, select, update
@@ -34,9 +34,9 @@ class Keys(Part):
             await add_key(change, new)
 
     async def keys(
-        self, project_id: str | None = None, *, after: str | None = None, limit: int = 100
+        self, project_id: str | None = None, *, after: str | None = None, limit: int = 100, revoked: bool = True
     ) -> list[KeyRecord]:
-        query = select(keys)
+        query = select(keys) if revoked else select(keys).where(keys.c.revoked_at.is_(None))
         if project_id is not None:
             query = query.where(keys.c.project_id == project_id)
         async with self._database.reading() as connection:
@@ -46,15 +46,18 @@ class Keys(Part):
         async with self._database.reading() as connection:
             return await _key_of(connection, project_id, key_id)
 
-    async def change_key(self, key_id: str, name: str, grants: KeyGrants, actor: Actor) -> KeyRecord:
+    async def change_key(
+        self, key_id: str, name: str, grants: KeyGrants, actor: Actor, expires_at: int | Literal["same"] | None = "same"
+    ) -> KeyRecord:
         async with self._change(actor) as change:
             before = await _live_key(change, key_id)
-            changed = msgspec.structs.replace(before, name=name, grants=grants)
+            end = before.expires_at if expires_at == "same" else expires_at
+            changed = msgspec.structs.replace(before, name=name, grants=grants, expires_at=end)
             asked = {field: value for field, value in _described(changed).items() if value != _described(before)[field]}
             if asked:
                 change.note("api_key.updated", changed.project_id, key_id, asked)
             await change.connection.execute(
-                update(keys).where(keys.c.id == key_id).values(name=name, grants=to_json(grants))
+                update(keys).where(keys.c.id == key_id).values(name=name, grants=to_json(grants), expires_at=end)
             )
         return changed
 
@@ -97,7 +100,7 @@ class Keys(Part):
 async def add_key(change: Change, new: KeyRecord, more: Mapping[str, str] | None = None) -> None:
     """Insert and note it; whether it is allowed was looked at before."""
     await change.connection.execute(insert(keys).values(key_row(new)))
-    details = {**_described(new), "redacted": new.redacted, "expires_at": new.expires_at}
+    details = {**_described(new), "redacted": new.redacted}
     if new.service_account_id is not None:
         details["service_account_id"] = new.service_account_id
     change.note("api_key.created", new.project_id, new.id, details | dict(more or {}))
@@ -110,7 +113,7 @@ async def revoke(change: Change, key: KeyRecord) -> KeyRecord:
 
 
 def _described(key: KeyRecord) -> dict[str, Any]:
-    return {"name": key.name} | msgspec.structs.asdict(key.grants)
+    return {"name": key.name, "expires_at": key.expires_at} | msgspec.structs.asdict(key.grants)
 
 
 async def _key_of(connection: AsyncConnection, project_id: str | None, key_id: str) -> KeyRecord:

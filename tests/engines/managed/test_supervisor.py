@@ -137,6 +137,17 @@ def test_a_taken_port_is_one_line(fake_python: Path, tmp_path: Path) -> None:
     assert lives(tmp_path / "pids") == []
 
 
+def test_a_home_that_cannot_be_written_is_one_line(fake_python: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "logs").write_text("a file where the folder should be")
+        with pytest.raises(
+            EngineSetupError, match=r"logs/engine\.log: .* cannot be written: File exists; set PORTICO_HOME"
+        ):
+            await Watched(fake_python, tmp_path, make_plan()).engine.start()
+
+    asyncio.run(scenario())
+
+
 def test_a_missing_engine_is_one_line(tmp_path: Path) -> None:
     async def scenario() -> None:
         watched = Watched(tmp_path / "nowhere/python", tmp_path, make_plan())

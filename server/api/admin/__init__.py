@@ -1,0 +1,1 @@
+"""The administration API, /v1/organization: projects, keys, limits, audit log, usage, in OpenAI's shapes."""

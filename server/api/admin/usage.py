@@ -1,0 +1,96 @@
+"""/v1/organization/usage/completions and /v1/organization/costs"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal
+
+from fastapi import Query
+from pydantic import Field
+
+from server.api.admin.administration import Administration
+from server.api.admin.buckets import BucketsAsked, Ids, Span, Width, page, span
+from server.api.admin.listing import Json
+from server.api.admin.route import Endpoint
+from server.stores.records import UsageTotal
+
+Group = Literal["project_id", "key_id", "model"]
+GROUPS: Mapping[str, Group] = {
+    "project_id": "project_id",
+    "api_key_id": "key_id",
+    "model": "model",
+    "line_item": "model",
+}
+BUCKETS: Mapping[Width, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}  # default, most
+COST_BUCKETS = (7, 180)
+
+
+class UsageAsked(BucketsAsked):
+    models: Ids = Field(default=[], description="Only these models.")
+    group_by: list[Literal["project_id", "api_key_id", "model"]] = Field(default=[], description="A result for each.")
+
+
+class CostsAsked(BucketsAsked):
+    group_by: list[Literal["project_id", "api_key_id", "line_item"]] = Field(
+        default=[], description="A result for each; line items are models."
+    )
+
+
+class Usage:
+    def __init__(self, administration: Administration) -> None:
+        self._store = administration.store
+        self._admin = administration
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        yield Endpoint("GET", "/usage/completions", self.completions, "Tokens and requests over time")
+        yield Endpoint("GET", "/costs", self.costs, "Costs over time, by the configured prices")
+
+    async def completions(self, asked: Annotated[UsageAsked, Query()]) -> Json:
+        chosen = span(asked, self._admin.now(), *BUCKETS[asked.bucket_width])
+        return page(chosen, await self._totals(chosen, asked, asked.group_by, asked.models), usage_shape)
+
+    async def costs(self, asked: Annotated[CostsAsked, Query()]) -> Json:
+        chosen = span(asked, self._admin.now(), *COST_BUCKETS)
+        return page(chosen, await self._totals(chosen, asked, asked.group_by), cost_shape)
+
+    async def _totals(
+        self, span: Span, asked: BucketsAsked, group_by: Sequence[str], models: Sequence[str] = ()
+    ) -> list[UsageTotal]:
+        return await self._store.usage(
+            since=span.since,
+            until=span.until,
+            bucket_s=span.width,
+            group_by=[GROUPS[name] for name in group_by],
+            project_ids=asked.project_ids,
+            key_ids=asked.api_key_ids,
+            models=models,
+        )
+
+
+def usage_shape(total: UsageTotal) -> Json:
+    return {
+        "object": "organization.usage.completions.result",
+        "input_tokens": total.prompt,
+        "input_cached_tokens": total.cached,
+        "input_uncached_tokens": total.prompt - total.cached,
+        "output_tokens": total.completion,
+        "output_reasoning_tokens": total.reasoning,
+        "num_model_requests": total.requests,
+        "project_id": total.project_id,
+        "user_id": None,
+        "api_key_id": total.key_id,
+        "model": total.model,
+        "batch": None,
+        "service_tier": None,
+    }
+
+
+def cost_shape(total: UsageTotal) -> Json:
+    """No currency is named: it is that of the configured prices."""
+    return {
+        "object": "organization.costs.result",
+        "amount": {"value": total.cost / 1_000_000},
+        "line_item": total.model,
+        "project_id": total.project_id,
+        "api_key_id": total.key_id,
+    }

@@ -1,0 +1,65 @@
+"""What the tests of limits share: a clock that they move, stores behind a synchronous front, and short names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import uuid4
+
+from server.limits.shared import now_or_later
+from server.stores.base import Charge, LimitKind, LimitStore, Outcome, Standing
+from server.stores.redis import RedisLimits
+
+NOON = 1_795_608_000.0  # 25 November 2026, 12:00 UTC
+MIDNIGHT = NOON + 43_200
+PATIENT_S = 30.0  # with a machine that is busy with other tests
+DECEMBER = MIDNIGHT + 5 * 86_400
+
+
+class Clock:
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Store:
+    """A `LimitStore` whose answers are here when the call returns."""
+
+    def __init__(self, store: LimitStore, runner: asyncio.Runner, clock: Clock) -> None:
+        self._store = store
+        self._runner = runner
+        self.clock = clock
+
+    def take(self, hold_id: str, *charges: Charge) -> Outcome:
+        return self._runner.run(now_or_later(self._store.take(hold_id, charges)))
+
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
+        return self._runner.run(now_or_later(self._store.settle(hold_id, charges, used)))
+
+    def renew(self, *hold_ids: str) -> None:
+        renewed = self._store.renew(hold_ids)
+        if renewed is not None:
+            self._runner.run(now_or_later(renewed))
+
+    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
+        seeded = self._store.seed(charges, used, at)
+        if seeded is not None:
+            self._runner.run(now_or_later(seeded))
+
+    def close(self) -> None:
+        self._runner.run(self._store.close())
+
+
+def shared_limits(url: str, clock: Clock | None) -> RedisLimits:
+    """With counters of its own on that server."""
+    return RedisLimits(url, prefix=f"{{portico}}:{uuid4().hex}:", clock=clock, command_s=PATIENT_S)
+
+
+def charge(kind: LimitKind, limit: int, amount: int = 1, scope: str = "key:a") -> Charge:
+    return Charge(scope, kind, limit, amount)
+
+
+def tokens(limit: int, amount: int, scope: str = "key:a") -> Charge:
+    return charge("tokens_per_minute", limit, amount, scope)
