@@ -16,7 +16,8 @@ so that the request's bytes and `PER_MESSAGE` more for each message are enough. 
 Tools are rendered as TypeScript, which can be longer than their JSON. From oss-harmony's rules: a description comes at
 most twice, every other string at most once; and every line, with its indentation and signs, is due to a string or an
 element of a list or object, of which there are no more than half the quotes and all of the commas and opening brackets.
-A line is indented by at most 2 for each bracket it is in, and has at most `PER_LINE` signs of its own.
+A line is indented by at most 2 for each bracket it is in, the outer two left out, and has at most `PER_LINE` signs of
+its own.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ PREAMBLE = 128
 PER_MESSAGE = 64
 TOOLS = 96  # the developer message, its headings, `namespace functions {`
 PER_TOOL = 32  # `type NAME = (_: ...) => any;`
-PER_LINE = 24
+PER_LINE = 20
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -55,4 +56,4 @@ def tool_json(function: Function) -> bytes:
 def tool_bound(tool: bytes) -> int:
     """Of one function, from its JSON."""
     lines = tool.count(b'"') // 2 + tool.count(b",") + tool.count(b"[") + tool.count(b"{")
-    return PER_TOOL + 2 * len(tool) + lines * (PER_LINE + 2 * depth(tool))
+    return PER_TOOL + 2 * len(tool) + lines * (PER_LINE + 2 * max(depth(tool) - 2, 0))

@@ -16,6 +16,8 @@ from server.tokens.slices import slices
 from server.tokens.vocabulary import Vocabulary
 
 AT_ONCE = 8192  # bytes of a request: about 1 ms
+TOOLS_AT_ONCE = 8
+TOOL = 1024  # characters that are encoded in the time in which a tool is made ready: about 0.1 ms
 SLICE = 4096  # characters: about 0.5 ms
 LONGEST_TOOL = 16_384  # bytes of JSON, about 3 ms; longer ones are counted by their bound
 MOST_WAITING = 64  # long prompts to be counted
@@ -54,7 +56,7 @@ class TokenCounter:
 
     def count(self, call: Call) -> int | Awaitable[int]:
         """A short prompt at once, a long one later: its slices take turns with the event loop."""
-        if call.size <= AT_ONCE:
+        if _is_short(call):
             return self.exact(call)
         if self._waiting >= MOST_WAITING:
             return upper_bound(call)
@@ -115,10 +117,10 @@ class TokenCounter:
             return
         first, *further = [tool_json(tool.function) for tool in prompt.tools]
         tokens = _rendered(partial(words.preamble, effort), first)
-        yield words.other_tool(effort) + tool_bound(first) if tokens is None else tokens, len(first)
+        yield words.other_tool(effort) + tool_bound(first) if tokens is None else tokens, len(first) + TOOL
         for tool in further:
             tokens = _rendered(words.further_tool, tool)
-            yield tool_bound(tool) if tokens is None else tokens, len(tool)
+            yield tool_bound(tool) if tokens is None else tokens, len(tool) + TOOL
 
     def _raw(self, prompts: list[str]) -> Iterator[Counted]:
         """A prompt is counted once, however many answers are asked for."""
@@ -132,7 +134,13 @@ class TokenCounter:
 
     def _text(self, text: str) -> Iterator[Counted]:
         for part, encodable in slices(text, SLICE):
-            yield (self._vocabulary.text(part), len(part)) if encodable else (len(part.encode()), 0)
+            yield (self._vocabulary.text(part), len(part)) if encodable else (len(part.encode()), len(part) // 16)
+
+
+def _is_short(call: Call) -> bool:
+    size = call.size + len(call.model.config.developer_prompt or "")
+    tools = call.body.tools if isinstance(call.body, ChatRequest) else None
+    return size <= AT_ONCE and len(tools or ()) <= TOOLS_AT_ONCE
 
 
 def _rendered(count: Callable[[bytes], int], tool: bytes) -> int | None:

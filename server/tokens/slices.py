@@ -4,7 +4,7 @@ The vocabulary (o200k) first cuts a text into words by a regular expression that
 into tokens. So where a word surely ends the text may be cut. It surely ends
 - after a letter or digit, before white space or punctuation (but for an apostrophe, as in don't);
 - between a letter and a digit;
-- after a new line, before a sign that is neither white space nor a slash.
+- after a new line, before anything but white space or a slash.
 
 Encoding one word takes time in the square of its length: 100,000 letters in a row 3.4 s, 400,000 a minute. A stretch
 of more than `LONGEST` characters without such a place is therefore not encoded but counted by its bytes, which are
@@ -17,12 +17,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-LONGEST = 1024
+LONGEST = 512
+WINDOW = 65_536  # characters that are looked at in one step
 _CUT = re.compile(
     r"(?<=[^\W_])(?=[ \t\r\n!-&(-/:-@\[-_{-~，。！？；：、（）《》「」…—“”])"
     r"|(?<=[A-Za-z])(?=[0-9])"
     r"|(?<=[0-9])(?=[A-Za-z])"
-    r"|(?<=\n)(?=[!-.0-~])"
+    r"|(?<=\n)(?=[^\s/])"
 )
 
 
@@ -32,22 +33,22 @@ class Slice(NamedTuple):
 
 
 def slices(text: str, size: int) -> Iterator[Slice]:
-    """In order and without gaps; encodable ones have at most about `size` characters."""
+    """In order and without gaps; encodable ones have at most about `size` characters, others `WINDOW`."""
     start = at = 0
     while len(text) - at > LONGEST:
         cut = _next_cut(text, at)
-        if cut is not None:
-            if cut - start > size and at > start:
-                yield Slice(text[start:at], encodable=True)
-                start = at
+        if cut is not None and cut - start <= size:
             at = cut
             continue
         if at > start:
             yield Slice(text[start:at], encodable=True)
-        found = _CUT.search(text, at + LONGEST)
-        start = found.start() if found else len(text)
-        yield Slice(text[at:start], encodable=False)
-        at = start
+            start = at
+        if cut is not None:
+            at = cut
+            continue
+        for end in _stretch(text, at):
+            yield Slice(text[at:end], encodable=False)
+            start = at = end
     if start < len(text):
         yield Slice(text[start:], encodable=True)
 
@@ -57,3 +58,13 @@ def _next_cut(text: str, at: int) -> int | None:
     half = LONGEST // 2
     found = _CUT.search(text, at + half, at + LONGEST + 1) or _CUT.search(text, at + 1, at + half + 1)
     return found.start() if found else None
+
+
+def _stretch(text: str, at: int) -> Iterator[int]:
+    """The way to the next cut, in steps."""
+    found = None
+    while found is None and at < len(text):
+        end = min(at + WINDOW, len(text))
+        found = _CUT.search(text, at + 1, end + 1)
+        at = found.start() if found else end
+        yield at

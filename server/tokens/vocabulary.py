@@ -11,11 +11,11 @@ from functools import lru_cache
 import msgspec
 from openai_harmony import (  # pyright: ignore[reportMissingTypeStubs]
     Author,
-    Conversation,
     DeveloperContent,
     HarmonyEncodingName,
     Message,
     ReasoningEffort,
+    RenderOptions,
     Role,
     SystemContent,
     ToolDescription,
@@ -29,6 +29,7 @@ from server.tokens.rendering import Header
 ANY_DATE = "2026-01-01"  # every date of this form has as many tokens
 CALL_HEADER = ("<|start|>", "<|channel|>", "<|message|>", "<|call|>")  # control tokens around a call of a function
 NEXT_TURN = 2  # <|start|>assistant
+WITH_TOOLS = RenderOptions(conversation_has_function_tools=True)
 OTHER_TOOL = ToolDescription(name="f", description="")
 _EFFORTS = {"low": ReasoningEffort.LOW, "medium": ReasoningEffort.MEDIUM, "high": ReasoningEffort.HIGH}
 _FUNCTION = msgspec.json.Decoder(Function)
@@ -42,6 +43,7 @@ class Vocabulary:
         self.header = lru_cache(4096)(self._header)
         self.preamble = lru_cache(256)(self._preamble)
         self.further_tool = lru_cache(1024)(self._further_tool)
+        self._only_other_tool = self._tools([OTHER_TOOL])
 
     def text(self, text: str) -> int:
         """Ordinary text: what looks like a control token in it is none."""
@@ -62,25 +64,27 @@ class Vocabulary:
 
     def _preamble(self, effort: HarmonyEffort | None, first_tool: bytes | None) -> int:
         """The system message; with a tool the developer message that shows it; and the beginning of the answer."""
-        return self._shown(effort, [] if first_tool is None else [_described(first_tool)])
-
-    def _further_tool(self, tool: bytes) -> int:
-        """A tool after another one. In between is `any;`, where a word ends, so it has these tokens wherever it is."""
-        return self._shown(None, [OTHER_TOOL, _described(tool)]) - self._shown(None, [OTHER_TOOL])
+        if first_tool is None:
+            return self._system(effort, RenderOptions()) + NEXT_TURN
+        return self._system(effort, WITH_TOOLS) + self._tools([_described(first_tool)]) + NEXT_TURN
 
     def other_tool(self, effort: HarmonyEffort | None) -> int:
         """A preamble with a tool of one letter."""
-        return self._shown(effort, [OTHER_TOOL])
+        return self.preamble(effort, b'{"name":"f"}')
 
-    def _shown(self, effort: HarmonyEffort | None, tools: list[ToolDescription]) -> int:
-        system = SystemContent.new().with_conversation_start_date(ANY_DATE)
+    def _further_tool(self, tool: bytes) -> int:
+        """A tool after another one. In between is `any;`, where a word ends, so it has these tokens wherever it is."""
+        return self._tools([OTHER_TOOL, _described(tool)]) - self._only_other_tool
+
+    def _system(self, effort: HarmonyEffort | None, options: RenderOptions) -> int:
+        content = SystemContent.new().with_conversation_start_date(ANY_DATE)
         if effort is not None:
-            system = system.with_reasoning_effort(_EFFORTS[effort])
-        messages = [Message.from_role_and_content(Role.SYSTEM, system)]
-        if tools:
-            content = DeveloperContent.new().with_function_tools(tools)
-            messages.append(Message.from_role_and_content(Role.DEVELOPER, content))
-        return len(self._encoding.render_conversation(Conversation.from_messages(messages))) + NEXT_TURN
+            content = content.with_reasoning_effort(_EFFORTS[effort])
+        return len(self._encoding.render(Message.from_role_and_content(Role.SYSTEM, content), options))
+
+    def _tools(self, tools: list[ToolDescription]) -> int:
+        content = DeveloperContent.new().with_function_tools(tools)
+        return len(self._encoding.render(Message.from_role_and_content(Role.DEVELOPER, content)))
 
 
 def _described(tool: bytes) -> ToolDescription:

@@ -84,8 +84,8 @@ def _turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     role = draw(st.sampled_from(("system", "developer", "user", "assistant", "calls")))
     if role not in ("assistant", "calls"):
         return [{"role": role, "content": draw(contents)}]
-    said: dict[str, Any] = {"role": "assistant"}
-    said |= draw(st.fixed_dictionaries({}, optional={"content": contents | st.none(), "reasoning": texts}))
+    said: dict[str, Any] = {"role": "assistant", "content": draw(contents)}
+    said |= draw(st.fixed_dictionaries({}, optional={"reasoning": texts}))
     said |= draw(st.fixed_dictionaries({}, optional={"reasoning_content": texts, "refusal": texts}))
     if role == "assistant":
         thoughts = (said.get(name) for name in ("reasoning", "reasoning_content", "refusal"))
@@ -95,6 +95,7 @@ def _turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     said["tool_calls"] = [
         {"id": one, "type": "function", "function": {"name": draw(names), "arguments": draw(texts)}} for one in ids
     ]
+    said |= {"content": None} if draw(st.booleans()) else {}
     return [said, *({"role": "tool", "tool_call_id": one, "content": draw(contents)} for one in ids)]
 
 
