@@ -113,11 +113,12 @@ def build(
     durable = attach_durable(config.stores.durable, home())
     directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
-    limiter = Limiter(
-        _limit_store(config, worker, metrics), durable, TokenCounter(), config.limits, metrics.limits.refused
-    )
-    usage = UsageLog(home() / config.stores.spool, durable, metrics.usage_lost)
-    metrics.usage_depth = lambda: usage.depth
+    counter = TokenCounter()
+    if _limits_tokens(config):
+        counter.prepare()
+    limiter = Limiter(_limit_store(config, worker, metrics), durable, counter, config.limits, metrics.limits.refused)
+    usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
+    metrics.usage.depth = lambda: usage.depth
     gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
     refusals = Refusals(metrics, request_log)
@@ -146,6 +147,13 @@ def build(
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _limits_tokens(config: Config) -> bool:
+    """Whether prompts are sure to be counted. A key of the database may ask for it too: its first call then waits."""
+    limits = [config.limits.default, *(model.limits for model in config.models.values())]
+    limits += [key.limits for key in config.auth.static_keys if key.limits is not None]
+    return any(one.tokens_per_minute or one.tokens_per_day or one.spend_per_month for one in limits)
 
 
 def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> LimitStore:

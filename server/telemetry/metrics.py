@@ -92,6 +92,29 @@ class LimitSeries:
         self._degraded.set(degraded)
 
 
+class UsageSeries:
+    """The series of the usage log."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.depth: Callable[[], int] = int
+        """Of the log, asked at each flush."""
+        self._waiting = Gauge(
+            "portico_usage_spool_records",
+            "Usage records that are not in the database yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._lost = Counter(
+            "portico_usage_lost_records_total", "Usage records that could be kept nowhere.", registry=registry
+        )
+
+    def lost(self, records: int) -> None:
+        self._lost.inc(records)
+
+    def flush(self) -> None:
+        self._waiting.set(self.depth())
+
+
 class OnFirstUse(dict[str, ModelSeries]):
     """Makes what it does not hold; a look-up of what it holds costs no call."""
 
@@ -144,10 +167,7 @@ class Metrics:
         )
         self._tokens = Counter("portico_tokens_total", "Tokens by kind.", ("model", "kind"), registry=r)
         self._leaks = Counter(
-            "portico_leaked_control_tokens_total",
-            "Answers from which leaked control tokens were cut.",
-            ("model",),
-            registry=r,
+            "portico_leaked_control_tokens_total", "Answers cut at a leaked control token.", ("model",), registry=r
         )
         self._in_flight = Gauge(
             "portico_in_flight_requests", "Open calls.", ("model",), registry=r, multiprocess_mode="livesum"
@@ -160,8 +180,7 @@ class Metrics:
             multiprocess_mode="livemostrecent",
         )
         self.limits = LimitSeries(r)
-        self._usage_waiting, self._usage_lost = _of_usage(r)
-        self.usage_depth: Callable[[], int] = int  # of the usage log, asked at each flush
+        self.usage = UsageSeries(r)
         self._local: list[Flushable] = []
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self._overheads: dict[str, LocalHistogram] = {}
@@ -181,9 +200,6 @@ class Metrics:
 
     def engine_up(self, engine: str, *, up: bool) -> None:
         self._engine_up.labels(engine).set(up)
-
-    def usage_lost(self, records: int) -> None:
-        self._usage_lost.inc(records)
 
     def refused(self, endpoint: str, outcome: str, seconds: float) -> None:
         """A request that ended before its model was known."""
@@ -223,7 +239,7 @@ class Metrics:
             series.flush()
         for name, model in self.models.items():
             self._in_flight.labels(name).set(model.in_flight)
-        self._usage_waiting.set(self.usage_depth())
+        self.usage.flush()
         self._queue.set(self.queued())
 
     def _end(self, model: str, endpoint: str, outcome: str) -> EndSeries:
@@ -249,14 +265,3 @@ class Metrics:
         histogram = LocalHistogram(child, bounds)
         self._local.append(histogram)
         return histogram
-
-
-def _of_usage(registry: CollectorRegistry) -> tuple[Gauge, Counter]:
-    waiting = Gauge(
-        "portico_usage_spool_records",
-        "Usage records that are not in the database yet.",
-        registry=registry,
-        multiprocess_mode="livesum",
-    )
-    lost = Counter("portico_usage_lost_records_total", "Usage records that could be kept nowhere.", registry=registry)
-    return waiting, lost

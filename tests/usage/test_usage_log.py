@@ -195,12 +195,12 @@ async def test_metrics(tmp_path: Path) -> None:
     metrics = Metrics(registry)
     ledger = LedgerDouble()
     ledger.down = True
-    log = UsageLog(tmp_path, ledger, metrics.usage_lost, FAST)
-    metrics.usage_depth = lambda: log.depth
+    log = UsageLog(tmp_path, ledger, metrics.usage.lost, FAST)
+    metrics.usage.depth = lambda: log.depth
     await log.start()
     for number in range(3):
         log.finished(call(number))
-    metrics.usage_lost(2)
+    metrics.usage.lost(2)
     metrics.flush()
     await log.stop()
     assert registry.get_sample_value("portico_usage_spool_records") == 3
