@@ -150,7 +150,7 @@ class FairQueue(Generic[Engine]):
     def next(self, engine: Engine, now: float, *, reserved: bool = False) -> Ticket[Engine] | None:
         """Takes out the call that `engine` shall serve; None if nobody waits for it.
 
-        `reserved`: None too if the tenant whose turn it is has a call running. Nobody else gets its turn, for the bound.
+        `reserved`: None too if the tenant whose turn it is has a call running. Nobody else gets its turn: the bound.
         """
         if not any(counters.waiting for counters in self._classes):
             return None
