@@ -60,12 +60,15 @@ class Load:
     errors: Counter[str] = field(default_factory=Counter[str])
 
     def first_tokens(self, tenant: str) -> list[float]:
-        """Seconds to the first token of the streams that were sent within the time and got one."""
-        return [
-            one.answer.times[0] - one.sent
-            for one in self.seen
-            if one.tenant == tenant and one.answer.times and self.begin <= one.sent <= self.end
-        ]
+        """Seconds to the first token of the streams that were sent within the time.
+
+        One that waited in vain, for longer than all others, counts with the time that it had.
+        """
+        mine = [one for one in self.seen if one.tenant == tenant and self.begin <= one.sent < self.end]
+        waits = [one.answer.times[0] - one.sent for one in mine if one.answer.times]
+        longest = max(waits, default=0.0)
+        vain = [self.end - one.sent for one in mine if not one.answer.times]
+        return waits + [wait for wait in vain if wait > longest]
 
     def service(self) -> dict[str, float]:
         """Weighted tokens by tenant: a prompt counts when its answer begins, an answer chunk by chunk.

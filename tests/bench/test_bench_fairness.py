@@ -29,12 +29,14 @@ def test_service_counts_what_was_given_within_the_time() -> None:
         Seen("one", 0.0, answer([1.0, 11.0, 12.0, 13.0], prompt=100, tokens=8)),  # begun before: no prompt
         Seen("other", 11.0, answer([12.0, 13.0], prompt=50, tokens=2)),
         Seen("other", 18.0, answer([19.0, 21.0])),  # cut: a prompt as its others, a token for each chunk
-        Seen("other", 18.0, answer([])),
+        Seen("other", 19.5, answer([])),
     ]
     load = Load(10.0, 20.0, seen)
     assert load.service() == {"one": 2 * 2 * 3, "other": 50 + 2 * 2 + 50 + 2 * 1}
     assert load.first_tokens("other") == [1.0, 1.0]
     assert load.first_tokens("one") == []
+    load.seen.append(Seen("other", 15.0, answer([])))
+    assert load.first_tokens("other") == [1.0, 1.0, 5.0]
     assert load.per_second() == pytest.approx(6 * 10 / 6 / 10)
 
 
