@@ -21,8 +21,8 @@ from bench.environments import say
 from bench.measure import Plan, Row, add_latency, bars, measure, wait_ready
 from bench.peers import GATEWAYS, Running, start_engine
 from bench.process import StartError
+from bench.results import RESULTS, write_section
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
 QUICK = Plan(seconds=1.0, streams=50, chunks=50, rounds=1)
 
 
@@ -116,8 +116,7 @@ def main() -> int:
     )
     print(text)
     if args.write:
-        title = "# Portico and its peers\n\nMade by `python -m bench --write`."
-        RESULTS.write_text(f"{title}\n\n{text}\n", encoding="utf-8")
+        write_section("Portico and its peers", f"Made by `python -m bench --write`.\n\n{text}")
         say(f"written to {RESULTS}")
     return 1 if any(row.failure or row.errors for row in rows if row.name in ("direct", "portico")) else 0
 

@@ -133,11 +133,17 @@ logging: {{format: json, requests: true}}
 """
 
 
-def start_portico_at(engine_url: str, folder: Path, model: Served) -> Running:
-    """`portico serve` of this checkout, one worker, in front of any engine; its log goes to a file."""
+def portico_program() -> Path:
+    """`portico` of this checkout. Raises StartError."""
     program = Path(sys.executable).parent / "portico"
     if not program.exists():
         raise StartError("bin/portico is missing beside this Python: run `make setup`")
+    return program
+
+
+def start_portico_at(engine_url: str, folder: Path, model: Served) -> Running:
+    """`portico serve` of this checkout, one worker, in front of any engine; its log goes to a file."""
+    program = portico_program()
     port, metrics_port = free_ports(2)
     config = folder / "portico.yaml"
     config.write_text(portico_config(engine_url, (port, metrics_port), folder, model), encoding="utf-8")

@@ -46,7 +46,7 @@ class Pool(Generic[Engine]):
 
     def retry_after(self) -> float:
         """Seconds until all that wait now have gone."""
-        return self.rate.wait_s(len(self.slots.queue), perf_counter())
+        return self.rate.wait_s(self.slots.queue.length, perf_counter())
 
     def full(self) -> TooManyRequests:
         return TooManyRequests("The queue for this model is full. Try again later.", retry_after=self.retry_after())
@@ -169,7 +169,7 @@ class Admission(Generic[Engine]):
 
     @property
     def queued(self) -> int:
-        return sum(len(pool.slots.queue) for pool in self.pools)
+        return sum(pool.slots.queue.length for pool in self.pools)
 
     def slot(self, call: Call) -> Slot[Engine]:
         model = call.model.id

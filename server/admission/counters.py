@@ -72,8 +72,7 @@ class Counters(Generic[Item]):
             account = self._accounts[tenant] = Account(tenant)
         account.weight = weight
         if not account.waiting:
-            floor = self._floor()
-            account.counter = max(account.counter, floor)
+            self._lift(account)
         return account
 
     def add(self, account: Account[Item], item: Item) -> None:
@@ -101,10 +100,14 @@ class Counters(Generic[Item]):
         self._running -= 1
         self._reset_if_idle()
 
-    def _floor(self) -> float:
+    def _lift(self, account: Account[Item]) -> None:
         if self.waiting:
-            return min(account.counter for account in self.waiting.values())
-        return self.last.counter if self.last is not None else 0.0
+            floor = min(one.counter for one in self.waiting.values())
+        elif self.last is not None:
+            floor = self.last.counter
+        else:
+            return
+        account.counter = max(account.counter, floor)
 
     def _reset_if_idle(self) -> None:
         """With nobody there nobody is ahead."""

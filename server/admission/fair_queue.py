@@ -107,9 +107,7 @@ class FairQueue(Generic[Engine]):
         self._classes = tuple(Counters[Ticket[Engine]]() for _ in CLASSES)
         self._lengths: dict[str, dict[str, int]] = {}  # waiting calls by model and tenant
         self._came = 0
-
-    def __len__(self) -> int:
-        return sum(sum(tenants.values()) for tenants in self._lengths.values())
+        self.length = 0  # all calls that wait
 
     # A call comes and goes
 
@@ -129,6 +127,7 @@ class FairQueue(Generic[Engine]):
         self._came += 1
         ticket.number, ticket.since, ticket.waits = self._came, now, True
         self._wait(ticket)
+        self.length += 1
         tenants[ticket.tenant] = tenants.get(ticket.tenant, 0) + 1
         return out
 
@@ -137,6 +136,7 @@ class FairQueue(Generic[Engine]):
         if not ticket.waits or ticket.account is None:
             return
         ticket.waits = False
+        self.length -= 1
         tenants = self._lengths[ticket.model]
         tenants[ticket.tenant] -= 1
         if not tenants[ticket.tenant]:
@@ -150,11 +150,8 @@ class FairQueue(Generic[Engine]):
     def next(self, engine: Engine, now: float, *, reserved: bool = False) -> Ticket[Engine] | None:
         """Takes out the call that `engine` shall serve; None if nobody waits for it.
 
-        `reserved`: None too if the tenant whose turn it is has a call running. Nobody else gets its turn, for the
-        bound.
+        `reserved`: None too if the tenant whose turn it is has a call running. Nobody else gets its turn: the bound.
         """
-        if not any(counters.waiting for counters in self._classes):
-            return None
         self._age(now)
         for counters in self._classes:
             ticket = _first(counters, engine)

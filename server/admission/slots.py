@@ -67,7 +67,7 @@ class Slots(Generic[Engine]):
 
     def offer(self, engine: Engine, now: float) -> None:
         """Fill the engine's room from the queue."""
-        while engine.up and engine.in_flight < engine.capacity:
+        while self.queue.length and engine.up and engine.in_flight < engine.capacity:
             ticket = self.queue.next(engine, now, reserved=self._only_reserved(engine))
             if ticket is None:
                 return

@@ -260,7 +260,7 @@ def test_an_engine_gets_what_it_can_serve() -> None:
     fair.enqueue(mixed, 0.0)
     assert fair.next(OTHER, 0.0) is mixed
     assert fair.next(OTHER, 0.0) is None
-    assert len(fair) == 1
+    assert fair.length == 1
 
 
 # Places
@@ -278,7 +278,7 @@ def test_a_flood_locks_nobody_out() -> None:
     with pytest.raises(QueueFull):  # two and two
         fair.enqueue(ticket("calm"), 0.0)
     assert fair.enqueue(ticket("third"), 0.0) is not None
-    assert len(fair) == 4
+    assert fair.length == 4
     assert not flood[3].waits
 
 
@@ -330,7 +330,7 @@ def test_what_is_told_of_the_queue_is_true(events: list[tuple[int, int, Any]]) -
             running.append(got)
             if tenant % 2:
                 fair.end(running.pop(0), 1, 1)
-        assert len(fair) == sum(fair.waiting().values()) == len(there)
+        assert fair.length == sum(fair.waiting().values()) == len(there)
         rows = fair.snapshot(float(now))
         assert sum(row.waiting for row in rows) == len(there)
         assert sum(row.running for row in rows) == len(running)

@@ -99,7 +99,7 @@ class Life(RuleBasedStateMachine):
     def counted(self) -> None:
         for room in self.rooms:
             assert room.in_flight == [engine for _, engine in self.held].count(room) <= room.capacity
-        assert len(self.slots.queue) == len(self.waiting) <= 4
+        assert self.slots.queue.length == len(self.waiting) <= 4
 
     @invariant()
     def nobody_waits_for_free_room(self) -> None:

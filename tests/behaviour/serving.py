@@ -190,7 +190,9 @@ async def _portico(
     template, secret = await asyncio.to_thread(new_database)
     at_hand = {"durable": f"sqlite:///{folder}/portico.db", "spool": f"{folder}/spool"}
     stores = sections["stores"] = at_hand | sections.get("stores", {})
-    shutil.copyfile(template, stores["durable"].removeprefix("sqlite:///"))
+    database = Path(stores["durable"].removeprefix("sqlite:///"))
+    if not database.exists():
+        shutil.copyfile(template, database)
     config = Config.model_validate(configuration(engines, **sections))
     addresses = {name: EngineAddress(engine.url or "", engine.api_key) for name, engine in config.engines.items()}
     registry = CollectorRegistry()
