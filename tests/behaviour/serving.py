@@ -191,7 +191,7 @@ async def _portico(
     at_hand = {"durable": f"sqlite:///{folder}/portico.db", "spool": f"{folder}/spool"}
     stores = sections["stores"] = at_hand | sections.get("stores", {})
     database = Path(stores["durable"].removeprefix("sqlite:///"))
-    if not database.exists():
+    if not database.exists():  # noqa: ASYNC240
         shutil.copyfile(template, database)
     config = Config.model_validate(configuration(engines, **sections))
     addresses = {name: EngineAddress(engine.url or "", engine.api_key) for name, engine in config.engines.items()}
