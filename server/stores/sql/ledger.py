@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import msgspec
-from sqlalchemy import ColumnElement, Insert, RowMapping, Select, func, literal, select, union_all
+from sqlalchemy import ColumnElement, RowMapping, Select, func, literal, select, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from server.stores.records import UsageRecord, UsageTotal
+from server.stores.sql.adding import COUNTED, add_to_postgresql, add_to_sqlite
 from server.stores.sql.change import Part
 from server.stores.sql.tables import usage, usage_hours
 
@@ -18,9 +17,8 @@ HOUR_S = 3600
 PART = 100  # rows per INSERT: to encode a thousand would hold up the event loop for milliseconds
 Group = Literal["project_id", "key_id", "model"]
 _GROUPS: tuple[Group, ...] = ("project_id", "key_id", "model")
-_SUMS = ("requests", "prompt", "cached", "completion", "reasoning", "cost")
-_COUNTED = _SUMS[1:]
-_COUNTED_COLUMNS = [usage.c[name] for name in _COUNTED]
+_COUNTED_COLUMNS = [usage.c[name] for name in COUNTED]
+_SUMS = ("requests", *COUNTED)
 _TO_HOURS = [usage.c.at_ms, usage.c.project_id, usage.c.key_id, usage.c.model, *_COUNTED_COLUMNS]
 
 
@@ -31,20 +29,10 @@ class Usage(Part):
         if not records:
             return
         # In order, as two processes may deliver the same calls and would else wait for each other.
-        records = sorted(records, key=lambda record: record.call_id)
-        insert = self._database.insert(usage).on_conflict_do_nothing().returning(*_TO_HOURS)
+        ordered = sorted(records, key=lambda record: record.call_id)
+        add = add_to_sqlite if self._database.is_sqlite else add_to_postgresql
         async with self._database.writing() as connection:
-            new: list[RowMapping] = []
-            for start in range(0, len(records), PART):
-                rows = [_row(record) for record in records[start : start + PART]]
-                new += (await connection.execute(insert, rows)).mappings().all()
-            if new:
-                await connection.execute(self._add_to_hours(), _by_hour(new))
-
-    def _add_to_hours(self) -> Insert:
-        insert = self._database.insert(usage_hours)
-        sums = {name: usage_hours.c[name] + insert.excluded[name] for name in _SUMS}
-        return insert.on_conflict_do_update(index_elements=list(usage_hours.primary_key), set_=sums)
+            await add(connection, ordered)
 
     async def usage(
         self,
@@ -67,24 +55,6 @@ class Usage(Part):
         query = select(start, *groups, *sums).group_by(start, *groups).order_by(start, *groups)
         async with self._database.reading() as connection:
             return [_total(row) for row in (await connection.execute(query)).mappings()]
-
-
-def _row(record: UsageRecord) -> dict[str, Any]:
-    row = msgspec.structs.asdict(record)
-    row["at_ms"] = int(row.pop("at") * 1000)
-    return row
-
-
-def _by_hour(new: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    """Rows of `usage_hours`, in order for the same reason as those of `usage`."""
-    sums: defaultdict[tuple[str, str, str, int], list[int]] = defaultdict(lambda: [0] * len(_SUMS))
-    for row in new:
-        hour = row["at_ms"] // 1000 // HOUR_S * HOUR_S
-        those = sums[row["project_id"], row["key_id"], row["model"], hour]
-        for index, value in enumerate((1, *(row[name] for name in _COUNTED))):
-            those[index] += value
-    names = (*_GROUPS, "hour", *_SUMS)
-    return [dict(zip(names, (*key, *those), strict=True)) for key, those in sorted(sums.items())]
 
 
 def _hours(since: int, until: int, wanted: dict[str, Sequence[str]]) -> Select[Any]:
