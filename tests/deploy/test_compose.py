@@ -17,6 +17,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from server import config
+from server.stores.sql.place import place_of
 
 from .conftest import VARIABLE, interpolate
 
@@ -202,6 +203,31 @@ def test_the_engine_gets_what_the_models_preset_says(root: Path, compose_raw: Co
         assert not value or flags[name] == value
     # What every managed engine gets (server/engines/managed/launch.py): without it no usage tells cached tokens.
     assert "--enable-prompt-tokens-details" in command
+
+
+def test_the_engine_takes_the_priorities_that_the_gateway_sends(root: Path, compose_raw: Compose) -> None:
+    flags = dict(pairwise(shlex.split(interpolate(compose_raw, {})["services"]["vllm"]["command"])))
+    assert flags["--scheduling-policy"] == "priority"
+    assert gateway_config(root, compose_raw, {}).engines["vllm"].vllm is True
+
+
+def test_database_and_spool_are_in_the_volume(root: Path, compose_raw: Compose, compose: Compose) -> None:
+    """The root file system is read-only, and what is not in the volume does not outlive the container."""
+    image = (root / "Dockerfile").read_text(encoding="utf-8")
+    home = re.search(r"PORTICO_HOME=(\S+)", image)
+    assert home
+    volumes = dict(volume.split(":")[:2] for volume in compose["services"]["gateway"]["volumes"])
+    assert volumes["state"] == home[1]
+    stores = gateway_config(root, compose_raw, {}).stores
+    assert place_of(stores.durable, Path(home[1])).file == Path(home[1]) / "var/portico.db"
+    assert (Path(home[1]) / stores.spool).is_relative_to(home[1])
+    assert stores.volatile == "memory://"
+
+
+def test_stores_can_be_shared(root: Path, compose_raw: Compose) -> None:
+    env = {"DURABLE_STORE": "postgresql://portico:x@db/portico", "VOLATILE_STORE": "rediss://cache:6379/0"}
+    stores = gateway_config(root, compose_raw, env).stores
+    assert (stores.durable, stores.volatile) == (env["DURABLE_STORE"], env["VOLATILE_STORE"])
 
 
 def test_engine_arguments_with_spaces_stay_arguments(compose_raw: Compose) -> None:
