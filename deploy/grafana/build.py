@@ -199,8 +199,8 @@ def now() -> list[Json]:
         stat("Requests", "Calls ended per second, mean of 5 minutes.", asked, "reqps", neutral, "none yet", decimals=2),
         stat(
             "Failed",
-            "Share of calls that failed by the service's fault (error, engine_*, store_unavailable, shutting_down), last "
-            "5 minutes. Refused and mistaken calls do not count.",
+            "Share of calls that failed by the service's fault (error, engine_*, store_unavailable, shutting_down), "
+            "last 5 minutes. Refused and mistaken calls do not count.",
             f"{failed} / ({asked} > 0)",
             "percentunit",
             steps((0.01, AMBER), (0.05, RED)),
