@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "(set)"
 SECRETS = {"api_key", "token"}
+PASSWORD = re.compile(r"^(\w+://[^/@]*:)\S*@")  # of a URL, whatever letters it has
 
 
 def add_config_commands(commands: Subparsers) -> None:
@@ -56,4 +58,4 @@ def _without_secrets(tree: Any) -> Any:
         return {key: HIDDEN if key in SECRETS and value else _without_secrets(value) for key, value in tree.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(tree, list):
         return [_without_secrets(value) for value in tree]  # pyright: ignore[reportUnknownVariableType]
-    return tree
+    return PASSWORD.sub(rf"\1{HIDDEN}@", tree) if isinstance(tree, str) else tree

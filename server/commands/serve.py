@@ -27,6 +27,8 @@ from server.stores.base import StoreDown, StoreError
 from server.stores.sql.opening import open_durable
 from server.telemetry.exposition import MetricsListener
 from server.telemetry.request_log import LineFormatter
+from server.usage import usage_log
+from server.usage.folder import SpoolError
 from server.workers import CannotListen, CannotServe, Workers, listeners
 
 if TYPE_CHECKING:
@@ -57,12 +59,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     _log_to_stdout(as_json=config.logging.format == "json")
     try:
         secret = asyncio.run(_open_database(config, console))
+        usage_log.check(home() / config.stores.spool)
         prepared = _prepare(config, console)
         if prepared is not None:
             config = with_planned_models(config, prepared.plan)
         return asyncio.run(Service(config, prepared, key, secret, console).run())
-    except (CannotListen, CannotServe, EngineSetupError, StoreError) as error:
-        print(f"portico: {error}", file=sys.stderr)
+    except (CannotListen, CannotServe, EngineSetupError, SpoolError, StoreError) as error:
+        text = str(error)
+        print(f"portico: {text[:1].upper()}{text[1:]}", file=sys.stderr)
         return 1
 
 

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
-from server.config import Config, ConfigError, Tls, is_loopback
+from server.config import Config, ConfigError, Tls, home, is_loopback
+from server.stores.base import StoreError
+from server.stores.sql.place import place_of
+from server.stores.sql.store import connect_durable
 
 
 def check_start(config: Config) -> None:
     """Raises `ConfigError`."""
-    if needs_development_key(config) and not is_loopback(config.server.host):
+    if not is_loopback(config.server.host) and needs_development_key(config):
         raise ConfigError(
             f"auth.static_keys: {config.server.host} can be reached by others and no key is configured. "
-            "Set PORTICO_API_KEY to a key of your own, for example: export PORTICO_API_KEY=sk-$(openssl rand -hex 24)"
+            "Make one (portico keys create), or set PORTICO_API_KEY to a key of your own, for example: "
+            "export PORTICO_API_KEY=sk-$(openssl rand -hex 24)"
         )
     _check_tls(config.server.tls)
 
 
 def needs_development_key(config: Config) -> bool:
-    return config.auth.mode == "keys" and not config.auth.static_keys
+    """Nobody has a key: there is none in the configuration, and none in the database as far as it can be asked now."""
+    return config.auth.mode == "keys" and not config.auth.static_keys and not asyncio.run(_keys_in_database(config))
+
+
+async def _keys_in_database(config: Config) -> bool:
+    try:
+        file = place_of(config.stores.durable, home()).file
+        if file is not None and not file.exists():
+            return False
+        store = await connect_durable(config.stores.durable, home())
+    except StoreError:  # whoever starts will say what is wrong with it
+        return False
+    try:
+        return bool(await store.keys(limit=1, revoked=False))
+    except StoreError:
+        return False
+    finally:
+        await store.close()
 
 
 def _check_tls(tls: Tls) -> None:

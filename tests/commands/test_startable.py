@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from server.cli import main
+from server.commands.devkey import with_development_key
+from server.config import home, load
 
 
 @pytest.fixture
@@ -56,3 +59,26 @@ def test_options_of_the_engine(option: str, value: str, config: Path, capsys: py
 def test_the_url_of_try(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["try", "--url", "127.0.0.1:8000", "--key", "x"]) == 1
     assert "--url must be like http://127.0.0.1:8000/v1" in capsys.readouterr().err
+
+
+def test_a_key_of_the_database_is_one(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then others may call, and no development key is made."""
+    monkeypatch.setenv("PORTICO__SERVER__HOST", "0.0.0.0")
+    assert main(["keys", "create", "team-a", "--config", str(config)]) == 0
+    assert main(["config", "check", "--config", str(config)]) == 0
+    loaded = load(config, {**os.environ, "PORTICO__SERVER__HOST": "127.0.0.1"})
+    assert with_development_key(loaded, home())[1] is None
+    capsys.readouterr()
+
+
+def test_passwords_of_stores_are_not_shown(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORTICO__STORES__DURABLE", "postgresql://portico:s3cr3t@127.0.0.1:1/portico")
+    monkeypatch.setenv("PORTICO__STORES__VOLATILE", "redis://:s3cr3t@127.0.0.1:1/0")
+    assert main(["config", "show", "--config", str(config)]) == 0
+    assert main(["config", "check", "--config", str(config)]) == 0
+    told = capsys.readouterr()
+    assert "s3cr3t" not in told.out + told.err
