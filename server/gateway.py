@@ -166,8 +166,8 @@ class Trip:
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
             if self._paused:
                 self._exchange.pause()
-            self._exchange.begin()
             self._gateway.usage.began(call)
+            self._exchange.begin()
         except Exception as error:
             self.fail(error)
 

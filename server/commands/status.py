@@ -6,18 +6,18 @@ import argparse
 import http.client
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from server.commands.durable import table
 from server.config import Config, load
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 TIMEOUT_S = 5
-MOST_WAITING = 20  # calls that are listed
+COLUMNS = ("priority", "tenant", "weight", "counter", "waiting", "running", "longest_wait_s")
 Worker = dict[str, Any]
 
 
@@ -83,15 +83,10 @@ def lines(workers: list[Worker]) -> Iterator[str]:
 
 
 def _queue(workers: list[Worker]) -> Iterator[str]:
-    waiting = [call for one in workers for call in one["queue"]["waiting"]]
-    counters: Counter[str] = Counter()
-    for one in workers:
-        counters.update(one["queue"]["counters"])
-    yield f"queue      {len(waiting)} calls wait"
-    for call in waiting[:MOST_WAITING]:
-        yield f"           {call['waited_s']:6.1f} s  {call['class']:<11}  {call['project']}  {call['model']}"
-    if len(waiting) > MOST_WAITING:
-        yield f"           and {len(waiting) - MOST_WAITING} more"
-    if counters:
-        yield "service    (weighted tokens since a project became active; the least is next)"
-        yield from (f"           {value:12,.0f}  {project}" for project, value in sorted(counters.items()))
+    """Who waits and runs, in the order of service. Counters are tokens by weight: the least is next."""
+    standings = [standing for one in workers for standing in one["queue"]]
+    yield f"queue      {sum(one['waiting'] for one in standings)} calls wait"
+    if standings:
+        rows = [[one[name] for name in COLUMNS] for one in standings]
+        cells = [[f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+        yield from (f"           {line}" for line in table(cells, [name.replace("_", " ") for name in COLUMNS]))
