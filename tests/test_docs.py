@@ -171,6 +171,16 @@ def test_commands_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert ended.value.code == 0, capsys.readouterr().err
 
 
+@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
+def test_every_command_is_in_the_readme(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    commands = re.findall(r"^    ([a-z][a-z-]*)\b", capsys.readouterr().out, re.MULTILINE)
+    assert len(commands) >= 10
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in commands if not re.search(rf"^\| `portico {name}\b", text, re.MULTILINE)] == []
+
+
 def test_both_readmes_hold_the_same_commands_and_sections() -> None:
     english, chinese = (page.read_text(encoding="utf-8") for page in READMES)
 
