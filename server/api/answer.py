@@ -6,7 +6,7 @@ from time import perf_counter
 
 from server.api.http import answer_headers, error_headers, lines, rate_headers
 from server.api.inbound import Inbound
-from server.call import Call
+from server.call import Call, Tokens
 from server.errors import EngineFailure, GatewayError
 from server.openai.collect import Collector
 from server.openai.events import DONE, KEEP_ALIVE, Batch
@@ -26,7 +26,7 @@ class Answer:
         if error.close:
             self._request.keep_alive = False
         self._call.status = error.status
-        self._request.answer(error.status, self._head() + lines(error_headers(error)), error.body())
+        self._request.answer(error.status, self._head(self._call.used()) + lines(error_headers(error)), error.body())
 
     def stalled(self, now: float) -> bool:
         """The client has not read what was sent for longer than it may."""
@@ -37,10 +37,11 @@ class Answer:
         """Give the client up."""
         self._request.drop()
 
-    def _head(self) -> bytes:
+    def _head(self, used: Tokens | None) -> bytes:
+        """`used` by a call that has ended."""
         call = self._call
         head = answer_headers(call.id, call.client_request_id, call.received) + self._cors
-        return head if call.rate is None else head + rate_headers(call.rate, None if call.stream else call.tokens)
+        return head if call.rate is None else head + rate_headers(call.rate, used)
 
 
 class WholeAnswer(Answer):
@@ -60,7 +61,7 @@ class WholeAnswer(Answer):
         if body is None:
             raise EngineFailure("The engine sent an empty answer. Try again.")
         self._call.status = 200
-        self._request.answer(200, self._head(), body)
+        self._request.answer(200, self._head(self._call.used()), body)
 
 
 class StreamAnswer(Answer):
@@ -102,4 +103,4 @@ class StreamAnswer(Answer):
 
     def _begin(self, data: bytes) -> None:
         self._call.status = 200
-        self._request.stream(self._head(), data)
+        self._request.stream(self._head(None), data)

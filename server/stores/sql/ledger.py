@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, RowMapping, Select, func, literal, select, union_all
+from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from server.stores.records import UsageRecord, UsageTotal
@@ -65,7 +65,7 @@ def _hours(since: int, until: int, wanted: dict[str, Sequence[str]]) -> Select[A
 
 def _calls(since: int, until: int, wanted: dict[str, Sequence[str]]) -> Select[Any]:
     of = usage.c
-    one = literal(1).label("requests")
+    one = case((of.prompt > 0, 1), else_=0).label("requests")  # what never reached an engine has no prompt
     query = select((of.at_ms // 1000).label("at"), *(of[name] for name in _GROUPS), one, *_COUNTED_COLUMNS)
     return query.where(of.at_ms >= since * 1000, of.at_ms < until * 1000, *_chosen(of, wanted))
 
