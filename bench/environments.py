@@ -75,5 +75,6 @@ def _install(peer: str, lock: Path, folder: Path) -> None:
                 if seen % 10 == 0 or seen == total:
                     say(f"{peer}: {seen}/{total} packages collected ({time.monotonic() - begun:.0f} s)")
     if pip.returncode:
-        raise StartError(f"cannot be installed: {tail[:200]}")
+        # Without addresses: which index a machine has is nobody else's business, and the text goes into the table.
+        raise StartError(f"cannot be installed: {re.sub(r'[(]?https?://[^ )]*', '', tail)[:120]}")
     say(f"{peer}: installed in {time.monotonic() - begun:.0f} s")
