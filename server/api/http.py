@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from random import getrandbits
-from time import perf_counter
+from time import perf_counter, time
 
 from server.call import Rate, RateState, Tokens
 from server.errors import BodyTooLarge, GatewayError, UnsupportedMediaType
@@ -19,8 +19,12 @@ _CLIENT_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 
 
 def new_request_id() -> str:
-    """Unique, not secret: so no system call for its randomness."""
-    return f"req_{getrandbits(128):032x}"
+    """Unique, not secret: so no system call for its randomness.
+
+    It begins with the time, as in RFC 9562's version 7: a database adds rows at the end of its index, and does not
+    write a page of it for each.
+    """
+    return f"req_{int(time() * 1000):012x}{getrandbits(80):020x}"
 
 
 def client_request_id(headers: Headers) -> str | None:
