@@ -75,6 +75,7 @@ async def test_a_key_that_was_made_here_and_is_not_there_is_looked_up_once(monke
             asked.append(lookup)
 
         monkeypatch.setattr(gate.parts.durable, "find_key", counting)
+        await eventually(lambda: gate.parts.directory._cache.epoch > 0)  # else it begins to watch in between
         deleted = new_secret("key", tag_key(gate.server_secret)).secret
         assert [(await ask(gate, deleted)).status for _ in range(3)] == [401, 401, 401]
         assert len(asked) == 1

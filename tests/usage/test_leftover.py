@@ -30,7 +30,7 @@ for number in range(first, first + 10**9):
     print("open", number, flush=True)
     if number - first >= 8 and number % 10:  # one in ten goes on for ever
         done = number - 8
-        spool.close(record(done, completion=2))
+        spool.close(record(done, prompt=1, completion=2))
         print("closed", done, flush=True)
 """
 
