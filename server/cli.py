@@ -16,6 +16,7 @@ from server.commands.engine import add_engine_commands
 from server.commands.keys import add_keys_commands
 from server.commands.projects import add_projects_commands
 from server.commands.serve import add_serve_command
+from server.commands.status import add_status_command
 from server.commands.try_ import add_try_command
 from server.commands.usage import add_usage_command
 from server.config import ConfigError
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_serve_command(commands)
     add_try_command(commands)
+    add_status_command(commands)
     add_projects_commands(commands)
     add_keys_commands(commands)
     add_admin_keys_commands(commands)

@@ -1,0 +1,80 @@
+"""Tenants of real processes: made as an administrator makes them, and looked at past the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from time import time
+from typing import Any, TypeVar
+
+from tests.behaviour.processes import Served
+from tests.services.postgres import Postgres
+
+T = TypeVar("T")
+BODY = {"max_tokens": 100}
+
+
+async def new_key(served: Served, *limits: str) -> tuple[str, str, str]:
+    """The secret, the id of the key, the id of its project, by `portico keys create`."""
+    words = [word for limit in limits for word in ("--limit", limit)]
+    said = await served.portico("keys", "create", "--json", *words)
+    assert said.status == 0, said.err
+    made = json.loads(said.out)
+    return made["value"], made["id"], made["project_id"]
+
+
+async def new_admin_key(served: Served) -> str:
+    said = await served.portico("admin-keys", "create", "tester")
+    assert said.status == 0, said.err
+    return said.out
+
+
+async def count(calls: int, served: Served, key: str, **body: Any) -> list[int]:
+    """The statuses of so many calls at once."""
+    return [reply.status for reply in await asyncio.gather(*(served.chat(key, **body) for _ in range(calls)))]
+
+
+async def becomes(ask: Callable[[], Awaitable[T]], wanted: T, within_s: float = 15) -> None:
+    """Ask until the answer is that. Raises AssertionError."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while (found := await ask()) != wanted:
+        assert asyncio.get_running_loop().time() < deadline, (found, wanted)
+        await asyncio.sleep(0.05)
+
+
+def rows(served: Served, statement: str) -> list[tuple[Any, ...]]:
+    """Of the SQLite database of a service."""
+    with closing(sqlite3.connect(served.home / "var/portico.db")) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def outcomes(served: Served) -> dict[str, str]:
+    """Of the calls in the usage, by their ids. The sums by hour must be of the same calls."""
+    found = dict(rows(served, "SELECT call_id, outcome FROM usage"))
+    assert rows(served, "SELECT coalesce(sum(requests), 0) FROM usage_hours") == [(len(found),)]
+    return found
+
+
+def used(postgres: Postgres, database: str) -> int:
+    """Calls in the usage, of which there must be as many in the sums by hour."""
+    answer = postgres.sql(
+        "SELECT (SELECT count(*) FROM usage), (SELECT coalesce(sum(requests), 0) FROM usage_hours)", database
+    )
+    calls, summed = answer.split("|")
+    assert calls == summed
+    return int(calls)
+
+
+async def told(served: Served, admin: str, key_id: str) -> tuple[int, int, int]:
+    """Requests, prompt and completion tokens of a key by /v1/organization/usage/completions."""
+    query = f"start_time={int(time()) - 3600}&bucket_width=1d&group_by=api_key_id&api_key_ids={key_id}"
+    reply = await served.request("GET", f"/v1/organization/usage/completions?{query}", key=admin)
+    assert reply.status == 200, reply.body
+    results = [result for bucket in reply.json["data"] for result in bucket["results"]]
+    assert {result["api_key_id"] for result in results} <= {key_id}
+    fields = ("num_model_requests", "input_tokens", "output_tokens")
+    requests, prompt, completion = (sum(result[field] for result in results) for field in fields)
+    return requests, prompt, completion
