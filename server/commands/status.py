@@ -6,18 +6,19 @@ import argparse
 import http.client
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from server.commands.durable import table
 from server.config import Config, load
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 TIMEOUT_S = 5
-MOST_WAITING = 20  # calls that are listed
+MOST_SHOWN = 20  # rows of the queue
+HEADS = ("class", "project", "weight", "waiting", "longest", "running", "served")  # weighted tokens, this time
 Worker = dict[str, Any]
 
 
@@ -83,15 +84,19 @@ def lines(workers: list[Worker]) -> Iterator[str]:
 
 
 def _queue(workers: list[Worker]) -> Iterator[str]:
-    waiting = [call for one in workers for call in one["queue"]["waiting"]]
-    counters: Counter[str] = Counter()
-    for one in workers:
-        counters.update(one["queue"]["counters"])
-    yield f"queue      {len(waiting)} calls wait"
-    for call in waiting[:MOST_WAITING]:
-        yield f"           {call['waited_s']:6.1f} s  {call['class']:<11}  {call['project']}  {call['model']}"
-    if len(waiting) > MOST_WAITING:
-        yield f"           and {len(waiting) - MOST_WAITING} more"
-    if counters:
-        yield "service    (weighted tokens since a project became active; the least is next)"
-        yield from (f"           {value:12,.0f}  {project}" for project, value in sorted(counters.items()))
+    """Each worker has a queue of its own; what they know of a project's calls of one class is put together."""
+    found: dict[tuple[str, str], list[Worker]] = {}
+    for standing in (one for worker in workers for one in worker["queue"]):
+        found.setdefault((standing["priority"], standing["tenant"]), []).append(standing)
+    yield f"queue      {sum(one['waiting'] for several in found.values() for one in several)} calls wait"
+    rows = [_row(priority, project, several) for (priority, project), several in found.items()]
+    yield from (f"           {line}" for line in table(rows[:MOST_SHOWN], HEADS) if rows)
+    if len(rows) > MOST_SHOWN:
+        yield f"           and {len(rows) - MOST_SHOWN} more"
+
+
+def _row(priority: str, project: str, standings: list[Worker]) -> list[str]:
+    waiting, running, counter = (sum(one[name] for one in standings) for name in ("waiting", "running", "counter"))
+    longest = max(one["longest_wait_s"] for one in standings)
+    weight = standings[0]["weight"]
+    return [priority, project, f"{weight:g}", str(waiting), f"{longest:.1f} s", str(running), f"{counter:,.0f}"]

@@ -41,11 +41,12 @@ class Said:
 class Served:
     """`portico serve` in a folder of its own, which has its configuration, its home, its log and its screen."""
 
-    def __init__(self, folder: Path, port: int, metrics: int) -> None:
+    def __init__(self, folder: Path, port: int, metrics: int, durable: str) -> None:
         self.folder = folder
         self.home = folder / "home"
         self.port = port
         self.metrics_port = metrics
+        self.durable = durable
         self.process: asyncio.subprocess.Process = None  # type: ignore[assignment] # known once it is started
 
     async def chat(self, key: str = KEY, **body: Any) -> Reply:
@@ -134,7 +135,8 @@ async def started(
     double: EngineDouble, folder: Path, program: Sequence[str] = ("-m", "server"), **sections: Any
 ) -> AsyncIterator[Served]:
     """`portico serve` with a configuration of its own, which may not be ready yet, or never be."""
-    served = Served(folder, free_port(), free_port())
+    durable = sections.get("stores", {}).get("durable", "sqlite:///var/portico.db")
+    served = Served(folder, free_port(), free_port(), durable)
     server = {"port": served.port, "first_event_grace_s": 0.3, **sections.pop("server", {})}
     scraped = {"port": served.metrics_port, **sections.pop("metrics", {})}
     tree = configuration((double,), server=server, metrics=scraped, **sections)

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from time import time
 from typing import Any, TypeVar
 
+from server.auth.issue import issue_key
+from server.auth.secrets import tag_key
+from server.config import Limit
+from server.stores.records import KeyGrants, KeyRecord
+from server.stores.sql.store import attach_durable
 from tests.behaviour.processes import Served
+from tests.behaviour.tenants import ACTOR
 from tests.services.postgres import Postgres
 
 T = TypeVar("T")
-BODY = {"max_tokens": 100}
 
 
-async def new_key(served: Served, *limits: str) -> tuple[str, str, str]:
-    """The secret, the id of the key, the id of its project, by `portico keys create`."""
-    words = [word for limit in limits for word in ("--limit", limit)]
-    said = await served.portico("keys", "create", "--json", *words)
-    assert said.status == 0, said.err
-    made = json.loads(said.out)
-    return made["value"], made["id"], made["project_id"]
-
-
-async def new_admin_key(served: Served) -> str:
-    said = await served.portico("admin-keys", "create", "tester")
-    assert said.status == 0, said.err
-    return said.out
+async def new_key(served: Served, **limits: int) -> tuple[str, KeyRecord]:
+    """The secret of a key with these limits in a project of its own, made in the database past the service."""
+    store = attach_durable(served.durable, served.home)
+    try:
+        project = await store.create_project("team", ACTOR)
+        tags = tag_key(await store.server_secret())
+        record, secret = issue_key(tags, int(time()), project.id, "k", KeyGrants(limits=Limit(**limits)))
+        await store.create_key(record, ACTOR)
+        return secret, record
+    finally:
+        await store.close()
 
 
 async def count(calls: int, served: Served, key: str, **body: Any) -> list[int]:

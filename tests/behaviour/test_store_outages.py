@@ -45,7 +45,7 @@ async def test_the_database_goes_and_comes_back(tmp_path: Path, postgres: Postgr
         serve(engine, tmp_path, stores=stores, auth={"cache_s": 0.2}) as served,
     ):
         known, unknown = [(await new_key(served))[0] for _ in range(2)]
-        revoked, revoked_id, _ = await new_key(served)
+        revoked, record = await new_key(served)
         assert await count(10, served, known) == [200] * 10
         engine.plan(answer(delay_s=1.5))
         across = asyncio.create_task(served.chat(known))
@@ -71,8 +71,7 @@ async def test_the_database_goes_and_comes_back(tmp_path: Path, postgres: Postgr
         await becomes(delivered, len(engine.calls), 20)
         assert len(said(served, "usage is kept in the spool")) == len(said(served, "usage is delivered again")) == 1
         assert await served.sum_of("portico_usage_lost_records_total") == 0
-        ended = await served.portico("keys", "revoke", revoked_id)
-        assert ended.status == 0
+        assert (await served.portico("keys", "revoke", record.id)).status == 0
 
         async def refusal() -> int:
             return (await served.chat(revoked)).status
@@ -93,7 +92,7 @@ async def test_a_start_before_the_database(tmp_path: Path, postgres: Postgres) -
         waiting = [line for line in served.screen().splitlines() if "database" in line]
         assert len(waiting) == 1, waiting
         assert f"127.0.0.1:{postgres.port}" in waiting[0]
-        key, _, _ = await new_key(served)
+        key, _ = await new_key(served)
         assert (await served.chat(key)).status == 200
         assert await served.end() == 0
 
@@ -103,8 +102,8 @@ async def test_the_store_of_limits_goes_and_comes_back(tmp_path: Path, redis: Re
     limits = {"store_down": policy, "replicas": 2}
     stores = {"volatile": redis.url}
     async with EngineDouble() as engine, serve(engine, tmp_path, limits=limits, stores=stores) as served:
-        key, _, _ = await new_key(served, "requests_per_minute=10", "requests_per_day=1000")
-        free, _, _ = await new_key(served)
+        key, _ = await new_key(served, requests_per_minute=10, requests_per_day=1000)
+        free, _ = await new_key(served)
         assert await count(4, served, key) == [200] * 4
 
         async def degraded() -> float:

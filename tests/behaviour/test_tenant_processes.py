@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from tests.behaviour.engine_double import EngineDouble, answer, hang
 from tests.behaviour.processes import Served, serve
 from tests.behaviour.serving import eventually
-from tests.behaviour.tenant_processes import BODY, becomes, count, new_admin_key, new_key, outcomes, rows, told, used
+from tests.behaviour.tenant_processes import becomes, count, new_key, outcomes, rows, told, used
 from tests.behaviour.vllm import PROMPT_TOKENS, Reply
 from tests.behaviour.wire import Reply as Answer
 from tests.services.postgres import Postgres, running
@@ -49,7 +50,7 @@ async def test_two_workers_with_a_shared_store_grant_exactly_the_limit(
     redis_server.flush()
     stores = {"volatile": redis_server.url}
     async with EngineDouble() as engine, serve(engine, tmp_path, server={"workers": 2}, stores=stores) as served:
-        key, _, _ = await new_key(served, f"requests_per_minute={GRANTED}")
+        key, _ = await new_key(served, requests_per_minute=GRANTED)
         granted, refused = await flooded(served, key)
         assert len(granted) == len(engine.calls) == GRANTED
         assert {one.headers["x-ratelimit-limit-requests"] for one in (*granted, *refused)} == {str(GRANTED)}
@@ -63,7 +64,7 @@ async def test_two_workers_with_a_shared_store_grant_exactly_the_limit(
 
 async def test_two_workers_without_one_grant_no_more(tmp_path: Path) -> None:
     async with EngineDouble() as engine, serve(engine, tmp_path, server={"workers": 2}) as served:
-        key, _, _ = await new_key(served, f"requests_per_minute={GRANTED}")
+        key, _ = await new_key(served, requests_per_minute=GRANTED)
         granted, _ = await flooded(served, key)
         assert len(granted) == len(engine.calls)
         assert GRANTED // 2 <= len(granted) <= GRANTED
@@ -76,8 +77,10 @@ async def test_two_replicas(tmp_path: Path, postgres: Postgres, redis_server: Re
         one, other = await asyncio.gather(
             *(stack.enter_async_context(serve(engine, tmp_path / name, stores=stores)) for name in ("one", "other"))
         )
-        key, key_id, project = await new_key(one, "requests_per_minute=7")
-        admin = await new_admin_key(other)
+        made = await one.portico("keys", "create", "--json", "--limit", "requests_per_minute=7")
+        record = json.loads(made.out)
+        key, key_id, project = record["value"], record["id"], record["project_id"]
+        admin = (await other.portico("admin-keys", "create", "tester")).out
         statuses = [(await served.chat(key)).status for served in (one, other) * 4]
         assert statuses == [200] * 7 + [429]
         expected = (8, 7 * PROMPT_TOKENS, 7 * Reply(reasoning="They greet me.").tokens)
@@ -100,8 +103,8 @@ async def test_a_worker_killed_in_mid_load(tmp_path: Path, store: str, redis_ser
     redis_server.flush()
     stores = {"volatile": redis_server.url if store == "redis" else "memory://"}
     async with EngineDouble() as engine, serve(engine, tmp_path, stores=stores) as served:
-        loaded, _, _ = await new_key(served)
-        key, key_id, _ = await new_key(served, "concurrent_requests=3", "tokens_per_minute=100000")
+        loaded, _ = await new_key(served)
+        key, record = await new_key(served, concurrent_requests=3, tokens_per_minute=100_000)
         finished: set[str] = set()
         killed = asyncio.Event()
 
@@ -134,7 +137,7 @@ async def test_a_worker_killed_in_mid_load(tmp_path: Path, store: str, redis_ser
         assert {found[one] for one in finished} == {"ok"}
         assert {found[one] for one in lost} == {"lost"}
         assert set(found.values()) == {"ok", "lost", "limited"}
-        charged = rows(served, f"SELECT prompt, completion FROM usage WHERE outcome = 'lost' AND key_id = '{key_id}'")
+        charged = rows(served, f"SELECT prompt, completion FROM usage WHERE outcome = 'lost' AND key_id = '{record.id}'")
         assert len(charged) == 3 and all(prompt > 0 and completion == 0 for prompt, completion in charged)
         if store == "redis":
             assert await count(1, served, key) == [429], "what the dead worker held is held for the time of a lease"
@@ -154,12 +157,12 @@ async def test_an_end_with_open_calls(tmp_path: Path, postgres: Postgres, redis_
         EngineDouble() as engine,
         serve(engine, tmp_path, stores=stores, server={"workers": 2, "shutdown_grace_s": 0.5}) as served,
     ):
-        key, _, _ = await new_key(served, "concurrent_requests=9", "tokens_per_minute=100000", "requests_per_day=100")
+        key, _ = await new_key(served, concurrent_requests=9, tokens_per_minute=100_000, requests_per_day=100)
         engine.always = answer(delay_s=0.01)
         assert await count(5, served, key) == [200] * 5
         engine.always = hang(after=3)
         async with AsyncExitStack() as stack:
-            open_ = [await stack.enter_async_context(served.opened(key, stream=True, **BODY)) for _ in range(6)]
+            open_ = [await stack.enter_async_context(served.opened(key, stream=True, max_tokens=100)) for _ in range(6)]
             assert [await wire.head() for wire in open_] == [200] * 6
             assert await served.end() == 0
         with redis_server.client() as client:
