@@ -23,7 +23,7 @@ from server.commands.devkey import with_development_key
 from server.commands.screen import Waiting, ready_screen
 from server.config import Config, Model, home, load
 from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Plan, Prepared, prepare
-from server.stores.base import StoreDown, StoreError
+from server.stores.base import AccessRefused, StoreDown, StoreError
 from server.stores.sql.opening import open_durable
 from server.telemetry.exposition import MetricsListener
 from server.telemetry.request_log import LineFormatter
@@ -58,8 +58,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     config = _with_log_format(config)
     _log_to_stdout(as_json=config.logging.format == "json")
     try:
-        secret = asyncio.run(_open_database(config, console))
         usage_log.check(home() / config.stores.spool)
+        secret = asyncio.run(_open_database(config, console))
         prepared = _prepare(config, console)
         if prepared is not None:
             config = with_planned_models(config, prepared.plan)
@@ -72,15 +72,17 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 async def _open_database(config: Config, console: Console) -> bytes:
     """Bring the database up to date, before any worker needs it; its secret. Raises `StoreError`."""
-    deadline = monotonic() + DATABASE_S
+    deadline, waiting = monotonic() + DATABASE_S, False
     while True:
         try:
             store = await open_durable(config.stores.durable, home())
             break
         except StoreDown as error:
-            if monotonic() > deadline:
+            if isinstance(error, AccessRefused) or monotonic() > deadline:
                 raise
-            console.print(f"Waiting for the database: {error}", markup=False)
+            if not waiting:
+                console.print(f"Waiting for the database, {DATABASE_S:g} s at most: {error}", markup=False)
+            waiting = True
             await asyncio.sleep(DATABASE_POLL_S)
     try:
         return await store.server_secret()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 TIMEOUT_S = 5
-COLUMNS = ("priority", "tenant", "weight", "counter", "waiting", "running", "longest_wait_s")
+MOST_SHOWN = 20  # rows of the queue
+HEADS = ("class", "project", "weight", "waiting", "longest", "running", "served")  # weighted tokens, this time
 Worker = dict[str, Any]
 
 
@@ -83,10 +84,20 @@ def lines(workers: list[Worker]) -> Iterator[str]:
 
 
 def _queue(workers: list[Worker]) -> Iterator[str]:
-    """Who waits and runs, in the order of service. Counters are tokens by weight: the least is next."""
-    standings = [standing for one in workers for standing in one["queue"]]
-    yield f"queue      {sum(one['waiting'] for one in standings)} calls wait"
-    if standings:
-        rows = [[one[name] for name in COLUMNS] for one in standings]
-        cells = [[f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-        yield from (f"           {line}" for line in table(cells, [name.replace("_", " ") for name in COLUMNS]))
+    """Each worker has a queue of its own; what they know of a project's calls of one class is put together."""
+    found: dict[tuple[str, str], list[Worker]] = {}
+    for standing in (one for worker in workers for one in worker["queue"]):
+        found.setdefault((standing["priority"], standing["tenant"]), []).append(standing)
+    yield f"queue      {sum(one['waiting'] for several in found.values() for one in several)} calls wait"
+    rows = [_row(priority, project, several) for (priority, project), several in found.items()]
+    if rows:
+        yield from (f"           {line}" for line in table(rows[:MOST_SHOWN], HEADS))
+    if len(rows) > MOST_SHOWN:
+        yield f"           and {len(rows) - MOST_SHOWN} more"
+
+
+def _row(priority: str, project: str, standings: list[Worker]) -> list[str]:
+    waiting, running, counter = (sum(one[name] for one in standings) for name in ("waiting", "running", "counter"))
+    longest = max(one["longest_wait_s"] for one in standings)
+    weight = standings[0]["weight"]
+    return [priority, project, f"{weight:g}", str(waiting), f"{longest:.1f} s", str(running), f"{counter:,.0f}"]

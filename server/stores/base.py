@@ -32,6 +32,10 @@ class StoreDown(StoreError):
     """It cannot be reached, or did not answer in time."""
 
 
+class AccessRefused(StoreDown):
+    """It is there, and lets us not in: the user, the password or the database is not one that it knows."""
+
+
 class NewerSchema(StoreError):
     """It was made by a newer Portico."""
 

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError, SQLAlchemyError
 
-from server.stores.base import StoreDown, StoreError
+from server.stores.base import AccessRefused, StoreDown, StoreError
 
 Foreign = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError)
 # What the same statement would meet again. All else may pass: a lost connection, a lock, a full disk.
 _OUR_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+_NO_ENTRY = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
 @contextmanager
@@ -28,13 +29,19 @@ def translated(name: str) -> Generator[None]:
     except _OUR_FAULT as error:
         raise StoreError(f"{name} refused: {_line(error)}") from None
     except Foreign as error:
-        raise StoreDown(f"{name} is not available: {_line(error)}") from None
+        kind = AccessRefused if isinstance(_cause(error), _NO_ENTRY) else StoreDown
+        raise kind(f"{name} is not available: {_line(error)}") from None
 
 
 def _line(error: BaseException) -> str:
     """Its first line. What SQLAlchemy adds (the statement, its values) and the server's DETAIL are left out."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    cause = cause.__cause__ if isinstance(cause.__cause__, Foreign) else cause
+    cause = _cause(error)
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return str(cause).strip().partition("\n")[0][:200] or type(cause).__name__
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the driver itself raised."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return cause.__cause__ if isinstance(cause.__cause__, Foreign) else cause
