@@ -14,6 +14,7 @@ from server.call import Key
 from server.errors import GatewayError, RequestTimedOut
 
 EVENT_STREAM = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+MOST_HELD = 65_536  # bytes of a body that are read before it is known whose it is
 
 
 class Handler(Protocol):
@@ -50,7 +51,7 @@ class Inbound:
     """
 
     __slots__ = (
-        "_answered", "_body", "_chunked", "_default_headers", "_expects_100", "_flow", "_handler", "_size",
+        "_answered", "_body", "_chunked", "_default_headers", "_expects_100", "_flow", "_handler", "_held", "_size",
         "_transport", "_turn", "client_id", "headers", "id", "keep_alive", "key", "method", "more_body", "paused_since",
         "response_complete", "started", "waiting",
     )  # fmt: skip
@@ -77,6 +78,7 @@ class Inbound:
         self._body: bytes | bytearray = b""
         self._size = 0
         self._turn = False
+        self._held = False
         self._flow: Flow | None = None
         self.keep_alive = keep_alive
         self.more_body = True
@@ -123,6 +125,9 @@ class Inbound:
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
             self._body += data
+        if self.waiting and self._size > MOST_HELD and not self._held:
+            self._held = True
+            self._transport.pause_reading()
 
     def complete(self) -> None:
         """The body is here."""
@@ -167,6 +172,7 @@ class Inbound:
     def go_on(self) -> None:
         """Whose request it is is known."""
         self.waiting = False
+        self._release()
         if not self.more_body:
             self._serve()
         elif self._expects_100:
@@ -231,4 +237,11 @@ class Inbound:
     def _done(self) -> None:
         self.response_complete = True
         self._flow = None
+        self._release()
         self._answered()
+
+    def _release(self) -> None:
+        if self._held:
+            self._held = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()

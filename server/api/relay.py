@@ -50,16 +50,21 @@ class Relay:
             request.key = self._keys.authenticate(request.headers, partial(self._authenticated, request))
             if request.key is None:
                 request.waiting = True
-            check_content(request.headers, self.max_body_bytes)
+            else:
+                check_content(request.headers, self.max_body_bytes)
         except Exception as error:
             self.refuse(request, error)
 
     def _authenticated(self, request: Inbound, key: Key | GatewayError) -> None:
-        """Whose key it is was not in memory; now it is known."""
+        """Whose key it is was not to be known at once; now it is."""
         if request.response_complete:
             return
-        if isinstance(key, GatewayError):
-            self.refuse(request, key)
+        try:
+            if isinstance(key, GatewayError):
+                raise key
+            check_content(request.headers, self.max_body_bytes)
+        except GatewayError as error:
+            self.refuse(request, error)
         else:
             request.key = key
             request.go_on()

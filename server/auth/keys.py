@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from time import perf_counter
 
 from server.auth.directory import KeyDirectory, Told, unknown_key
+from server.auth.tarpit import Tarpit
 from server.call import Key, Project
 from server.config import Limit, StaticKey
 from server.errors import GatewayError, InvalidApiKey
@@ -33,15 +35,28 @@ class KeyRing:
         }
         self._directory = directory
         self._open = open_to_all
+        self._tarpit = Tarpit()
 
     def authenticate(self, headers: Headers, told: Told) -> Key | None:
         """From `Authorization: Bearer` or `x-api-key`; None if `told` will hear. Raises `GatewayError`.
 
-        What an attacker can time is a look-up by SHA-256, whose prefix tells nothing about the key; the digests are
-        then compared in constant time.
+        Many wrong keys hear later (`Tarpit`).
         """
         if self._open:
             return ANONYMOUS
+        try:
+            return self._find(headers, told)
+        except InvalidApiKey as error:
+            wait_s = self._tarpit.delay(perf_counter())
+            if not wait_s:
+                raise
+            asyncio.get_running_loop().call_later(wait_s, told, error)
+            return None
+
+    def _find(self, headers: Headers, told: Told) -> Key | None:
+        """What an attacker can time is a look-up by SHA-256, whose prefix tells nothing about the key; the digests are
+        then compared in constant time.
+        """
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         token = token.strip() if scheme.lower() == b"bearer" else b""
         secret = token or headers.get(b"x-api-key", b"").strip()

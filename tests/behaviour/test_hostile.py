@@ -11,11 +11,13 @@ import pytest
 
 from tests.behaviour.engine_double import EngineDouble, answer, flood, hang
 from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, eventually, portico
+from tests.behaviour.tenants import Tenants
 from tests.behaviour.wire import Wire
 
 NO_KEY = f"POST {CHAT} HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n".encode()
 BODY = json.dumps({"model": MODEL, "messages": MESSAGES}).encode()
 HEAD = f"POST {CHAT} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n".encode()
+NO_MODEL = HEAD + b"content-length: 2\r\n\r\n{}"
 CALL = HEAD + b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 SHORT: dict[str, Any] = {"client_timeout_s": 0.5, "idle_timeout_s": 0.5}
 
@@ -27,7 +29,7 @@ def protocols(gate: Any) -> list[Any]:
 async def test_requests_whose_answers_nobody_reads() -> None:
     async with EngineDouble() as engine, portico(engine, server=SHORT) as gate:
         async with Wire(gate.port, receive_buffer=4096) as wire:
-            await wire.push(NO_KEY * 60_000)
+            await wire.push(NO_MODEL * 30_000)
             await asyncio.sleep(0.3)
             (one,) = protocols(gate)
             assert one.transport.get_write_buffer_size() < 3_000_000
@@ -172,3 +174,37 @@ async def test_tiny_chunks_cost_what_they_hold() -> None:
         assert isinstance(protocols(gate)[0].cycle._body, bytearray)
         await wire.send(b"0\r\n\r\n")
         assert (await wire.reply()).status == 200
+
+
+async def test_wrong_keys_wait_and_good_ones_do_not() -> None:
+    wrong = CALL.replace(KEY.encode(), b"sk-wrong")
+    async with EngineDouble() as engine, portico(engine) as gate, contextlib.AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(Wire(gate.port)) for _ in range(100)]
+        for wire in wires:
+            await wire.send(wrong * 4)
+        assert (await gate.chat()).status == 200
+        assert 0 < gate.total("portico_requests_total", outcome="unauthorized") < 400, "most of them wait"
+        for wire in wires:
+            assert [(await wire.reply()).status for _ in range(4)] == [401] * 4
+        assert (await gate.chat()).status == 200
+
+
+async def test_a_long_body_is_not_read_before_it_is_known_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = {"model": MODEL, "messages": [{"role": "user", "content": "word " * 500_000}]}
+    async with EngineDouble() as engine, portico(engine) as gate, Wire(gate.port) as wire:
+        secret, _ = await Tenants(gate).key()
+        find, go = gate.parts.durable.find_key, asyncio.Event()
+
+        async def slow(lookup: str) -> Any:
+            await go.wait()
+            return await find(lookup)
+
+        monkeypatch.setattr(gate.parts.durable, "find_key", slow)
+        sending = asyncio.create_task(wire.request("POST", CHAT, long, secret))
+        await asyncio.sleep(0.2)
+        (one,) = protocols(gate)
+        assert one.cycle._size < 1_000_000
+        go.set()
+        await sending
+        assert (await wire.reply()).status == 200
+        assert len(engine.calls) == 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable, Mapping
+from time import perf_counter
 
 from server.auth.secrets import digest_of, parse_secret
+from server.auth.tarpit import Tarpit
 from server.errors import InvalidApiKey, PermissionDenied
 from server.stores.base import Directory
 from server.stores.records import Actor, AdminKeyRecord
@@ -24,9 +27,17 @@ class AdminGuard:
         self._directory = directory
         self._tag_key = tag_key
         self._clock = clock
+        self._tarpit = Tarpit()
 
     async def admit(self, headers: Mapping[bytes, bytes]) -> Actor:
         """From `Authorization: Bearer`. Raises `InvalidApiKey`, `PermissionDenied`, `StoreDown`."""
+        try:
+            return await self._admit(headers)
+        except InvalidApiKey:
+            await asyncio.sleep(self._tarpit.delay(perf_counter()))
+            raise
+
+    async def _admit(self, headers: Mapping[bytes, bytes]) -> Actor:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         secret = token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
         if not secret:
