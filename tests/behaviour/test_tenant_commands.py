@@ -61,7 +61,7 @@ async def test_a_spool_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_password(tmp_path: Path, postgres: Postgres) -> None:
-    stores = {"durable": postgres.url(password="hunter-two-two")}  # noqa: S106
+    stores = {"durable": postgres.url(password="hunter-two-two")}
     async with EngineDouble() as engine, started(engine, tmp_path, stores=stores) as served:
         line = await refused(served)
         assert "password authentication failed" in line

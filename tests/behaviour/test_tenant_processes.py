@@ -1,4 +1,4 @@
-"""Keys, limits and usage over real processes: several workers, two replicas, one that is killed or ended in mid-load."""
+"""Keys, limits and usage over real processes: several workers, two replicas, one killed or ended in mid-load."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -137,13 +138,14 @@ async def test_a_worker_killed_in_mid_load(tmp_path: Path, store: str, redis_ser
         assert {found[one] for one in finished} == {"ok"}
         assert {found[one] for one in lost} == {"lost"}
         assert set(found.values()) == {"ok", "lost", "limited"}
-        charged = rows(served, f"SELECT prompt, completion FROM usage WHERE outcome = 'lost' AND key_id = '{record.id}'")
+        of_key = f"outcome = 'lost' AND key_id = '{record.id}'"
+        charged = rows(served, f"SELECT prompt, completion FROM usage WHERE {of_key}")
         assert len(charged) == 3 and all(prompt > 0 and completion == 0 for prompt, completion in charged)
         if store == "redis":
             assert await count(1, served, key) == [429], "what the dead worker held is held for the time of a lease"
             with redis_server.client() as client_:
                 for hold in client_.zrange(LEASES, 0, -1):
-                    client_.zincrby(LEASES, -60, hold)  # a minute passes
+                    client_.zincrby(LEASES, -60, cast(bytes, hold))  # a minute passes
         engine.plan(*[answer(delay_s=0.5)] * 3)
         assert sorted(await count(4, served, key)) == [200, 200, 200, 429]
         assert await served.end() == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from server.stores.sql.driver import connect
 from server.stores.sql.errors import translated
 from server.stores.sql.place import Place, make_file
+from server.stores.sql.rows import RowWriter, set_up_sqlite
 
 TIMEOUT_S = 5.0
 POOL = 5  # connections of PostgreSQL that are kept; as many again under load
@@ -30,6 +32,7 @@ class Database:
         self.timeout_s = timeout_s
         self._writers = asyncio.Lock()  # SQLite has one writer, and would have the next ones poll for their turn
         self._engine = _sqlite(place.file, timeout_s) if place.file else _postgresql(place.dsn or "", timeout_s)
+        self._rows = RowWriter(place.file, timeout_s) if place.file else None
 
     @property
     def is_sqlite(self) -> bool:
@@ -59,12 +62,22 @@ class Database:
                     async with connection.begin():
                         yield connection
 
+    async def write_rows(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """`work` in a transaction of SQLite (rows.py), which may be committed though we gave up waiting."""
+        if self._rows is None:
+            raise ValueError(f"{self.name} is no SQLite database")
+        with translated(self.name):
+            async with asyncio.timeout(self.timeout_s), self._writers:
+                await self._rows.write(work)
+
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """INSERT that knows ON CONFLICT, which is no standard."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     async def close(self) -> None:
         await self._engine.dispose()
+        if self._rows is not None:
+            await self._rows.close()
 
 
 def _sqlite(file: Path, timeout_s: float) -> AsyncEngine:
@@ -78,16 +91,7 @@ def _sqlite(file: Path, timeout_s: float) -> AsyncEngine:
     )
 
     def set_up(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver begins no transactions by itself
-        cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout = {int(timeout_s * 800)}",  # another process writes; answers before our own time is up
-            "journal_mode = WAL",
-            "synchronous = NORMAL",
-            "foreign_keys = ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        set_up_sqlite(connection, timeout_s)
 
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("portico_writes", False)

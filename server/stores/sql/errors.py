@@ -13,7 +13,10 @@ from server.stores.base import AccessRefused, StoreDown, StoreError
 
 Foreign = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError)
 # What the same statement would meet again. All else may pass: a lost connection, a lock, a full disk.
-_OUR_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+_OUR_FAULT = (
+    IntegrityError, DataError, ProgrammingError, NotSupportedError,
+    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError,
+)  # fmt: skip
 _NO_ENTRY = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 

@@ -14,7 +14,6 @@ from server.stores.sql.change import Part
 from server.stores.sql.tables import usage, usage_hours
 
 HOUR_S = 3600
-PART = 100  # rows per INSERT: to encode a thousand would hold up the event loop for milliseconds
 Group = Literal["project_id", "key_id", "model"]
 _GROUPS: tuple[Group, ...] = ("project_id", "key_id", "model")
 _COUNTED_COLUMNS = [usage.c[name] for name in COUNTED]
@@ -30,9 +29,11 @@ class Usage(Part):
             return
         # In order, as two processes may deliver the same calls and would else wait for each other.
         ordered = sorted(records, key=lambda record: record.call_id)
-        add = add_to_sqlite if self._database.is_sqlite else add_to_postgresql
+        if self._database.place.file is not None:
+            await self._database.write_rows(lambda connection: add_to_sqlite(connection, ordered))
+            return
         async with self._database.writing() as connection:
-            await add(connection, ordered)
+            await add_to_postgresql(connection, ordered)
 
     async def usage(
         self,

@@ -137,7 +137,6 @@ usage = Table(
     Column("queued_ms", Double, nullable=False),
     Column("first_token_ms", Double),
     Column("duration_ms", Double, nullable=False),
-    Index("ix_usage_project_id_at_ms", "project_id", "at_ms"),
 )
 
 # Sums of `usage` by hour, kept in the transaction that adds to it: the month of a busy project is millions of calls,

@@ -129,7 +129,6 @@ def _usage() -> None:
         sa.Column("duration_ms", sa.Double, nullable=False),
     )
     op.create_index("ix_usage_at_ms", "usage", ["at_ms"])
-    op.create_index("ix_usage_project_id_at_ms", "usage", ["project_id", "at_ms"])
     op.create_table(
         "usage_hours",
         sa.Column("project_id", sa.Text, primary_key=True),
