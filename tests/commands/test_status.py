@@ -69,7 +69,7 @@ def test_for_people() -> None:
     text = "\n".join(lines([FACTS, FACTS]))
     for part in ("workers    2", "local: up, 6 of 64 in flight", "limits     ok", "24 records", "14 calls wait"):
         assert part in text
-    for part in ("standard", "proj_1", "1,234", "7", "3"):
+    for part in ("standard", "proj_1", "2,469", "14", "6"):  # both workers together
         assert part in text.splitlines()[-1]
     down = FACTS | {"engines": {"local": FACTS["engines"]["local"] | {"up": False}}, "limits": {"degraded": True}}
     assert "local: down" in "\n".join(lines([down]))
