@@ -62,7 +62,9 @@ def _install(peer: str, lock: Path, folder: Path) -> None:
     begun = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True)
-    command = [folder / "bin/python", "-m", "pip", "install", "--require-hashes", "--progress-bar", "off", "-r", lock]
+    # The lock names all there is; left to itself, pip refuses it where a package is wanted with an extra and without.
+    pip = [folder / "bin/python", "-m", "pip", "install", "--no-deps", "--require-hashes", "--progress-bar", "off"]
+    command = [*pip, "-r", lock]
     seen, tail = 0, ""
     with subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
