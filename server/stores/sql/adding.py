@@ -7,7 +7,7 @@ and large (rows.py). The sums by hour are made in SQL, of those rows alone that 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import astuple
@@ -32,6 +32,7 @@ GROUP BY project_id, key_id, model, {_HOUR} ORDER BY project_id, key_id, model, 
 ON CONFLICT (project_id, key_id, model, hour) DO UPDATE SET
 {", ".join(f"{name} = usage_hours.{name} + excluded.{name}" for name in ("requests", *COUNTED))}
 """  # noqa: S608 - all of it is ours
+_TO_HOURS_SQLITE = _TO_HOURS.format(new="usage WHERE rowid > ?")
 _TYPES = {"status": "int", "queued_ms": "float8", "first_token_ms": "float8", "duration_ms": "float8"}
 _TEXTS = ("call_id", "project_id", "key_id", "model", "endpoint", "priority", "outcome")
 _COLUMNS = ", ".join(
@@ -46,16 +47,23 @@ WITH new AS (
 """  # noqa: S608
 
 
-def add_to_sqlite(connection: sqlite3.Connection, records: Sequence[UsageRecord]) -> None:
-    """In a transaction that writes, so that the rows which were new are the last ones."""
+def adding_to_sqlite(records: Sequence[UsageRecord]) -> Callable[[sqlite3.Connection], None]:
+    """For a transaction that writes, so that the rows which were new are the last ones."""
+    pages: list[tuple[str, list[Any]]] = []
     for start in range(0, len(records), PAGE):
         page = records[start : start + PAGE]
-        values = [value for record in page for value in _row(record)]
         rows = ", ".join([_ROW] * len(page))
-        new = connection.execute(f"{_INSERT} VALUES {rows} ON CONFLICT DO NOTHING", values)
-        if new.rowcount:
-            last = new.lastrowid or 0
-            connection.execute(_TO_HOURS.format(new="usage WHERE rowid > ?"), (last - new.rowcount,))
+        values = [value for record in page for value in _row(record)]
+        pages.append((f"{_INSERT} VALUES {rows} ON CONFLICT DO NOTHING", values))
+
+    def add(connection: sqlite3.Connection) -> None:
+        for statement, values in pages:
+            new = connection.execute(statement, values)
+            if new.rowcount:
+                last = new.lastrowid or 0
+                connection.execute(_TO_HOURS_SQLITE, (last - new.rowcount,))
+
+    return add
 
 
 async def add_to_postgresql(connection: AsyncConnection, records: Sequence[UsageRecord]) -> None:

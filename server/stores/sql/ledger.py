@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select, un
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from server.stores.records import UsageRecord, UsageTotal
-from server.stores.sql.adding import COUNTED, add_to_postgresql, add_to_sqlite
+from server.stores.sql.adding import COUNTED, add_to_postgresql, adding_to_sqlite
 from server.stores.sql.change import Part
 from server.stores.sql.tables import usage, usage_hours
 
@@ -30,7 +30,7 @@ class Usage(Part):
         # In order, as two processes may deliver the same calls and would else wait for each other.
         ordered = sorted(records, key=lambda record: record.call_id)
         if self._database.place.file is not None:
-            await self._database.write_rows(lambda connection: add_to_sqlite(connection, ordered))
+            await self._database.write_rows(adding_to_sqlite(ordered))
             return
         async with self._database.writing() as connection:
             await add_to_postgresql(connection, ordered)
