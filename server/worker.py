@@ -30,7 +30,7 @@ from server.telemetry.request_log import LineFormatter, LogWriter
 
 FORCE_AFTER_GRACE_S = 5.0
 BACKLOG = 4096
-SWITCH_S = 0.0005  # for so long a thread (of the database) may hold up the event loop; 5 ms by default
+SWITCH_S = 0.0001  # for so long a thread (of the database) may hold up the event loop; 5 ms by default
 GC_ALLOCATIONS = 20_000  # container objects between two collections; a request makes about a hundred
 
 

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from server.api.http import HeaderList, Headers, client_request_id, lines, new_request_id, too_large
 from server.call import Key
 from server.errors import GatewayError, RequestTimedOut
+from server.outbox import Outbox
 
 EVENT_STREAM = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 MOST_HELD = 65_536  # bytes of a body that are read before it is known whose it is
@@ -51,15 +52,16 @@ class Inbound:
     """
 
     __slots__ = (
-        "_answered", "_body", "_chunked", "_default_headers", "_expects_100", "_flow", "_handler", "_held", "_size",
-        "_transport", "_turn", "client_id", "headers", "id", "keep_alive", "key", "method", "more_body", "paused_since",
-        "response_complete", "started", "waiting",
+        "_answered", "_body", "_chunked", "_default_headers", "_expects_100", "_flow", "_handler", "_held", "_outbox",
+        "_size", "_transport", "_turn", "client_id", "headers", "id", "keep_alive", "key", "method", "more_body",
+        "paused_since", "response_complete", "started", "waiting",
     )  # fmt: skip
 
     def __init__(
         self,
         handler: Handler,
         transport: asyncio.Transport,
+        outbox: Outbox,
         method: bytes,
         headers: Headers,
         default_headers: HeaderList,
@@ -71,6 +73,7 @@ class Inbound:
     ) -> None:
         self._handler = handler
         self._transport = transport
+        self._outbox = outbox
         self._default_headers = default_headers
         self._answered = answered
         self._chunked = chunked
@@ -176,7 +179,7 @@ class Inbound:
         if not self.more_body:
             self._serve()
         elif self._expects_100:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def attach(self, flow: Flow) -> None:
         """Where the answer comes from, unless it has come already."""
@@ -190,7 +193,7 @@ class Inbound:
         if self.response_complete:
             return
         text = b"" if self.method == b"HEAD" else body
-        self._transport.write(
+        self._write(
             b"%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
             % (STATUS_LINE[status], self._defaults(), head, len(body), text)
         )
@@ -201,20 +204,20 @@ class Inbound:
         if self.response_complete:
             return
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._transport.write(
+        self._write(
             b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._defaults(), EVENT_STREAM, head, framing, self._framed(data))
         )
 
     def write(self, data: bytes) -> None:
         """Some more of the stream; never empty, which would end it."""
         if not self.response_complete:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self, data: bytes) -> None:
         """The last of the stream."""
         if self.response_complete:
             return
-        self._transport.write(self._framed(data) + (b"0\r\n\r\n" if self._chunked else b""))
+        self._write(self._framed(data) + (b"0\r\n\r\n" if self._chunked else b""))
         self._done()
 
     def drop(self) -> None:
@@ -233,6 +236,9 @@ class Inbound:
     def _defaults(self) -> bytes:
         head = lines(self._default_headers)
         return head if self.keep_alive else head + b"connection: close\r\n"
+
+    def _write(self, data: bytes) -> None:
+        self._outbox.write(self._transport, data)
 
     def _done(self) -> None:
         self.response_complete = True

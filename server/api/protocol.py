@@ -20,6 +20,7 @@ from server.api.deadline import Deadline
 from server.api.http import answer_headers, lines, new_request_id
 from server.api.inbound import Handler, Inbound
 from server.errors import GatewayError, HeadersTooLarge, InvalidRequest
+from server.outbox import Outbox
 from server.telemetry.refusals import Refusals
 
 HEAD_TIMEOUT_S = 15.0
@@ -48,6 +49,7 @@ def protocol_class(settings: HttpSettings) -> type[HttpToolsProtocol]:
     class Bound(Protocol):
         http = settings
         relays = by_path
+        outbox = Outbox()
 
     return Bound
 
@@ -55,6 +57,7 @@ def protocol_class(settings: HttpSettings) -> type[HttpToolsProtocol]:
 class Protocol(HttpToolsProtocol):
     http: HttpSettings
     relays: Mapping[bytes, Handler]
+    outbox: Outbox
     parser: Any  # httptools has no types
     cycle: Any  # the latest request: uvicorn's RequestResponseCycle, an Inbound, or None before the first
 
@@ -64,13 +67,14 @@ class Protocol(HttpToolsProtocol):
         self._first = 0  # bytes of the read in which the head began, and perhaps something else ended
         self._since = 0  # bytes read since then, or since the last of a body
         self._body_heard = False
+        self._answered_one = False  # in this read: how much of the answer is unsent is known in the next round
         self._in_head = True
         self._upgrading = False
         self._deaf = False  # what still comes is not looked at: the connection closes after the open answers
         self._active: Inbound | RequestResponseCycle | None = None  # whose answer is being sent
         self._deadline = Deadline(self.loop, self._overdue)  # of the client, for what it has to do next
 
-    # What asyncio calls
+    # What asyncio and uvicorn call
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -80,6 +84,7 @@ class Protocol(HttpToolsProtocol):
         if self._deaf:
             return
         self._latest = len(data)
+        self._answered_one = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -117,6 +122,10 @@ class Protocol(HttpToolsProtocol):
             self._active.resume()
         if self._active is None or self._active.response_complete:
             self._next()
+
+    def shutdown(self) -> None:
+        self.outbox.flush()
+        super().shutdown()
 
     # What the parser calls
 
@@ -163,6 +172,7 @@ class Protocol(HttpToolsProtocol):
         self.cycle = request = Inbound(
             handler,
             self.transport,
+            self.outbox,
             method,
             dict(self.headers),
             self.server_state.default_headers,
@@ -172,11 +182,13 @@ class Protocol(HttpToolsProtocol):
             expects_100=self.expect_100_continue,
         )
         idle = self._active is None or self._active.response_complete
-        if idle and not self.pipeline and not self.flow.write_paused:
+        if idle and not self.pipeline and not self._answered_one and not self.flow.write_paused:
             self._start(request)
-        else:
-            self.pipeline.appendleft((request, self.app))  # type: ignore[arg-type]
-            self._bound_pipeline()
+            return
+        if idle and not self.pipeline:
+            self.loop.call_soon(self._next)
+        self.pipeline.appendleft((request, self.app))  # type: ignore[arg-type]
+        self._bound_pipeline()
 
     def on_body(self, body: bytes) -> None:
         self._body_heard = True
@@ -229,6 +241,7 @@ class Protocol(HttpToolsProtocol):
 
     def _answered(self) -> None:
         """An answer is complete: what may follow on this connection."""
+        self._answered_one = True
         if self.transport.is_closing():
             self._deadline.set(self.http.stall_s)  # uvicorn closed it; what is unsent must be read in time
             return
@@ -350,7 +363,8 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing() or (active is not None and not active.response_complete):
             return
         body = error.body()
-        self.transport.write(
+        self.outbox.write(
+            self.transport,
             b"%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (
                 STATUS_LINE[error.status],
@@ -358,13 +372,14 @@ class Protocol(HttpToolsProtocol):
                 answer_headers(request_id, None, perf_counter()),
                 len(body),
                 body,
-            )
+            ),
         )
         self._end_connection(unread=True)
 
     def _end_connection(self, *, unread: bool) -> None:
         """Close once the client has what was written. With something `unread`, closing at once would reset it."""
         self._deaf = True
+        self.outbox.flush()
         self.flow.resume_reading()
         if unread and self.transport.can_write_eof():
             self.transport.write_eof()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from server.config import Engine
 from server.engines.connection import Connection, EngineLost, EngineSilent
+from server.outbox import Outbox
 from server.watchdog import Watchdog
 
 IDLE_S = 4.0  # vLLM closes idle connections after 5 s: an older one may be half closed already
@@ -26,6 +27,7 @@ class EngineClient:
         self._timeouts = engine.timeouts
         self._max_idle = engine.max_in_flight
         self._watchdog = watchdog
+        self._outbox = Outbox()
         self._idle: list[Connection] = []
         key = f"authorization: Bearer {api_key}\r\n" if api_key else ""
         self._headers = f"host: {parts.netloc.rpartition('@')[2]}\r\naccept-encoding: identity\r\n{key}"
@@ -78,7 +80,7 @@ class EngineClient:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeouts.connect_s):
             _, connection = await loop.create_connection(
-                lambda: Connection(self._timeouts), self._host, self._port, ssl=self._tls
+                lambda: Connection(self._timeouts, self._outbox), self._host, self._port, ssl=self._tls
             )
         return connection
 

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import httptools
 
 from server.config import Timeouts
+from server.outbox import Outbox
 
 MAX_ANSWER_HEAD = 64 * 1024
 
@@ -49,8 +50,9 @@ class Listener(Protocol):
 class Connection(asyncio.Protocol):
     """Used for one exchange at a time, each begun by `send`."""
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(self, timeouts: Timeouts, outbox: Outbox) -> None:
         self._timeouts = timeouts
+        self._outbox = outbox
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._listener: Listener | None = None
@@ -76,7 +78,7 @@ class Connection(asyncio.Protocol):
             raise EngineLost("closed before the request", before_answer=True)
         self._begin()
         self._listener = listener
-        self._transport.write(head + body)
+        self._outbox.write(self._transport, head + body)
 
     def listen(self, listener: Listener | None) -> None:
         """Let another hear the rest of the answer, or nobody."""
