@@ -31,7 +31,7 @@ def run(plan: Plan, names: list[str], folder: Path) -> list[Row]:
     rows = {name: Row(name) for name in ("direct", *names)}
     with ExitStack() as stack:
         engine = start_engine(folder, plan.chunks, plan.interval_ms)
-        stack.callback(engine.process.stop)
+        stack.callback(engine.stop)
         uvloop.run(wait_ready(engine))
         running = {"direct": engine}
         for name in names:
@@ -51,7 +51,7 @@ def _start(name: str, row: Row, engine_port: int, folder: Path, stack: ExitStack
     scratch.mkdir()
     try:
         running = GATEWAYS[name](engine_port, scratch)
-        stack.callback(running.process.stop)
+        stack.callback(running.stop)
         uvloop.run(wait_ready(running))
     except StartError as error:
         row.failure = str(error)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.environments import environment, locked_version
@@ -24,11 +24,16 @@ KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 
 @dataclass(frozen=True)
 class Running:
-    """A started gateway: its process, its base URL without /v1, and the version that it is."""
+    """A started gateway: its process, its base URL without /v1, its version, and what runs for it besides."""
 
     process: Process
     base: str
     version: str
+    beside: tuple[Process, ...] = ()
+
+    def stop(self) -> None:
+        for process in (self.process, *self.beside):
+            process.stop()
 
 
 Start = Callable[[int, Path], Running]
@@ -120,15 +125,26 @@ class Served:
     api_key: str | None = None
 
 
-def portico_config(engine_url: str, ports: tuple[int, int], folder: Path, model: Served) -> str:
-    """Portico as a user would set it up: a key, metrics, one line per request, one engine by its URL."""
+AMPLE = 10**12
+"""A limit that is checked and charged for every call, and refuses none."""
+
+
+def portico_config(
+    engine_url: str, ports: tuple[int, int], folder: Path, model: Served, volatile: str = "memory://"
+) -> str:
+    """Portico with all on: a key, limits of each kind, prices, metrics, a line per request; one engine by its URL."""
     port, metrics_port = ports
+    kinds = ("requests_per_minute", "requests_per_day", "tokens_per_minute", "tokens_per_day", "concurrent_requests")
+    limits = ", ".join(f"{kind}: {AMPLE}" for kind in (*kinds, "spend_per_month"))
     return f"""server: {{host: 127.0.0.1, port: {port}}}
 metrics: {{host: 127.0.0.1, port: {metrics_port}}}
-stores: {{durable: "sqlite:///{folder}/portico.db"}}
+stores: {{durable: "sqlite:///{folder}/portico.db", volatile: "{volatile}"}}
+limits: {{default: {{{limits}}}}}
 auth: {{mode: keys, static_keys: [{{name: bench, key_sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]}}
 engines: {{engine: {{url: "{engine_url}/v1", api_key: {json.dumps(model.api_key)}, max_in_flight: 4096}}}}
-models: {{{json.dumps(model.name)}: {{engines: [engine], context_length: {model.context_length}}}}}
+models:
+  {json.dumps(model.name)}:
+    {{engines: [engine], context_length: {model.context_length}, price: {{input: 0.1, output: 0.4}}}}
 logging: {{format: json, requests: true}}
 """
 
@@ -141,12 +157,12 @@ def portico_program() -> Path:
     return program
 
 
-def start_portico_at(engine_url: str, folder: Path, model: Served) -> Running:
+def start_portico_at(engine_url: str, folder: Path, model: Served, volatile: str = "memory://") -> Running:
     """`portico serve` of this checkout, one worker, in front of any engine; its log goes to a file."""
     program = portico_program()
     port, metrics_port = free_ports(2)
     config = folder / "portico.yaml"
-    config.write_text(portico_config(engine_url, (port, metrics_port), folder, model), encoding="utf-8")
+    config.write_text(portico_config(engine_url, (port, metrics_port), folder, model, volatile), encoding="utf-8")
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.split()
     process = Process([program, "serve", "--config", config], folder / "portico.log")
     return Running(process, _url(port), said[-1] if said else "")
@@ -156,9 +172,22 @@ def start_portico(engine_port: int, folder: Path) -> Running:
     return start_portico_at(_url(engine_port), folder, Served())
 
 
+def start_portico_redis(engine_port: int, folder: Path) -> Running:
+    """The same with its limits in a redis-server, whose own CPU is not counted."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise StartError("redis-server is not installed (Debian: apt-get install redis-server)")
+    (port,) = free_ports(1)
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", folder]
+    redis = Process(command, folder / "redis.log")
+    running = start_portico_at(_url(engine_port), folder, Served(), f"redis://127.0.0.1:{port}")
+    return replace(running, beside=(redis,))
+
+
 GATEWAYS: dict[str, Start] = {
     "nginx": start_nginx,
     "portico": start_portico,
+    "portico-redis": start_portico_redis,
     "vllm-router": start_vllm_router,
     "sglang-router": start_sglang_router,
     "litellm": start_litellm,

@@ -11,7 +11,7 @@ from server.call import Call
 from server.config import Limits
 from server.errors import StoreUnavailable
 from server.limits.headers import rate_state
-from server.limits.plan import CONCURRENT, REQUESTS, Need, Plan, answer_tokens, charges, need, plan_of, used
+from server.limits.plan import COUNTED, Need, Plan, answer_tokens, charges, need, plan_of, used
 from server.limits.refusal import refusal
 from server.limits.seeding import Totals, used_so_far
 from server.stores.base import Charge, LimitStore, Outcome, Refused, StoreDown, Taken, Unseeded
@@ -143,7 +143,7 @@ class Hold:
         call, plan = self._call, self._plan
         if plan.counts_tokens:
             call.answer_tokens = answer_tokens(call, plan, self._prompt, self._limiter.settings.answer_tokens)
-            self._need = need(call, self._prompt, call.answer_tokens)
+            self._need = need(plan, call, self._prompt, call.answer_tokens)
         self._charges = charges(plan, self._need)
         try:
             return self._limiter.store.take(self.id, self._charges)
@@ -172,7 +172,7 @@ class Hold:
                     return outcome
                 if isinstance(outcome, Unseeded):
                     await self._seed([self._charges[index] for index in outcome.indexes], outcome.at)
-                elif self._counted or self._charges[outcome.index].kind in REQUESTS | {CONCURRENT}:
+                elif self._counted or self._charges[outcome.index].kind in COUNTED:
                     raise self._refused(outcome)
                 else:
                     self._prompt = self._call.counted = await _now_or_later(self._limiter.counter.count(self._call))
@@ -199,12 +199,12 @@ class Hold:
 
     def _settle_to(self, amounts: tuple[int, ...]) -> None:
         try:
-            result = self._limiter.store.settle(self.id, self._charges, amounts)
+            later = self._limiter.store.settle(self.id, self._charges, amounts)
         except StoreDown as error:
             log.warning("limits: a call could not be settled; its hold will expire: %s", error)
             return
-        if not isinstance(result, tuple):
-            self._limiter.spawn(_quietly(result), "settle limits")
+        if later is not None:
+            self._limiter.spawn(_quietly(later), "settle limits")
 
 
 async def _quietly(settled: Awaitable[object]) -> None:

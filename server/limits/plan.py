@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.call import Call, Key, ServedModel, Tokens
 from server.config import Limit
@@ -15,6 +16,7 @@ TOKENS: frozenset[LimitKind] = frozenset(("tokens_per_minute", "tokens_per_day")
 CALENDAR: frozenset[LimitKind] = frozenset(("requests_per_day", "tokens_per_day", "spend_per_month"))
 SPEND: LimitKind = "spend_per_month"
 CONCURRENT: LimitKind = "concurrent_requests"
+COUNTED: frozenset[LimitKind] = frozenset((*REQUESTS, CONCURRENT))  # a call counts as one
 
 MILLIONTHS = 1_000_000
 LEGACY_ANSWER_TOKENS = 16  # what /v1/completions grants a request that names no maximum, as OpenAI does
@@ -23,28 +25,19 @@ _KINDS: tuple[LimitKind, ...] = (CONCURRENT, *sorted(REQUESTS), *sorted(TOKENS),
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """A limit that a call counts against. `limit` in millionths for spend."""
-
-    scope: str
-    kind: LimitKind
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """All limits of a key's calls to one model."""
+    """All limits of a key's calls to one model; spend in millionths."""
 
-    applied: tuple[Applied, ...]
+    applied: tuple[Charge, ...]  # each for an amount of 1
     counts_tokens: bool  # tokens or what they cost
+    counts_cost: bool
     least_tokens: int | None  # the smallest limit on tokens
 
 
-NOTHING = Plan((), counts_tokens=False, least_tokens=None)
+NOTHING = Plan((), counts_tokens=False, counts_cost=False, least_tokens=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What a call takes at most: `tokens` of prompt and answers together, `cost` in millionths."""
 
     tokens: int = 0
@@ -64,11 +57,11 @@ def _plan(key: Key, model: ServedModel) -> Plan:
     if not applied:
         return NOTHING
     tokens = [one.limit for one in applied if one.kind in TOKENS]
-    counts = bool(tokens) or any(one.kind == SPEND for one in applied)
-    return Plan(applied, counts_tokens=counts, least_tokens=min(tokens, default=None))
+    cost = any(one.kind == SPEND for one in applied)
+    return Plan(applied, counts_tokens=cost or bool(tokens), counts_cost=cost, least_tokens=min(tokens, default=None))
 
 
-def _applied(key: Key, model: ServedModel) -> Iterator[Applied]:
+def _applied(key: Key, model: ServedModel) -> Iterator[Charge]:
     project = key.project
     scopes: tuple[tuple[str, Limit | None], ...] = (
         (f"key:{key.id}", key.limits),
@@ -80,7 +73,7 @@ def _applied(key: Key, model: ServedModel) -> Iterator[Applied]:
         for kind in _KINDS if limits is not None else ():
             value: float | None = getattr(limits, kind)
             if value is not None:
-                yield Applied(scope, kind, round(value * MILLIONTHS) if kind == SPEND else int(value))
+                yield Charge(scope, kind, round(value * MILLIONTHS) if kind == SPEND else int(value), 1)
 
 
 def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
@@ -108,22 +101,25 @@ def choices(call: Call) -> int:
     return (call.body.n or 1) * prompts
 
 
-def need(call: Call, prompt: int, answer: int) -> Need:
+def need(plan: Plan, call: Call, prompt: int, answer: int) -> Need:
     """The most that a call of `prompt` tokens can use."""
     answers = answer * choices(call)
-    return Need(prompt + answers, call.model.cost(Tokens(prompt, answers)))
+    return Need(prompt + answers, call.model.cost(Tokens(prompt, answers)) if plan.counts_cost else 0)
 
 
 def charges(plan: Plan, one: Need) -> tuple[Charge, ...]:
     """What is taken before the call goes to an engine."""
-    return tuple([Charge(each.scope, each.kind, each.limit, _amount(each.kind, 1, one)) for each in plan.applied])
+    return tuple([
+        each if each.kind in COUNTED else Charge(each.scope, each.kind, each.limit, _amount(each.kind, 1, one))
+        for each in plan.applied
+    ])  # fmt: skip
 
 
 def used(plan: Plan, call: Call) -> tuple[int, ...]:
     """What the call used in the end, in the order of the charges."""
     dispatched = int(call.dispatched is not None)
     tokens = call.used()
-    one = Need(tokens.prompt + tokens.completion, call.model.cost(tokens))
+    one = Need(tokens.prompt + tokens.completion, call.model.cost(tokens) if plan.counts_cost else 0)
     return tuple([0 if each.kind == CONCURRENT else _amount(each.kind, dispatched, one) for each in plan.applied])
 
 

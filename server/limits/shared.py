@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar, cast
 
 from msgspec.structs import replace
 
-from server.stores.base import Charge, LimitStore, Outcome, Refused, Standing, StoreDown, Taken
+from server.stores.base import Charge, LimitStore, Outcome, Refused, StoreDown, Taken
 
 PROBE_S = 1.0
 MOST_UNSETTLED = 10_000
@@ -28,7 +28,7 @@ class LocalStore(Protocol):
 
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome: ...
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]: ...
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None: ...
 
     def renew(self, hold_ids: Sequence[str]) -> None: ...
 
@@ -58,8 +58,8 @@ class ShareOf:
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
         return self._store.take(hold_id, self._parts(charges))
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
-        return self._store.settle(hold_id, self._parts(charges), used)
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
+        self._store.settle(hold_id, charges, used)
 
     def renew(self, hold_ids: Sequence[str]) -> None:
         self._store.renew(hold_ids)
@@ -74,7 +74,9 @@ class ShareOf:
     async def close(self) -> None:
         await self._store.close()
 
-    def _parts(self, charges: Sequence[Charge]) -> list[Charge]:
+    def _parts(self, charges: Sequence[Charge]) -> Sequence[Charge]:
+        if self._shares == 1:
+            return charges
         return [Charge(one.scope, one.kind, self._part(one.limit), one.amount) for one in charges]
 
     def _part(self, limit: int) -> int:
@@ -101,16 +103,15 @@ class FailoverLimits:
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
         return self._take_locally(hold_id, charges) if self.degraded else self._take(hold_id, charges)
 
-    def settle(
-        self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]
-    ) -> tuple[Standing, ...] | Awaitable[tuple[Standing, ...]]:
-        """Standings are of 0 remaining where the store that knows them is down."""
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> Awaitable[None] | None:
         if hold_id in self._at_home and self._local is not None:
             self._at_home.discard(hold_id)
-            return self._local.settle(hold_id, charges, used)
-        if self.degraded:
-            return self._settle_later(hold_id, charges, used)
-        return self._settle(hold_id, charges, used)
+            self._local.settle(hold_id, charges, used)
+        elif self.degraded:
+            self._settle_later(hold_id, charges, used)
+        else:
+            return self._settle(hold_id, charges, used)
+        return None
 
     async def renew(self, hold_ids: Sequence[str]) -> None:
         here = [one for one in hold_ids if one in self._at_home]
@@ -162,17 +163,16 @@ class FailoverLimits:
                 return replace(outcome, retry_after_s=PROBE_S)
         return outcome
 
-    async def _settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
+    async def _settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
         try:
-            return await now_or_later(self._shared.settle(hold_id, charges, used))
+            await now_or_later(self._shared.settle(hold_id, charges, used))
         except StoreDown as error:
             self._down(error)
-        return self._settle_later(hold_id, charges, used)
+            self._settle_later(hold_id, charges, used)
 
-    def _settle_later(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
+    def _settle_later(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
         if len(self._unsettled) < MOST_UNSETTLED:
             self._unsettled[hold_id] = (charges, used)
-        return tuple([Standing(0, 0.0) for _ in charges])
 
     def _down(self, error: StoreDown) -> None:
         if self.degraded:

@@ -269,9 +269,7 @@ class LimitStore(Protocol):
         """All of `charges` or nothing. A hold that is open already takes nothing more: asking again is no harm."""
         ...
 
-    def settle(
-        self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]
-    ) -> tuple[Standing, ...] | Awaitable[tuple[Standing, ...]]:
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> Awaitable[None] | None:
         """Correct each amount to what was `used` (more or less than taken) and end the hold; again is no harm.
 
         `charges` are those that were taken. A place among the concurrent requests is given back whatever `used` says.

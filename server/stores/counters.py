@@ -66,24 +66,22 @@ class Counters:
             amount = charge.amount
             if not window.roll(now) or (window.used + amount > charge.limit and amount):
                 return _not_taken(charges, windows, now)
-        slots: list[Slot] = []
-        standings: list[Standing] = []
-        for charge, window in zip(charges, windows, strict=True):
-            slots.append(window.take(charge.amount, now))
-            standings.append(_standing(charge, window, now))
+        slots = [window.take(charge.amount, now) for charge, window in zip(charges, windows, strict=True)]
         self._held[hold_id] = Held(now + LEASE_S, charges, windows, slots)
         self._next_expiry = min(self._next_expiry, now + LEASE_S)
-        return Taken(tuple(standings))
+        return Taken(tuple([_standing(charge, window, now) for charge, window in zip(charges, windows, strict=True)]))
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int], now: float) -> tuple[Standing, ...]:
+    def settle(self, hold_id: str, used: Sequence[int], now: float) -> None:
         if now >= self._next_expiry:
             self._expire(now)
         held = self._held.pop(hold_id, None)
-        if held is not None:
-            for charge, window, slot, real in zip(held.charges, held.windows, held.slots, used, strict=True):
+        if held is None:
+            return
+        for charge, window, slot, real in zip(held.charges, held.windows, held.slots, used, strict=True):
+            by = (0 if charge.kind == "concurrent_requests" else real) - charge.amount
+            if by:
                 window.roll(now)
-                window.correct(slot, (0 if charge.kind == "concurrent_requests" else real) - charge.amount)
-        return self._standings(charges, now)
+                window.correct(slot, by)
 
     def renew(self, hold_ids: Sequence[str], now: float) -> None:
         if now >= self._next_expiry:

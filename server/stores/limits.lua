@@ -273,7 +273,6 @@ local function settle(id)
   drop(id, function(i, kind, amount)
     return (kind == 'concurrent_requests' and 0 or tonumber(ARGV[3 + i * 3])) - amount
   end)
-  return standings(charges(), {})
 end
 
 local function renew()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import time
 
-from server.stores.base import Charge, Outcome, Standing
+from server.stores.base import Charge, Outcome
 from server.stores.counters import MOST_COUNTERS, Counters
 
 
@@ -24,8 +24,8 @@ class MemoryLimits:
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
         return self._counters.take(hold_id, charges, self._clock())
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
-        return self._counters.settle(hold_id, charges, used, self._clock())
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
+        self._counters.settle(hold_id, used, self._clock())
 
     def renew(self, hold_ids: Sequence[str]) -> None:
         self._counters.renew(hold_ids, self._clock())

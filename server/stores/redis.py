@@ -39,8 +39,8 @@ class RedisLimits:
     async def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
         return _outcome(await self._run("take", hold_id, charges, [charge.amount for charge in charges]))
 
-    async def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
-        return _standings(await self._run("settle", hold_id, charges, used))
+    async def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
+        await self._run("settle", hold_id, charges, used)
 
     async def renew(self, hold_ids: Sequence[str]) -> None:
         for start in range(0, len(hold_ids), RENEWED_AT_ONCE):

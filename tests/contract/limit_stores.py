@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from server.limits.shared import now_or_later
-from server.stores.base import Charge, LimitKind, LimitStore, Outcome, Standing
+from server.stores.base import Charge, LimitKind, LimitStore, Outcome, Standing, Taken
 from server.stores.redis import RedisLimits
 
 NOON = 1_795_608_000.0  # 25 November 2026, 12:00 UTC
@@ -36,7 +36,9 @@ class Store:
         return self._runner.run(now_or_later(self._store.take(hold_id, charges)))
 
     def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
-        return self._runner.run(now_or_later(self._store.settle(hold_id, charges, used)))
+        """How the limits stand then."""
+        self._runner.run(now_or_later(self._store.settle(hold_id, charges, used)))
+        return tuple([self._runner.run(standing(self._store, one)) for one in charges])
 
     def renew(self, *hold_ids: str) -> None:
         renewed = self._store.renew(hold_ids)
@@ -50,6 +52,14 @@ class Store:
 
     def close(self) -> None:
         self._runner.run(self._store.close())
+
+
+async def standing(store: LimitStore, charge: Charge) -> Standing:
+    """Seen by a call that takes nothing. A day or month that is not known has used nothing."""
+    nothing = [Charge(charge.scope, charge.kind, charge.limit, 0)]
+    outcome = await now_or_later(store.take("looking", nothing))
+    await now_or_later(store.settle("looking", nothing, [0]))
+    return outcome.standings[0] if isinstance(outcome, Taken) else Standing(charge.limit, 0.0)
 
 
 def shared_limits(url: str, clock: Clock | None) -> RedisLimits:

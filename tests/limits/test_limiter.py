@@ -47,10 +47,9 @@ class Store:
         await self.gate.wait()
         return outcome
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> tuple[Standing, ...]:
+    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
         took = {charge.kind: charge.amount for charge in charges}
         self.settled.append((took, dict(zip(took, used, strict=True))))  # type: ignore[arg-type]
-        return tuple(Standing(0, 0) for _ in charges)
 
     def renew(self, hold_ids: Sequence[str]) -> None:
         self.renewed.append(list(hold_ids))

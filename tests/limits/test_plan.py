@@ -74,8 +74,8 @@ def test_choices_of_several_prompts() -> None:
 
 
 def test_need_with_prices() -> None:
-    call = a_call(price=Price(input=2, output=10), n=2)
-    assert need(call, 100, 30) == Need(160, 2 * 100 + 10 * 60)
+    call = a_call(Limit(spend_per_month=1), price=Price(input=2, output=10), n=2)
+    assert need(plan_of(call.key, call.model), call, 100, 30) == Need(160, 2 * 100 + 10 * 60)
 
 
 LIMIT = Limit(requests_per_minute=9, tokens_per_minute=9000, concurrent_requests=2, spend_per_month=1)

@@ -16,7 +16,7 @@ from server.limits.shared import FailoverLimits, SharedStore, ShareOf, now_or_la
 from server.stores.base import Charge, LimitStore, Outcome, Refused, Standing, StoreDown, Taken, Unseeded
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
-from tests.contract.limit_stores import NOON, Clock, charge, tokens
+from tests.contract.limit_stores import NOON, Clock, charge, standing, tokens
 from tests.services.redis import RedisServer, running_server
 
 BACK_S = 30
@@ -49,15 +49,17 @@ class Changes:
 class Limits:
     """The store that is tested, with short names."""
 
-    def __init__(self, store: FailoverLimits, changes: Changes) -> None:
+    def __init__(self, store: FailoverLimits, changes: Changes, local: ShareOf | None = None) -> None:
         self.store = store
+        self.local = local
         self.changes = changes
 
     async def take(self, hold_id: str, *charges: Charge) -> Outcome:
         return await now_or_later(self.store.take(hold_id, charges))
 
     async def settle(self, hold_id: str, one: Charge, used: int) -> Standing:
-        return (await now_or_later(self.store.settle(hold_id, [one], [used])))[0]
+        await now_or_later(self.store.settle(hold_id, [one], [used]))
+        return await standing(self.store, one)
 
     async def back(self) -> None:
         async with asyncio.timeout(BACK_S):
@@ -69,7 +71,7 @@ async def limits(server: RedisServer, shares: int | None = 4) -> AsyncIterator[L
     changes = Changes()
     local = None if shares is None else ShareOf(MemoryLimits(), shares)
     store = FailoverLimits(RedisLimits(server.url), local, changes)
-    yield Limits(store, changes)
+    yield Limits(store, changes, local)
     await store.close()
 
 
@@ -87,7 +89,9 @@ def test_a_share_decides_while_redis_is_down(server: RedisServer, caplog: pytest
             await tested.back()
             assert not tested.store.degraded
             assert isinstance(await tested.take("d", tokens(100, 90)), Taken), "an empty Redis counts from nothing"
-            assert (await tested.settle("b", tokens(100, 20), 3)).remaining == 22, "settled where it was taken"
+            await tested.settle("b", tokens(100, 20), 3)
+            assert tested.local is not None
+            assert (await standing(tested.local, tokens(100, 0))).remaining == 22, "settled where it was taken"
             assert (await tested.settle("d", tokens(100, 90), 50)).remaining == 50
             assert tested.changes.told == [True, False]
 
@@ -149,7 +153,7 @@ def test_what_the_shared_store_holds_is_settled_when_it_is_back() -> None:
         async with gated() as (gate, tested):
             await tested.take("a", tokens(100, 90))
             gate.cut = True
-            assert await tested.settle("a", tokens(100, 90), 10) == Standing(0, 0.0)
+            await tested.settle("a", tokens(100, 90), 10)
             gate.cut = False
             await tested.back()
             assert (await tested.settle("none", tokens(100, 0), 0)).remaining == 90
@@ -246,7 +250,8 @@ def test_a_flushed_redis_asks_for_the_day_again(redis_server: RedisServer) -> No
         assert isinstance(await store.take("a", day), Taken)
         redis_server.flush()
         assert isinstance(await store.take("b", day), Unseeded)
-        assert (await store.settle("a", day, [10]))[0].remaining == 100
+        await store.settle("a", day, [10])
+        assert (await standing(store, day[0])).remaining == 100
         await store.close()
 
     asyncio.run(main())

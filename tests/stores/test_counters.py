@@ -87,9 +87,11 @@ def test_a_minute_against_all_takings(steps: list[tuple[float, str, int, int]], 
                 taking.expires = now + LEASE_S
             else:
                 used = amount if up else min(amount, taking.amount)
-                standing = counters.settle(str(one), [tokens(LIMIT, taking.amount)], [used], now)[0]
+                counters.settle(str(one), [used], now)
                 taking.amount, taking.expires = used, None
-                assert standing.remaining == max(0, LIMIT - oracle.used(now))
+                look = counters.take(f"look {number}", [tokens(LIMIT, 0)], now)
+                assert isinstance(look, Taken)
+                assert look.standings[0].remaining == max(0, LIMIT - oracle.used(now))
     if not up:
         assert oracle.most_in_60_s() <= LIMIT
 
@@ -100,7 +102,7 @@ def test_a_refused_call_fits_when_it_was_told_to_come_back(takes: list[tuple[flo
     for gap, amount in takes:
         now += gap
         counters.take("used", [tokens(LIMIT, amount)], now)
-        counters.settle("used", [tokens(LIMIT, amount)], [amount], now)
+        counters.settle("used", [amount], now)
     outcome = counters.take("wanted", [tokens(LIMIT, wanted)], now)
     if isinstance(outcome, Refused):
         assert outcome.retry_after_s is not None
@@ -111,7 +113,7 @@ def test_a_refused_call_fits_when_it_was_told_to_come_back(takes: list[tuple[flo
 
 def whole_call(counters: Counters, now: float, *charges: Charge) -> None:
     assert isinstance(counters.take("call", charges, now), Taken)
-    counters.settle("call", charges, [one.amount for one in charges], now)
+    counters.settle("call", [one.amount for one in charges], now)
 
 
 def test_idle_counters_are_forgotten_as_new_ones_come() -> None:
