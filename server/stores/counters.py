@@ -63,8 +63,8 @@ class Counters:
             return Taken(self._standings(charges, now))
         windows = self._windows_of(charges, now)
         for charge, window in zip(charges, windows, strict=True):
-            amount = charge.amount
-            if not window.roll(now) or (window.used + amount > charge.limit and amount):
+            known = now < window.due or window.roll(now)
+            if not known or (window.used + charge.amount > charge.limit and charge.amount):
                 return _not_taken(charges, windows, now)
         slots = [window.take(charge.amount, now) for charge, window in zip(charges, windows, strict=True)]
         self._held[hold_id] = Held(now + LEASE_S, charges, windows, slots)
@@ -80,7 +80,8 @@ class Counters:
         for charge, window, slot, real in zip(held.charges, held.windows, held.slots, used, strict=True):
             by = (0 if charge.kind == "concurrent_requests" else real) - charge.amount
             if by:
-                window.roll(now)
+                if now >= window.due:
+                    window.roll(now)
                 window.correct(slot, by)
 
     def renew(self, hold_ids: Sequence[str], now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Protocol
 
 from server.stores.base import LimitKind
@@ -19,18 +20,24 @@ Bounds = Callable[[float], tuple[int, int]]
 
 
 class Slot:
-    """What was taken in one second, or which day or month it was. A hold remembers it, to correct it there."""
+    """What was taken in one second, or which day or month it was. A hold remembers it, to correct it there.
 
-    __slots__ = ("amount", "start")
+    `until`: when what was taken in it no longer counts.
+    """
 
-    def __init__(self, start: int) -> None:
+    __slots__ = ("amount", "start", "until")
+
+    def __init__(self, start: int, until: float) -> None:
         self.start = start
+        self.until = until
         self.amount = 0
 
 
 class Window(Protocol):
     used: int
     """What counts, as of the last `roll`."""
+    due: float
+    """Before this moment there is nothing for `roll` to do; 0 where it always has to look."""
 
     def roll(self, now: float) -> bool:
         """Drop what no longer counts. False if what counts is not known. To be called before the other methods."""
@@ -59,25 +66,28 @@ class Minute:
     A running total beside a queue of the seconds in which something was taken: each is added and dropped once.
     """
 
-    __slots__ = ("_seconds", "used")
+    __slots__ = ("_seconds", "due", "used")
 
     def __init__(self) -> None:
         self.used = 0
+        self.due = inf
         self._seconds: deque[Slot] = deque()
 
     def roll(self, now: float) -> bool:
-        oldest = int(now) - MINUTE_S
         seconds = self._seconds
-        while seconds and seconds[0].start < oldest:
+        while seconds and seconds[0].until <= now:
             self.used -= seconds.popleft().amount
+        self.due = seconds[0].until if seconds else inf
         return True
 
     def take(self, amount: int, now: float) -> Slot:
         seconds = self._seconds
-        second = int(now)
-        if not seconds or seconds[-1].start < second:  # after a clock was set back, the last one goes on
-            seconds.append(Slot(second))
-        slot = seconds[-1]
+        slot = seconds[-1] if seconds else None
+        if slot is None or slot.start + 1 <= now:  # after a clock was set back, the last one goes on
+            slot = Slot(int(now), int(now) + MINUTE_S + 1)
+            if not seconds:
+                self.due = slot.until
+            seconds.append(slot)
         slot.amount += amount
         self.used += amount
         return slot
@@ -92,7 +102,7 @@ class Minute:
         for slot in self._seconds:
             excess -= slot.amount
             if excess <= 0:
-                return slot.start + MINUTE_S + 1 - now
+                return slot.until - now
         return 0.0
 
     def reset(self, now: float) -> float:
@@ -101,7 +111,7 @@ class Minute:
         last = self._seconds[-1]
         if not last.amount:
             last = next(slot for slot in reversed(self._seconds) if slot.amount)
-        return last.start + MINUTE_S + 1 - now
+        return last.until - now
 
     def idle(self, now: float) -> bool:
         self.roll(now)
@@ -111,39 +121,39 @@ class Minute:
 class Calendar:
     """A day or a month, UTC. Not known until it is seeded."""
 
-    __slots__ = ("_bounds", "_end", "_slot", "used")
+    __slots__ = ("_bounds", "_slot", "due", "used")
 
     def __init__(self, bounds: Bounds) -> None:
         self.used = 0
+        self.due = 0.0  # the end, or not known
         self._bounds = bounds
-        self._slot = Slot(0)
-        self._end = 0
+        self._slot = Slot(0, 0)
 
     def roll(self, now: float) -> bool:
-        if self._slot.start <= now < self._end:
+        if self._slot.start <= now < self.due:
             return True
         self.used = 0
-        self._end = 0
+        self.due = 0.0
         return False
 
     def seed(self, amount: int, at: float, now: float) -> None:
         start, end = self._bounds(now)
         if not self.roll(now) and start <= at < end:
-            self._slot, self._end, self.used = Slot(start), end, amount
+            self._slot, self.due, self.used = Slot(start, end), end, amount
 
     def take(self, amount: int, now: float) -> Slot:
         self.used += amount
         return self._slot
 
     def correct(self, slot: Slot, by: int) -> None:
-        if slot.start == self._slot.start and self._end:
+        if slot.start == self._slot.start and self.due:
             self.used += by
 
     def wait(self, excess: int, now: float) -> float:
-        return self._end - now
+        return self.due - now
 
     def reset(self, now: float) -> float:
-        return self._end - now if self.used else 0.0
+        return self.due - now if self.used else 0.0
 
     def idle(self, now: float) -> bool:
         return not self.roll(now)
@@ -152,11 +162,12 @@ class Calendar:
 class Open:
     """Requests that are open."""
 
-    __slots__ = ("_slot", "used")
+    __slots__ = ("_slot", "due", "used")
 
     def __init__(self) -> None:
         self.used = 0
-        self._slot = Slot(0)
+        self.due = inf
+        self._slot = Slot(0, 0)
 
     def roll(self, now: float) -> bool:
         return True
