@@ -1,4 +1,4 @@
-"""The machinery of stages that change the text of an answer: one editor per choice, on the content channel.
+"""The machinery of stages that change the text of an answer: an editor per choice and channel.
 
 An editor is a pure class. The stage asks it only where it could matter: plain text passes as the bytes it came in.
 """
@@ -10,23 +10,29 @@ from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
-from server.call import Call, Tokens
+from server.answers.ending import is_usage, last_chunk, usage_event
+from server.call import Call
 from server.openai.chunks import (
     ENCODER,
+    AnyChunk,
     ChatLogprobs,
     Choice,
-    Chunk,
-    CompletionDetails,
-    PromptDetails,
+    Delta,
+    FunctionDelta,
+    TextChoice,
     TokenLogprob,
-    Usage,
+    ToolCallDelta,
 )
-from server.openai.events import Batch, ChunkEvent, Event, TextEvent
+from server.openai.events import Batch, ChunkEvent, TextEvent
+
+TOOL_ARGUMENTS = "tool_arguments/"
 
 
 class Editor(Protocol):
     ended: bool
-    """The choice is over: nothing more of it may leave, and it finishes with `stop`."""
+    """The choice is over: nothing more of it may leave, on any channel."""
+    finish_reason: str
+    """What it finishes with then."""
 
     def indifferent(self, escaped: bytes) -> bool:
         """Whether this text (JSON-escaped UTF-8) can pass without being looked at."""
@@ -41,25 +47,50 @@ class Editor(Protocol):
         ...
 
 
+class Passing:
+    """Changes nothing."""
+
+    ended = False
+    finish_reason = ""
+
+    def indifferent(self, escaped: bytes) -> bool:
+        return True
+
+    def feed(self, text: str) -> str:
+        return text
+
+    def finish(self) -> str:
+        return ""
+
+
+PASSING = Passing()
+NewEditor = Callable[[str], Editor]
+"""For a channel: `content`, `reasoning`, `refusal`, or `tool_arguments/N` of the N-th call."""
+
+
+def on_content(new_editor: Callable[[], Editor]) -> NewEditor:
+    """Only the content is edited."""
+    return lambda channel: new_editor() if channel == "content" else PASSING
+
+
 class EditStage:
-    """Runs an editor over every choice. Has ended, leaving the engine to be aborted, once every choice has."""
+    """Runs editors over every choice. Has ended, leaving the engine to be aborted, once every choice has.
+
+    What an editor holds leaves before the next text of its channel, or at the end of its choice.
+    """
 
     def __init__(
-        self,
-        call: Call,
-        new_editor: Callable[[], Editor],
-        choices: int,
-        clean: Callable[[str], bool] = lambda text: False,
+        self, call: Call, new_editor: NewEditor, choices: int, clean: Callable[[str], bool] = lambda text: False
     ) -> None:
-        """`clean` tells of the text of a whole answer that no editor would change it."""
+        """`clean` tells of the content of a whole answer that no editor would change anything of the answer."""
         self._call = call
         self._new_editor = new_editor
         self._choices = choices
         self._clean = clean
-        self._editors: dict[int, Editor] = {}
-        self._over: set[int] = set()
+        self._editors: dict[tuple[int, str], Editor] = {}
+        self._over: dict[int, str] = {}  # by choice: what it finished with
         self._logprobs: dict[int, LogprobsHold] = {}
-        self._like: Chunk | None = None  # the latest chunk: what chunks of our own are made after
+        self._like: AnyChunk | None = None  # the latest chunk: what chunks of our own are made after
         self.ended = False
 
     def feed(self, batch: Batch) -> Batch:
@@ -67,8 +98,8 @@ class EditStage:
             if not isinstance(event, TextEvent):
                 return self._edited(batch)
             template = event.template
-            editor = self._editors.get(template.index)
-            if editor is None or not (template.channel != "content" or editor.indifferent(event.text)):
+            editor = self._editors.get((template.index, template.channel))
+            if editor is None or not editor.indifferent(event.text):
                 return self._edited(batch)
         return self._edited(batch) if self._over else batch
 
@@ -81,72 +112,116 @@ class EditStage:
                 self._chunk(event, out)
         if len(self._over) >= self._choices and not self.ended:
             self.ended = True
-            if self._like is not None and self._call.tokens is not None and not any(map(_is_usage, out)):
-                out.append(_usage_event(self._call.tokens, self._like))
+            if self._like is not None and self._call.tokens is not None and not any(map(is_usage, out)):
+                out.append(usage_event(self._call.tokens, self._like))
         return out
 
-    def _editor(self, index: int) -> Editor:
-        editor = self._editors.get(index)
-        if editor is None:
-            editor = self._editors[index] = self._new_editor()
-        return editor
-
     def _text(self, event: TextEvent, out: Batch) -> None:
-        index = event.template.index
+        index, channel = event.template.index, event.template.channel
         if index in self._over:
             return
-        editor = self._editor(index)
-        if event.template.channel != "content" or editor.indifferent(event.text):
+        editor = self._editor(index, channel)
+        if editor.indifferent(event.text):
             out.append(event)
             return
         text = editor.feed(event.plain())
         if text:
             out.append(TextEvent(event.template, ENCODER.encode(text)[1:-1]))
         if editor.ended:
-            self._end(index, out)
+            self._over[index] = editor.finish_reason
+            if self._like is not None:
+                usage = None if self._call.include_usage else UNSET
+                out.append(last_chunk(self._like, index, editor.finish_reason, usage))
 
     def _chunk(self, event: ChunkEvent, out: Batch) -> None:
-        chunk = event.chunk
-        if not isinstance(chunk, Chunk):
-            out.append(event)
-            return
-        self._like = chunk
-        over: list[int] = []
-        alive: list[Choice] = []
-        for choice in chunk.choices:
-            if choice.index in self._over:
-                continue
-            if choice.finish_reason is not None and choice.index not in self._editors:
-                content = choice.delta.content
-                if not isinstance(content, str) or self._clean(content):
-                    alive.append(choice)
-                    continue
-            editor = self._editor(choice.index)
-            came = choice.delta.content or ""
-            text = editor.feed(came) if isinstance(choice.delta.content, str) else ""
-            if choice.finish_reason is not None and not editor.ended:
-                text += editor.finish()
-            if text or isinstance(choice.delta.content, str):
-                choice.delta.content = text
-            if choice.logprobs or choice.index in self._logprobs:
-                hold = self._logprobs.setdefault(choice.index, LogprobsHold())
-                choice.logprobs = hold.feed(choice.logprobs or None, len(came) - len(text))
-            if editor.ended:
-                choice.finish_reason = "stop"
-                over.append(choice.index)
-            if not (came and _is_empty(choice)):
-                alive.append(choice)
+        chunk = self._like = event.chunk
+        alive = [choice for choice in chunk.choices if choice.index not in self._over and self._choice(choice)]
         if alive or not chunk.choices:
-            chunk.choices = alive
+            chunk.choices = alive  # pyright: ignore[reportAttributeAccessIssue] # of the kind that they were
             out.append(event)
-        self._over.update(over)
 
-    def _end(self, index: int, out: Batch) -> None:
-        """Finish a choice that ended within a text event: send its last chunk in the engine's stead."""
-        self._over.add(index)
-        if self._like is not None:
-            usage = None if self._call.include_usage else UNSET
-            out.append(ChunkEvent(_last_chunk(self._like, index, usage)))
+    def _choice(self, choice: Choice | TextChoice) -> bool:
+        """Edit one; whether there is anything left of it to send."""
+        last = choice.finish_reason is not None
+        if isinstance(choice, TextChoice):
+            came = choice.text
+            choice.text = self._edit(choice.index, "content", came, last=last)
+            alive = bool(choice.text or last or not came)
+        else:
+            if last and (choice.index, "content") not in self._editors and self._passes(choice.delta):
+                return True
+            came = choice.delta.content or ""
+            self._delta(choice.index, choice.delta, last=last)
+            self._follow(choice, came)
+            alive = not came or not _is_empty(choice)
+        if choice.index in self._over:
+            choice.finish_reason = self._over[choice.index]
+            return True
+        return alive
+
+    def _passes(self, delta: Delta) -> bool:
+        return not isinstance(delta.content, str) or self._clean(delta.content)
+
+    def _delta(self, index: int, delta: Delta, *, last: bool) -> None:
+        """All its channels, in the order in which a model writes them."""
+        if delta.reasoning or last:
+            text = self._edit(index, "reasoning", delta.reasoning or "", last=last)
+            delta.reasoning = delta.reasoning_content = text or None
+        if isinstance(delta.content, str) or last:
+            text = self._edit(index, "content", delta.content or "", last=last)
+            if text or isinstance(delta.content, str):
+                delta.content = text
+        if delta.refusal or last:
+            delta.refusal = self._edit(index, "refusal", delta.refusal or "", last=last) or None
+        self._calls(index, delta, last=last)
+
+    def _calls(self, index: int, delta: Delta, *, last: bool) -> None:
+        for position, call in enumerate(delta.tool_calls or ()):
+            function = call.function
+            if function is None or function.arguments is None:
+                continue
+            number = call.index if isinstance(call.index, int) else position
+            function.arguments = self._edit(index, f"{TOOL_ARGUMENTS}{number}", function.arguments, last=False)
+        if index in self._over:
+            delta.tool_calls = None
+        elif last:
+            self._held_arguments(index, delta)
+
+    def _held_arguments(self, index: int, delta: Delta) -> None:
+        """What the editors of a choice's calls still hold goes out with its last chunk."""
+        for (choice, channel), editor in self._editors.items():
+            if choice != index or not channel.startswith(TOOL_ARGUMENTS):
+                continue
+            held = editor.finish()
+            if editor.ended:
+                self._over[index] = editor.finish_reason
+                delta.tool_calls = None
+                return
+            if held:
+                _add_arguments(delta, int(channel.removeprefix(TOOL_ARGUMENTS)), held)
+
+    def _edit(self, index: int, channel: str, text: str, *, last: bool) -> str:
+        """What may leave of `text`; with the `last` of its channel also what was held."""
+        if index in self._over or not (text or (index, channel) in self._editors):
+            return ""
+        editor = self._editor(index, channel)
+        out = editor.feed(text) if text else ""
+        if last and not editor.ended:
+            out += editor.finish()
+        if editor.ended:
+            self._over[index] = editor.finish_reason
+        return out
+
+    def _editor(self, index: int, channel: str) -> Editor:
+        editor = self._editors.get((index, channel))
+        if editor is None:
+            editor = self._editors[index, channel] = self._new_editor(channel)
+        return editor
+
+    def _follow(self, choice: Choice, came: str) -> None:
+        if choice.logprobs or choice.index in self._logprobs:
+            hold = self._logprobs.setdefault(choice.index, LogprobsHold())
+            choice.logprobs = hold.feed(choice.logprobs or None, len(came) - len(choice.delta.content or ""))
 
 
 class LogprobsHold:
@@ -169,8 +244,13 @@ class LogprobsHold:
         return ChatLogprobs(tokens[:size], None) if size else UNSET
 
 
-def _is_usage(event: Event) -> bool:
-    return isinstance(event, ChunkEvent) and bool(event.chunk.usage) and not event.chunk.choices
+def _add_arguments(delta: Delta, number: int, text: str) -> None:
+    calls = delta.tool_calls = delta.tool_calls or []
+    for position, call in enumerate(calls):
+        if call.function is not None and (call.index if isinstance(call.index, int) else position) == number:
+            call.function.arguments = (call.function.arguments or "") + text
+            return
+    calls.append(ToolCallDelta(number, function=FunctionDelta(arguments=text)))
 
 
 def _is_empty(choice: Choice) -> bool:
@@ -178,17 +258,3 @@ def _is_empty(choice: Choice) -> bool:
     return not (
         delta.content or delta.role or delta.reasoning or delta.tool_calls or choice.finish_reason or choice.logprobs
     )
-
-
-def _last_chunk(like: Chunk, index: int, usage: UnsetType | None) -> Chunk:
-    return Chunk(like.id, like.object, like.created, like.model, [Choice(index, finish_reason="stop")], usage)
-
-
-def _usage_event(tokens: Tokens, like: Chunk) -> Event:
-    usage = Usage(
-        tokens.prompt,
-        tokens.completion,
-        prompt_tokens_details=PromptDetails(tokens.cached),
-        completion_tokens_details=CompletionDetails(tokens.reasoning),
-    )
-    return ChunkEvent(Chunk(like.id, like.object, like.created, like.model, [], usage))

@@ -10,7 +10,7 @@ import re
 from functools import partial
 from typing import Protocol
 
-from server.answers.edit import EditStage
+from server.answers.edit import EditStage, on_content
 from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chat_request import ChatRequest
@@ -31,6 +31,8 @@ class Count(Protocol):
 
 class LeakCutter:
     """Swallows everything from the first leaked control token; holds back what could become one."""
+
+    finish_reason = "stop"
 
     def __init__(self, leaks: Count) -> None:
         self._leaks = leaks
@@ -83,7 +85,7 @@ def cut_leaks(call: Call, leaks: Count) -> Stage | None:
     """The stage, for chat completions: raw completions may well write control tokens."""
     if not isinstance(call.body, ChatRequest):
         return None
-    return EditStage(call, partial(LeakCutter, leaks), call.body.n or 1, clean=_clean)
+    return EditStage(call, on_content(partial(LeakCutter, leaks)), call.body.n or 1, clean=_clean)
 
 
 def _clean(text: str) -> bool:

@@ -5,7 +5,7 @@ So the engine is not told of them: the gateway looks for them in the content, cu
 
 from __future__ import annotations
 
-from server.answers.edit import EditStage
+from server.answers.edit import EditStage, on_content
 from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chat_request import ChatRequest
@@ -13,6 +13,8 @@ from server.openai.chat_request import ChatRequest
 
 class StopScanner:
     """Holds back exactly the longest end of the text that could still become a stop text."""
+
+    finish_reason = "stop"
 
     def __init__(self, stops: list[str], *, include: bool = False) -> None:
         self._stops = stops
@@ -57,4 +59,4 @@ def stop_texts(call: Call) -> Stage | None:
         return None
     stops = [body.stop] if isinstance(body.stop, str) else body.stop
     include = bool(body.include_stop_str_in_output)
-    return EditStage(call, lambda: StopScanner(stops, include=include), body.n or 1)
+    return EditStage(call, on_content(lambda: StopScanner(stops, include=include)), body.n or 1)

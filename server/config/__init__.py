@@ -1,6 +1,6 @@
 """The configuration: `tree.py` says what there is, `load.py` reads it, `places.py` knows this machine."""
 
-from server.config.load import ENV_PREFIX, ENVIRONMENT, ConfigError, load
+from server.config.load import ENV_PREFIX, ENVIRONMENT, ConfigError, first_problem, load, read_bytes, tree_of
 from server.config.places import home, is_loopback, shipped
 from server.config.tree import (
     Admission,
@@ -47,8 +47,11 @@ __all__ = [
     "Timeouts",
     "Tls",
     "Url",
+    "first_problem",
     "home",
     "is_loopback",
     "load",
+    "read_bytes",
     "shipped",
+    "tree_of",
 ]

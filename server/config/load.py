@@ -38,7 +38,7 @@ def load(
     chosen = path or (
         Path(environ["PORTICO_CONFIG"]) if environ.get("PORTICO_CONFIG") else shipped("config/portico.yaml")
     )
-    tree = _read(chosen)
+    tree = tree_of(read_bytes(chosen), str(chosen))
     sources: dict[str, str] = {}
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX):
@@ -53,22 +53,29 @@ def load(
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, sources, str(chosen))) from None
+        raise ConfigError(first_problem(error, sources, str(chosen))) from None
     return _with_environment_key(config, environ.get("PORTICO_API_KEY", "").strip())  # as the key of a request is
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_bytes(path: Path) -> bytes:
+    """Raises `ConfigError`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def tree_of(data: bytes, source: str) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises `ConfigError`."""
+    try:
+        text = data.decode()
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    tree = _parse(text, str(path))
+        raise ConfigError(f"{source}: is not UTF-8 text") from None
+    tree = _parse(text, source)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must be a mapping of sections such as `server:`")
+        raise ConfigError(f"{source}: must be a mapping of keys such as `server:`")
     return cast("dict[str, Any]", tree)
 
 
@@ -110,7 +117,7 @@ def _put(tree: dict[str, Any], keys: list[str], value: object, source: str) -> N
     tree[keys[-1]] = value
 
 
-def _one_line(error: ValidationError, sources: Mapping[str, str], file: str) -> str:
+def first_problem(error: ValidationError, sources: Mapping[str, str], file: str) -> str:
     """The first problem as `source: key: reason`, and how many more. Values are never shown: they may be secrets."""
     problems = error.errors(include_url=False, include_input=False)
     key = ".".join(str(part) for part in problems[0]["loc"])
