@@ -1,0 +1,84 @@
+"""What a policy's rules do to a text that comes in parts: not one character of what is cut leaves.
+
+The whole text is the measure: what leaves is, for any split of it, what would have left if it had come at once.
+
+- redact: the matches are replaced; of overlapping ones it is one (`edits.merged`).
+- block: nothing leaves from the first character of the first such match on. The answer goes on being read until it is
+  certain that none begins before, which takes a few characters.
+- flag and shadow change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+
+from server.moderation.edits import Edit, applied, merged
+from server.moderation.matches import Found, Stream
+from server.moderation.policy import Rule
+
+Noted = Callable[[Found], None]
+"""Told of every match, whatever its action; `Found.pattern` is the index of the rule."""
+
+
+class RuleEditor:
+    """An `answers.edit.Editor`. `stream` tells of matches by the indexes of `rules`."""
+
+    finish_reason = "content_filter"
+
+    def __init__(self, stream: Stream, rules: Sequence[Rule], noted: Noted) -> None:
+        self._stream = stream
+        self._rules = rules
+        self._noted = noted
+        self._held = ""
+        self._base = 0  # offset of what is held
+        self._edits: list[Edit] = []  # merged; none has left
+        self._cut = inf  # where the first match begins that blocks
+        self.ended = False
+
+    def indifferent(self, escaped: bytes) -> bool:
+        return False
+
+    def feed(self, text: str) -> str:
+        found = self._stream.feed(text)
+        if found:
+            self._note(found)
+        hold_from = self._stream.hold_from
+        if not (self._held or self._edits) and self._cut == inf and hold_from == self._base + len(text):
+            self._base = hold_from
+            return text  # which is nearly always so
+        self._held += text
+        return self._release(hold_from)
+
+    def finish(self) -> str:
+        self._note(self._stream.finish())
+        return self._release(self._base + len(self._held))
+
+    def _note(self, found: Sequence[Found]) -> None:
+        for match in found:
+            rule = self._rules[match.pattern]
+            if rule.action == "block":
+                self._cut = min(self._cut, match.start)
+            elif rule.action == "redact":
+                self._edits.append(Edit(match.start, match.end, rule.replacement))
+            self._noted(match)
+        if len(self._edits) > 1:
+            self._edits = merged(self._edits)
+
+    def _release(self, upto: int) -> str:
+        """What lies before `upto` and can neither be cut nor become part of an edit any more."""
+        if self._cut <= upto:
+            self.ended = True
+            upto = int(self._cut)
+            # An edit across the cut begins before it: its replacement stands for what of it lies there.
+            self._edits = [one._replace(end=min(one.end, upto)) for one in self._edits if one.start < upto]
+        done = 0
+        for edit in self._edits:
+            if edit.end > upto:
+                upto = min(upto, edit.start)
+                break
+            done += 1
+        edits, self._edits = self._edits[:done], self._edits[done:]
+        text, self._held = self._held[: upto - self._base], self._held[upto - self._base :]
+        base, self._base = self._base, upto
+        return applied(text, edits, base)

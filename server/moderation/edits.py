@@ -1,0 +1,39 @@
+"""What is cut from a text, and what stands there instead. Pure; spans in code points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Edit(NamedTuple):
+    """`text[start:end]` is replaced."""
+
+    start: int
+    end: int
+    replacement: str
+
+
+def merged(edits: Iterable[Edit]) -> list[Edit]:
+    """Those that overlap become one, with the replacement of the one that begins first; of those, the longest."""
+    out: list[Edit] = []
+    for edit in sorted(edits, key=lambda one: (one.start, -one.end)):
+        if out and edit.start < out[-1].end:
+            if edit.end > out[-1].end:
+                out[-1] = out[-1]._replace(end=edit.end)
+        else:
+            out.append(edit)
+    return out
+
+
+def applied(text: str, edits: Sequence[Edit], base: int = 0) -> str:
+    """`text`, which begins at offset `base` of the whole, with `edits` (merged, all within it) made."""
+    if not edits:
+        return text
+    parts: list[str] = []
+    at = 0
+    for start, end, replacement in edits:
+        parts += (text[at : start - base], replacement)
+        at = end - base
+    parts.append(text[at:])
+    return "".join(parts)
