@@ -20,6 +20,7 @@ from server.admission.slots import share
 from server.answers.calls import true_calls
 from server.answers.leaks import cut_leaks
 from server.answers.logprobs import answer_logprobs
+from server.answers.moderated import moderated
 from server.answers.stage import NewStage, Stage
 from server.answers.stop import stop_texts
 from server.answers.usage import usage_as_asked
@@ -36,19 +37,23 @@ from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
-from server.config import Config, home
+from server.config import Config, home, shipped
 from server.engines.engine import Engine
 from server.engines.salts import CacheSalts
 from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
+from server.moderation.build import build_matchers
+from server.moderation.decisions import Decision, severest
+from server.moderation.moderator import Moderator
+from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
 from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
 from server.telemetry.refusals import Refusals
-from server.telemetry.request_log import LogWriter, RequestLog
+from server.telemetry.request_log import DecisionLine, LogWriter, MatchLine, RequestLog
 from server.telemetry.status import Facts, StatusFile
 from server.tokens.counter import TokenCounter
 from server.usage.usage_log import UsageLog
@@ -100,7 +105,7 @@ def build(
     """
     watchdog = Watchdog()
     metrics = Metrics(registry)
-    request_log = RequestLog(log if config.logging.requests else None, as_json=config.logging.format != "text")
+    request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
     engines = _engines(config, addresses, watchdog, worker.slot)
     started = int(time())
     models = {name: ServedModel(name, model, started) for name, model in config.models.items()}
@@ -119,7 +124,10 @@ def build(
     limiter = Limiter(_limit_store(config, worker, metrics), durable, counter, config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
-    gateway = Gateway(admission, tuple(_stages(metrics).values()), limiter, usage, watchdog, metrics, request_log)
+    library = PolicyLibrary(policy_places(config), config.moderation.reload_s, metrics.moderation.reloaded)
+    moderator = Moderator(library, tag_key(worker.server_secret), partial(_decided, metrics, request_log))
+    stages = tuple(_stages(metrics).values())
+    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
@@ -135,7 +143,7 @@ def build(
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, (usage, directory, limiter), durable, watched, watchdog),
+        lifespan=_lifespan(engines, (usage, directory, limiter, library, moderator), durable, watched, watchdog),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -251,8 +259,43 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
         "logprobs": answer_logprobs,
         "leaks": leaks,
         "stop": stop_texts,
+        "moderation": moderated,
         "usage": usage_as_asked,
     }
+
+
+def policy_places(config: Config) -> PolicyPlaces:
+    """Where policies are: that of every call, the operator's folder, and those that ship."""
+    own = config.moderation.folder
+    folders = ([own] if own is not None else []) + [shipped("config/policies")]
+    return PolicyPlaces(config.moderation.policy, folders, build_matchers)
+
+
+def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
+    tiers = dict.fromkeys(match.tier for match in decision.matches)
+    for tier in tiers:
+        action = severest([match for match in decision.matches if match.tier == tier])
+        metrics.moderation.decided(decision.policy, decision.direction, tier, action)
+    matches = [MatchLine(one.rule, one.action, one.where, one.start, one.end) for one in decision.matches]
+    log.decided(
+        DecisionLine(
+            round(time(), 3),
+            "moderation",
+            decision.call_id,
+            decision.project_id,
+            decision.key_id,
+            decision.policy,
+            decision.policy_version,
+            decision.policy_hash,
+            decision.direction,
+            decision.action,
+            matches,
+            decision.more,
+            dict(decision.scanned),
+            decision.ms,
+            decision.text_hmac,
+        )
+    )
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:

@@ -110,6 +110,8 @@ class Call:
     priority: PriorityClass = "standard"  # in the queue: the key's class, or a lower one that the client asked for
     cache_salt: str | None = None  # of the project: keeps its part of the engine's prefix cache apart
     answer_tokens: int | None = None  # the longest answer that was granted, where limits had to know
+    guards: tuple[str, ...] = ()  # policies that the client asked for besides, by name
+    check: Any = None  # of moderation: what its policies do to the call
     client_request_id: str | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
     queued_s: float = 0.0  # waited for an engine

@@ -13,6 +13,7 @@
         HeadersTooLarge              431 code headers_too_large
         UnsupportedMediaType         415 code unsupported_media_type
         InvalidState                     code invalid_state
+        ContentFiltered                  code content_filter
         UnknownRoute                   404 code unknown_url
         NotFound                       404 code not_found
         MethodNotAllowed             405 code method_not_allowed
@@ -23,6 +24,7 @@
       TooManyRequests                429 code rate_limit_exceeded
         InsufficientQuota                code insufficient_quota
       StoreUnavailable               503 code store_unavailable
+      ModerationUnavailable          503 code moderation_unavailable
       EngineFailure                  502 code engine_error
         EngineUnavailable            503 code engine_unavailable
         EngineOverloaded             503 code engine_overloaded
@@ -117,6 +119,14 @@ class InvalidState(InvalidRequest):
     code = "invalid_state"
 
 
+class ContentFiltered(InvalidRequest):
+    """A policy refuses what was sent. The message is the policy's own."""
+
+    code = "content_filter"
+    outcome = "moderated"
+    final = True
+
+
 class UnknownRoute(InvalidRequest):
     status = 404
     code = "unknown_url"
@@ -176,6 +186,14 @@ class StoreUnavailable(GatewayError):
     status = 503
     code = "store_unavailable"
     outcome = "store_unavailable"
+
+
+class ModerationUnavailable(GatewayError):
+    """Nothing passes that could not be looked at."""
+
+    status = 503
+    code = "moderation_unavailable"
+    outcome = "moderation_unavailable"
 
 
 class EngineFailure(GatewayError):

@@ -20,6 +20,7 @@ from server.engines.exchange import Exchange
 from server.errors import GatewayError, ShuttingDown
 from server.limits.limiter import Hold, Limiter
 from server.metering import Meter
+from server.moderation.moderator import Check, Moderator
 from server.openai.events import Batch
 from server.openai.reader import View
 from server.telemetry.metrics import Metrics
@@ -63,6 +64,7 @@ class Gateway:
         admission: Admission[Engine],
         stages: Sequence[NewStage],
         limiter: Limiter,
+        moderator: Moderator,
         usage: UsageLog,
         watchdog: Watchdog,
         metrics: Metrics,
@@ -70,6 +72,7 @@ class Gateway:
     ) -> None:
         self.admission = admission
         self.limiter = limiter
+        self.moderator = moderator
         self.usage = usage
         self.watchdog = watchdog
         self.metrics = metrics
@@ -123,13 +126,17 @@ class Gateway:
 class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
-    __slots__ = ("_answer", "_call", "_exchange", "_gateway", "_hold", "_meter", "_over", "_paused", "_slot", "_stages")
+    __slots__ = (
+        "_answer", "_call", "_check", "_exchange", "_gateway", "_hold", "_meter", "_over", "_paused", "_slot",
+        "_stages",
+    )  # fmt: skip
 
     def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
         self._gateway = gateway
         self._call = call
         self._answer = answer
         self._hold: Hold | None = None
+        self._check: Check | None = None
         self._slot: Slot[Engine] | None = None
         self._exchange: Exchange | None = None
         self._meter = Meter(call, gateway.metrics)
@@ -144,7 +151,15 @@ class Trip:
             if self._gateway.draining:
                 raise ShuttingDown("The server is shutting down. Try again.", retry_after=1)
             hold = self._hold = self._gateway.limiter.hold(self._call)
-            if hold is None or hold.request(self._admit, self.fail):
+            if hold is None or hold.request(self._inspect, self.fail):
+                self._inspect()
+        except Exception as error:
+            self.fail(error)
+
+    def _inspect(self) -> None:
+        try:
+            check = self._check = self._call.check = self._gateway.moderator.check(self._call)
+            if check is None or check.request(self._admit, self.fail):
                 self._admit()
         except Exception as error:
             self.fail(error)
@@ -232,6 +247,9 @@ class Trip:
         if self._hold is not None:
             self._hold.settle()
             self._hold = None
+        if self._check is not None:
+            self._check.close()
+            self._check = self._call.check = None
         self._gateway.finish(self, self._call)
 
     # Flow and time

@@ -64,13 +64,13 @@ class Passing:
 
 
 PASSING = Passing()
-NewEditor = Callable[[str], Editor]
-"""For a channel: `content`, `reasoning`, `refusal`, or `tool_arguments/N` of the N-th call."""
+NewEditor = Callable[[int, str], Editor]
+"""For a channel of a choice: `content`, `reasoning`, `refusal`, or `tool_arguments/N` of its N-th call."""
 
 
 def on_content(new_editor: Callable[[], Editor]) -> NewEditor:
     """Only the content is edited."""
-    return lambda channel: new_editor() if channel == "content" else PASSING
+    return lambda index, channel: new_editor() if channel == "content" else PASSING
 
 
 class EditStage:
@@ -215,7 +215,7 @@ class EditStage:
     def _editor(self, index: int, channel: str) -> Editor:
         editor = self._editors.get((index, channel))
         if editor is None:
-            editor = self._editors[index, channel] = self._new_editor(channel)
+            editor = self._editors[index, channel] = self._new_editor(index, channel)
         return editor
 
     def _follow(self, choice: Choice, came: str) -> None:

@@ -83,6 +83,7 @@ class CallFactory:
             size=size,
             priority=key.priority,
             cache_salt=self._salt(key.project.id),
+            guards=tuple(request.guardrails) if request.guardrails else (),
         )
 
 

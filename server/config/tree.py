@@ -264,7 +264,19 @@ class Admission(Section):
 
 
 class Moderation(Section):
-    policy: Path | None = Field(default=None, description="Reserved for the path of a policy file.")
+    policy: Path | None = Field(default=None, description="Policy file that every call goes through.")
+    folder: Path | None = Field(
+        default=None, description="Folder of further policies (*.yaml), which keys and requests can name."
+    )
+    reload_s: Seconds = Field(default=5, description="How often the files are looked at for changes.")
+
+    @model_validator(mode="after")
+    def _there(self) -> Self:
+        if self.policy is not None and not self.policy.is_file():
+            raise ValueError(f"policy: no such file: {self.policy}")
+        if self.folder is not None and not self.folder.is_dir():
+            raise ValueError(f"folder: no such folder: {self.folder}")
+        return self
 
 
 class Logging(Section):

@@ -182,6 +182,7 @@ class Sampling(Strict, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
+    guardrails: Annotated[list[ShortText], Meta(max_length=8)] | None = None  # ours: policies to look at it besides
 
     top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None

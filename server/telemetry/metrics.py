@@ -115,6 +115,27 @@ class UsageSeries:
         self._waiting.set(self.depth())
 
 
+class ModerationSeries:
+    """The series of the content filter. Policies are named by operators, so their number is bounded."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._decisions = Counter(
+            "portico_moderation_decisions_total",
+            "Requests and answers in which a rule found something, by the most severe action.",
+            ("policy", "direction", "tier", "action"),
+            registry=registry,
+        )
+        self._reloads = Counter(
+            "portico_moderation_reloads_total", "Policies loaded anew, by outcome.", ("outcome",), registry=registry
+        )
+
+    def decided(self, policy: str, direction: str, tier: str, action: str) -> None:
+        self._decisions.labels(policy, direction, tier, action).inc()
+
+    def reloaded(self, good: bool) -> None:
+        self._reloads.labels("ok" if good else "failed").inc()
+
+
 class OnFirstUse(dict[str, ModelSeries]):
     """Makes what it does not hold; a look-up of what it holds costs no call."""
 
@@ -181,6 +202,7 @@ class Metrics:
         )
         self.limits = LimitSeries(r)
         self.usage = UsageSeries(r)
+        self.moderation = ModerationSeries(r)
         self._local: list[Flushable] = []
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self._overheads: dict[str, LocalHistogram] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from time import time
 from typing import Any
@@ -93,9 +94,38 @@ class RefusalLine(msgspec.Struct):
     ms: float
 
 
+class MatchLine(msgspec.Struct):
+    rule: str
+    action: str
+    where: str
+    start: int
+    end: int
+
+
+class DecisionLine(msgspec.Struct):
+    """The line of what a policy did to a call. `hmac` is over all text that was seen; never the text."""
+
+    ts: float
+    msg: str
+    id: str
+    project: str
+    key: str
+    policy: str
+    version: int
+    hash: str
+    direction: str
+    action: str
+    matches: Sequence[MatchLine]
+    more: int
+    scanned: Mapping[str, int]
+    look_ms: float
+    hmac: str
+
+
 class RequestLog:
-    def __init__(self, writer: LogWriter | None, *, as_json: bool) -> None:
-        self._writer = writer
+    def __init__(self, writer: LogWriter | None, *, requests: bool, as_json: bool) -> None:
+        self._writer = writer if requests else None
+        self._decisions = writer
         self._json = as_json
 
     def finished(self, call: Call) -> None:
@@ -129,6 +159,11 @@ class RequestLog:
             ms = round(seconds * 1000, 2)
             self._write(RefusalLine(round(time(), 3), "request", request_id, endpoint, status, outcome, ms))
 
+    def decided(self, line: DecisionLine) -> None:
+        """Whether or not requests have lines."""
+        if self._decisions is not None:
+            self._decisions.write(_encode(line) if self._json else _decision_text(line))
+
     def _write(self, line: CallLine | RefusalLine) -> None:
         if self._writer is not None:
             self._writer.write(_encode(line) if self._json else _text(line))
@@ -148,6 +183,12 @@ def _text(line: CallLine | RefusalLine) -> bytes:
     if line.outcome != "ok":
         parts.append(line.outcome)
     return "  ".join(parts).encode()
+
+
+def _decision_text(line: DecisionLine) -> bytes:
+    clock = datetime.fromtimestamp(line.ts, UTC).astimezone().strftime("%H:%M:%S")
+    rules = ", ".join(dict.fromkeys(one.rule for one in line.matches))
+    return f"{clock}  moderation: {line.action} {line.direction} of {line.id} by {line.policy}: {rules}".encode()
 
 
 class LineFormatter(logging.Formatter):

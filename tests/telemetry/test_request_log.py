@@ -39,7 +39,7 @@ def call() -> Call:
 
 def test_json() -> None:
     def act(writer: LogWriter) -> None:
-        log = RequestLog(writer, as_json=True)
+        log = RequestLog(writer, requests=True, as_json=True)
         log.finished(call())
         log.refused("req_2", "completions", 401, "unauthorized", 0.001)
 
@@ -50,7 +50,7 @@ def test_json() -> None:
 
 def test_text() -> None:
     def act(writer: LogWriter) -> None:
-        log = RequestLog(writer, as_json=False)
+        log = RequestLog(writer, requests=True, as_json=False)
         log.finished(call())
         log.refused("req_2", "completions", 401, "unauthorized", 0.001)
 
@@ -62,8 +62,8 @@ def test_text() -> None:
 def test_a_call_whose_usage_never_came() -> None:
     one = call()
     one.tokens, one.streamed, one.outcome = None, 7, "client_gone"
-    assert json.loads(lines(lambda writer: RequestLog(writer, as_json=True).finished(one))[0])["completion_tokens"] == 7
-    (text,) = lines(lambda writer: RequestLog(writer, as_json=False).finished(one))
+    assert json.loads(lines(lambda writer: RequestLog(writer, requests=True, as_json=True).finished(one))[0])["completion_tokens"] == 7
+    (text,) = lines(lambda writer: RequestLog(writer, requests=True, as_json=False).finished(one))
     assert b"?+7 tokens" in text and b"client_gone" in text
 
 

@@ -1,0 +1,17 @@
+"""The answer under the policies of its call: whatever a client can read goes through them."""
+
+from __future__ import annotations
+
+from server.answers.edit import EditStage
+from server.answers.stage import Stage
+from server.call import Call
+
+
+def moderated(call: Call) -> Stage | None:
+    """The stage, for calls under a policy that looks at answers (`Call.check`)."""
+    check = call.check
+    if check is None or not check.edits:
+        return None
+    prompt = getattr(call.body, "prompt", "")
+    prompts = len(prompt) if isinstance(prompt, list) else 1
+    return EditStage(call, check.editor, (call.body.n or 1) * prompts)

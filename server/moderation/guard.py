@@ -1,0 +1,144 @@
+"""What a policy does to one call: its request before it goes to an engine, and its answer while it comes."""
+
+from __future__ import annotations
+
+import hmac
+from collections import Counter
+from time import perf_counter
+
+from server.call import Call
+from server.errors import ContentFiltered
+from server.moderation.decisions import MOST_MATCHES, Decision, Match, Told, severest
+from server.moderation.editor import RuleEditor
+from server.moderation.input import Hit, Inspection
+from server.moderation.matches import Found, Stream
+from server.moderation.policy import Channel, Direction, Rule
+from server.moderation.ruleset import Ruleset
+from server.moderation.segments import Segment
+from server.moderation.unescape import UnescapedStream
+
+TOOL_ARGUMENTS = "tool_arguments/"
+
+
+class Guard:
+    """One policy over one call. `inspect` its texts, then `editor` for each channel of each choice, then `close`."""
+
+    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told) -> None:
+        self.ruleset = ruleset
+        self._call = call
+        self._told = told
+        self._input = Notes(secret)
+        self._output = Notes(secret)
+
+    def inspection(self, segments: list[Segment]) -> Inspection:
+        """Of the request; look through it, then `decide`."""
+        return Inspection(segments, self.ruleset.screens("input"), self.ruleset.rules)
+
+    def decide(self, inspection: Inspection) -> None:
+        """Refuse the request or replace what is to be replaced. Raises `ContentFiltered`."""
+        notes, screens = self._input, self.ruleset.screens("input")
+        for segment in inspection.segments:
+            if segment.channel in screens:
+                notes.saw(segment.channel, segment.text)
+        for hit in inspection.hits:
+            notes.note(self._match(self.ruleset.rules[hit.rule], hit, inspection.segments[hit.segment].param))
+        refused = inspection.first("block") or inspection.unredactable()
+        if refused is not None:
+            segment = inspection.segments[refused.segment]
+            raise ContentFiltered(self.ruleset.message(segment.text), param=segment.param)
+        inspection.redact()
+
+    def editor(self, index: int, channel: str) -> RuleEditor | None:
+        """Of a choice's channel, as `answers.edit.NewEditor` names them; None where nothing is looked for."""
+        raw = channel.startswith(TOOL_ARGUMENTS)
+        name: Channel = "tool_arguments" if raw else "reasoning" if channel == "reasoning" else "content"
+        screen = self.ruleset.screens("output").get(name)
+        if screen is None:
+            return None
+        rules = self.ruleset.rules_in_json if raw else self.ruleset.rules
+        stream: Stream = UnescapedStream(screen.stream()) if raw else screen.stream()
+        where = f"choices[{index}].{channel}"
+
+        def noted(found: Found) -> None:
+            rule = self.ruleset.rules[found.pattern]
+            self._output.note(self._match(rule, found, where))
+
+        return RuleEditor(Watched(stream, name, self._output), rules, noted)
+
+    def close(self) -> None:
+        """The call has ended: tell what was decided."""
+        if self._input.matches:
+            self._told(self._decision("input", self._input))
+        if self._output.matches:
+            self._told(self._decision("output", self._output))
+
+    def _match(self, rule: Rule, found: Found | Hit, where: str) -> Match:
+        return Match(rule.id, rule.category, rule.action, "rules", where, found.start, found.end)
+
+    def _decision(self, direction: Direction, notes: Notes) -> Decision:
+        call, policy = self._call, self.ruleset.policy
+        return Decision(
+            call.id,
+            call.key.project.id,
+            call.key.id,
+            policy.name,
+            policy.file.version,
+            policy.hash,
+            direction,
+            severest(notes.matches),
+            tuple(notes.matches),
+            notes.more,
+            notes.scanned,
+            round(notes.seconds * 1000, 3),
+            notes.hmac(),
+        )
+
+
+class Notes:
+    """What was seen and found in one direction."""
+
+    def __init__(self, secret: bytes) -> None:
+        self.matches: list[Match] = []
+        self.more = 0
+        self.scanned: Counter[Channel] = Counter()
+        self.seconds = 0.0
+        self._secret = secret
+        self._texts: list[str] = []
+
+    def saw(self, channel: Channel, text: str) -> None:
+        self.scanned[channel] += len(text)
+        self._texts.append(text)
+
+    def hmac(self) -> str:
+        """Over all that was seen: proves what a decision was about to who has the text and the server's secret."""
+        whole = "".join(self._texts).encode("utf-8", "surrogatepass")
+        return hmac.new(self._secret, whole, "sha256").hexdigest()
+
+    def note(self, match: Match) -> None:
+        if len(self.matches) < MOST_MATCHES:
+            self.matches.append(match)
+        else:
+            self.more += 1
+
+
+class Watched:
+    """A stream of which it is noted what it saw, and how long it took to look."""
+
+    def __init__(self, stream: Stream, channel: Channel, notes: Notes) -> None:
+        self._stream = stream
+        self._channel: Channel = channel
+        self._notes = notes
+
+    @property
+    def hold_from(self) -> int:
+        return self._stream.hold_from
+
+    def feed(self, text: str) -> list[Found]:
+        begun = perf_counter()
+        found = self._stream.feed(text)
+        self._notes.seconds += perf_counter() - begun
+        self._notes.saw(self._channel, text)
+        return found
+
+    def finish(self) -> list[Found]:
+        return self._stream.finish()

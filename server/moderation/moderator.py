@@ -1,0 +1,132 @@
+"""Which policies look at a call, and in which order it goes through them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from server.call import Call
+from server.errors import ContentFiltered, UnsupportedValue
+from server.moderation.chain import Chain
+from server.moderation.decisions import Told
+from server.moderation.editor import RuleEditor
+from server.moderation.guard import Guard
+from server.moderation.normalise import has_bidi_override
+from server.moderation.ruleset import Ruleset
+from server.moderation.segments import Segment, segments_of
+
+AT_ONCE = 32_768  # characters of a request: about 2 ms
+Failed = Callable[[Exception], None]
+
+
+class Policies(Protocol):
+    """The policies that are loaded now."""
+
+    def of(self, call: Call) -> Sequence[Ruleset]:
+        """Those that look at a call, in their order. Raises `GatewayError` where one is not there."""
+        ...
+
+
+class Moderator:
+    def __init__(self, policies: Policies, secret: bytes, told: Told) -> None:
+        self._policies = policies
+        self._secret = secret
+        self._told = told
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def check(self, call: Call) -> Check | None:
+        """None for a call that no policy looks at. Raises `GatewayError` where one is not there."""
+        rulesets = self._policies.of(call)
+        if not rulesets:
+            return None
+        return Check(self, call, [Guard(one, call, self._secret, self._told) for one in rulesets])
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="moderate a request")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def start(self) -> None:
+        """Nothing has to be begun."""
+
+    async def stop(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class Check:
+    """One call's way through its policies: `request`, then `editor` for what is answered, and `close` at the end."""
+
+    def __init__(self, moderator: Moderator, call: Call, guards: Sequence[Guard]) -> None:
+        self._moderator = moderator
+        self._call = call
+        self._guards = guards
+        self._over = False
+
+    def request(self, go: Callable[[], None], failed: Failed) -> bool:
+        """True if the request may go on now; else one of the two is called later.
+
+        Raises `ContentFiltered`; `UnsupportedValue` for what would show text around the policies.
+        """
+        self._refuse_ways_around()
+        segments = segments_of(self._call.body)
+        self._refuse_bidi(segments)
+        if sum(len(one.text) for one in segments) > AT_ONCE:
+            self._moderator.spawn(self._in_turns(segments, go, failed))
+            return False
+        for guard in self._guards:
+            inspection = guard.inspection(segments)
+            for _ in inspection.steps():
+                pass
+            guard.decide(inspection)
+        return True
+
+    @property
+    def edits(self) -> bool:
+        """Whether anything is looked for in answers."""
+        return any(guard.ruleset.screens("output") for guard in self._guards)
+
+    def editor(self, index: int, channel: str) -> RuleEditor | Chain:
+        """For a channel of a choice, as `answers.edit.NewEditor`."""
+        editors = [editor for guard in self._guards if (editor := guard.editor(index, channel)) is not None]
+        return editors[0] if len(editors) == 1 else Chain(editors)
+
+    def close(self) -> None:
+        """The call has ended."""
+        self._over = True
+        for guard in self._guards:
+            guard.close()
+
+    async def _in_turns(self, segments: list[Segment], go: Callable[[], None], failed: Failed) -> None:
+        try:
+            for guard in self._guards:
+                inspection = guard.inspection(segments)
+                for _ in inspection.steps():
+                    await asyncio.sleep(0)
+                    if self._over:
+                        return
+                guard.decide(inspection)
+        except Exception as error:
+            if not self._over:
+                failed(error)
+            return
+        go()
+
+    def _refuse_ways_around(self) -> None:
+        if not any(guard.ruleset.cuts("output") for guard in self._guards):
+            return
+        body = self._call.body
+        for name in ("logprobs", "echo"):
+            if getattr(body, name, None):
+                raise UnsupportedValue(f"'{name}' is not available under this server's content policy.", param=name)
+
+    def _refuse_bidi(self, segments: list[Segment]) -> None:
+        for guard in self._guards:
+            if guard.ruleset.policy.file.bidi_overrides == "refuse":
+                for segment in segments:
+                    if has_bidi_override(segment.text):
+                        raise ContentFiltered(
+                            "The text holds characters that override its direction (U+202A to U+202E, U+2066 to "
+                            "U+2069). Leave them out.",
+                            param=segment.param,
+                        )

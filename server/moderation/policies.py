@@ -1,0 +1,152 @@
+"""The policies that are loaded, by name: read at the start, and again when their files change.
+
+A call keeps the rulesets that it began with, so a reload ends no stream and changes none. A policy that cannot be
+loaded leaves the one before in force, and is told in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from server.call import Call
+from server.config import ConfigError
+from server.errors import InvalidValue, ModerationUnavailable
+from server.moderation.files import load_policy
+from server.moderation.policy import files_of
+from server.moderation.ruleset import Build, Ruleset
+
+log = logging.getLogger("portico")
+Stamp = tuple[tuple[str, int, int], ...]
+"""Of files: name, time of the last change in nanoseconds, size."""
+
+
+class Loaded:
+    """What one reading of all files gave. `mandatory` is the policy of every call."""
+
+    def __init__(self, rulesets: Mapping[str, Ruleset], mandatory: Ruleset | None) -> None:
+        self.rulesets = rulesets
+        self.mandatory = mandatory
+
+
+class PolicyPlaces:
+    """Where policies are: the one of the configuration, and folders of those that keys and requests may name."""
+
+    def __init__(self, policy: Path | None, folders: Sequence[Path], build: Build) -> None:
+        self._policy = policy
+        self._folders = folders
+        self._build = build
+
+    def load(self) -> Loaded:
+        """Raises `ConfigError`."""
+        rulesets: dict[str, Ruleset] = {}
+        mandatory: Ruleset | None = None
+        for path in self._paths():
+            ruleset = Ruleset(load_policy(path), self._build)
+            name = ruleset.policy.name
+            if name in rulesets:
+                raise ConfigError(f"{path}: name: another policy is called {name} too")
+            rulesets[name] = ruleset
+            if path == self._policy:
+                mandatory = ruleset
+        return Loaded(rulesets, mandatory)
+
+    def stamp(self) -> Stamp:
+        """Changes whenever a file does. What cannot be looked at counts as absent."""
+        found: list[tuple[str, int, int]] = []
+        for path in self._paths():
+            for file in (path, *_beside(path)):
+                try:
+                    stat = file.stat()
+                except OSError:
+                    continue
+                found.append((str(file), stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
+
+    def _paths(self) -> list[Path]:
+        """The policy of the configuration is also found in a folder, perhaps: then it is one."""
+        of_folders = [path for folder in self._folders for path in sorted(folder.glob("*.yaml"))]
+        own = [] if self._policy is None else [self._policy]
+        known = {path.resolve() for path in own}
+        return own + [path for path in of_folders if path.resolve() not in known]
+
+
+class PolicyLibrary:
+    """`start` loads and watches; `of` a call is asked by the moderator. `on_reload` hears whether one succeeded."""
+
+    def __init__(self, places: PolicyPlaces, reload_s: float, on_reload: Callable[[bool], None]) -> None:
+        self._places = places
+        self._reload_s = reload_s
+        self._on_reload = on_reload
+        self._loaded = Loaded({}, None)
+        self._stamp: Stamp = ()
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def rulesets(self) -> Mapping[str, Ruleset]:
+        return self._loaded.rulesets
+
+    def of(self, call: Call) -> list[Ruleset]:
+        """The mandatory one, that of the key, and those that the request asks for; each once.
+
+        Raises `InvalidValue` for a name in the request, `ModerationUnavailable` for one of the key that is not loaded.
+        """
+        loaded = self._loaded
+        found = [] if loaded.mandatory is None else [loaded.mandatory]
+        if call.key.policy is not None:
+            ruleset = loaded.rulesets.get(call.key.policy)
+            if ruleset is None:
+                raise ModerationUnavailable("The policy of this key is not loaded. Ask the operator.", retry_after=30)
+            found.append(ruleset)
+        for name in call.guards:
+            ruleset = loaded.rulesets.get(name)
+            if ruleset is None:
+                there = ", ".join(loaded.rulesets) or "none"
+                raise InvalidValue(f"This server has no policy of that name. Policies: {there}.", param="guardrails")
+            found.append(ruleset)
+        return list(dict.fromkeys(found)) if len(found) > 1 else found
+
+    async def start(self) -> None:
+        """Raises `ConfigError`."""
+        self._stamp = await asyncio.to_thread(self._places.stamp)
+        self._loaded = await asyncio.to_thread(self._places.load)
+        self._watching = asyncio.get_running_loop().create_task(self._watch(), name="watch policies")
+
+    async def stop(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._reload_s)
+            try:
+                await self.reload()
+            except Exception:  # a bug must not end the watch
+                log.exception("policies could not be looked at")
+
+    async def reload(self) -> None:
+        """Look at the files, and load them if there is a change."""
+        stamp = await asyncio.to_thread(self._places.stamp)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._loaded = await asyncio.to_thread(self._places.load)
+        except ConfigError as error:
+            log.error("policies stay as they were: %s", error)
+            self._on_reload(False)
+            return
+        names = ", ".join(f"{one.policy.name} {one.policy.file.version}" for one in self._loaded.rulesets.values())
+        log.warning("policies loaded anew: %s", names)
+        self._on_reload(True)
+
+
+def _beside(path: Path) -> list[Path]:
+    """The files that a policy names, if it can be read at all."""
+    try:
+        return [path.parent / name for name in files_of(load_policy(path).file)]
+    except ConfigError:
+        return []

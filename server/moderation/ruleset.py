@@ -1,0 +1,56 @@
+"""A policy made ready: its rules as matchers, by direction and channel. Built off the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
+
+from server.moderation.input import within_json
+from server.moderation.policy import Channel, Direction, Policy, Rule
+from server.moderation.screen import Part, Screen
+
+CUTS = frozenset(("block", "redact"))
+Build = Callable[[Policy, Sequence[int]], Sequence[Part]]
+"""The matchers of some of a policy's rules, by their indexes. Raises `ConfigError`, one line that names the rule."""
+
+
+class Ruleset:
+    """Immutable: all calls under a policy share it."""
+
+    def __init__(self, policy: Policy, build: Build) -> None:
+        self.policy = policy
+        self.rules: Sequence[Rule] = policy.file.rules
+        self.rules_in_json: Sequence[Rule] = [
+            rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in self.rules
+        ]
+        made: dict[tuple[int, ...], Screen] = {}
+        self._screens: dict[Direction, dict[Channel, Screen]] = {"input": {}, "output": {}}
+        for direction, screens in self._screens.items():
+            for channel in get_args(Channel):
+                wanted = tuple(_rules_for(self.rules, direction, channel))
+                if wanted:
+                    if wanted not in made:
+                        made[wanted] = Screen(build(policy, wanted))
+                    screens[channel] = made[wanted]
+
+    def screens(self, direction: Direction) -> Mapping[Channel, Screen]:
+        """By channel; one that nothing is looked for in has none."""
+        return self._screens[direction]
+
+    def cuts(self, direction: Direction) -> bool:
+        """Whether a rule changes or ends texts of this direction."""
+        return any(rule.action in CUTS and direction in rule.directions for rule in self.rules)
+
+    def message(self, text: str) -> str:
+        """What a caller is told, in the language of what he sent: one that the policy has."""
+        known = self.policy.file.message
+        chinese = sum("\u4e00" <= char <= "\u9fff" for char in text[:2000]) * 4 > len(text[:2000])
+        for language in ("zh", "en") if chinese else ("en", "zh"):
+            for name, message in known.items():
+                if name.split("-")[0] == language:
+                    return message
+        return next(iter(known.values()))
+
+
+def _rules_for(rules: Sequence[Rule], direction: Direction, channel: Channel) -> list[int]:
+    return [index for index, rule in enumerate(rules) if direction in rule.directions and channel in rule.channels]
