@@ -1,0 +1,69 @@
+"""Compiled expressions: the one place that touches RE2, which never backtracks.
+
+Texts are UTF-8 and so are all offsets here: what RE2 counts are bytes, and its own conversion goes over the text again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import re2  # pyright: ignore[reportMissingTypeStubs]
+
+_RE2 = cast(Any, re2)  # it has no types
+MEMORY = 64 << 20  # bytes, at most, for one expression and the automaton that grows as it meets new text
+
+
+class _Match(Protocol):
+    def span(self, group: int = 0) -> tuple[int, int]: ...
+
+
+class _Compiled(Protocol):
+    def search(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
+    def match(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
+    def fullmatch(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
+
+
+class Expression:
+    """Finds the first match. What stands outside of the span that is searched still decides for \\b."""
+
+    def __init__(self, source: str, *, longest: bool = True, captures: bool = False) -> None:
+        """Raise ValueError if RE2 refuses the source, or would need more than MEMORY for it."""
+        options = _RE2.Options()
+        options.never_capture = not captures
+        options.longest_match = longest
+        options.log_errors = False
+        options.max_mem = MEMORY
+        try:
+            self._compiled = cast(_Compiled, _RE2.compile(source.encode(), options))
+        except _RE2.error as error:
+            raise ValueError("RE2 refuses this expression, or it is too large") from error
+
+    def search(self, text: bytes, start: int = 0) -> tuple[int, int] | None:
+        found = self._compiled.search(text, start)
+        return None if found is None else found.span()
+
+    def match(self, text: bytes, start: int, end: int) -> int | None:
+        """Where the match from `start` ends that does not go beyond `end`."""
+        found = self._compiled.match(text, start, end)
+        return None if found is None else found.span()[1]
+
+    def group(self, text: bytes, group: int) -> tuple[int, int] | None:
+        """The span of a group if the whole text matches: (-1, -1) if the group took no part."""
+        found = self._compiled.fullmatch(text)
+        return None if found is None else found.span(group)
+
+
+def compiles(source: str) -> bool:
+    try:
+        Expression(source)
+    except ValueError:
+        return False
+    return True
+
+
+def utf8(text: str) -> bytes:
+    """In code points one to one: halves of surrogate pairs, which UTF-8 cannot hold, become U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text).encode()
