@@ -44,7 +44,7 @@ from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
 from server.moderation.build import build_matchers
-from server.moderation.decisions import Decision, severest
+from server.moderation.decisions import Decision
 from server.moderation.moderator import Moderator
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.stores.base import LimitStore
@@ -272,9 +272,7 @@ def policy_places(config: Config) -> PolicyPlaces:
 
 
 def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
-    tiers = dict.fromkeys(match.tier for match in decision.matches)
-    for tier in tiers:
-        action = severest([match for match in decision.matches if match.tier == tier])
+    for tier, action in dict.fromkeys((match.tier, match.action) for match in decision.matches):
         metrics.moderation.decided(decision.policy, decision.direction, tier, action)
     matches = [MatchLine(one.rule, one.action, one.where, one.start, one.end) for one in decision.matches]
     log.decided(
@@ -291,7 +289,7 @@ def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
             decision.action,
             matches,
             decision.more,
-            dict(decision.scanned),
+            {str(channel): size for channel, size in decision.scanned.items()},
             decision.ms,
             decision.text_hmac,
         )

@@ -124,8 +124,11 @@ class EditStage:
         if editor.indifferent(event.text):
             out.append(event)
             return
-        text = editor.feed(event.plain())
-        if text:
+        plain = event.plain()
+        text = editor.feed(plain)
+        if text == plain:
+            out.append(event)
+        elif text:
             out.append(TextEvent(event.template, ENCODER.encode(text)[1:-1]))
         if editor.ended:
             self._over[index] = editor.finish_reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 from server.answers.edit import EditStage
 from server.answers.stage import Stage
 from server.call import Call
+from server.openai.chat_request import CompletionRequest
 
 
 def moderated(call: Call) -> Stage | None:
@@ -12,6 +13,6 @@ def moderated(call: Call) -> Stage | None:
     check = call.check
     if check is None or not check.edits:
         return None
-    prompt = getattr(call.body, "prompt", "")
-    prompts = len(prompt) if isinstance(prompt, list) else 1
-    return EditStage(call, check.editor, (call.body.n or 1) * prompts)
+    body = call.body
+    prompts = len(body.prompt) if isinstance(body, CompletionRequest) and isinstance(body.prompt, list) else 1
+    return EditStage(call, check.editor, (body.n or 1) * prompts)

@@ -94,7 +94,9 @@ def engine_request(call: Call, *, streams: bool, vllm: bool = False) -> bytes:
         _completion(request, body)
     if streams:
         request.stream = True
-        request.stream_options = USAGE_ALWAYS if body.stop and isinstance(body, ChatRequest) else USAGE_AT_END
+        # Who may end the answer before the engine does has to know what was used until then.
+        ends_it = call.check is not None or (body.stop and isinstance(body, ChatRequest))
+        request.stream_options = USAGE_ALWAYS if ends_it else USAGE_AT_END
     if vllm:
         request.priority = PRIORITIES[call.priority]
         request.cache_salt = call.cache_salt

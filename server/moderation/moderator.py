@@ -47,6 +47,11 @@ class Moderator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a long request is being looked at."""
+        return bool(self._tasks)
+
     async def start(self) -> None:
         """Nothing has to be begun."""
 

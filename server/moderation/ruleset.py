@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 from server.moderation.input import within_json
+from server.moderation.matches import Matcher
 from server.moderation.policy import Channel, Direction, Policy, Rule
 from server.moderation.screen import Part, Screen
 
 CUTS = frozenset(("block", "redact"))
-Build = Callable[[Policy, Sequence[int]], Sequence[Part]]
-"""The matchers of some of a policy's rules, by their indexes. Raises `ConfigError`, one line that names the rule."""
+Build = Callable[[Policy, Sequence[int]], Sequence[tuple[Matcher, Sequence[int]]]]
+"""The matchers of some of a policy's rules, by their indexes, with the rule of each pattern.
+
+Raises `ConfigError`, one line that names the rule.
+"""
 
 
 class Ruleset:
@@ -28,10 +32,18 @@ class Ruleset:
         for direction, screens in self._screens.items():
             for channel in get_args(Channel):
                 wanted = tuple(_rules_for(self.rules, direction, channel))
+                if wanted and wanted not in made:
+                    made[wanted] = self._screen(wanted, build)
                 if wanted:
-                    if wanted not in made:
-                        made[wanted] = Screen(build(policy, wanted))
                     screens[channel] = made[wanted]
+
+    def _screen(self, wanted: Sequence[int], build: Build) -> Screen:
+        """Those that only watch hold nothing back: with them alone an answer leaves as it came."""
+        cutting = [index for index in wanted if self.rules[index].action in CUTS]
+        watching = [index for index in wanted if self.rules[index].action not in CUTS]
+        parts = [Part(*part) for part in build(self.policy, cutting)] if cutting else []
+        parts += [Part(*part, holds=False) for part in build(self.policy, watching)] if watching else []
+        return Screen(parts)
 
     def screens(self, direction: Direction) -> Mapping[Channel, Screen]:
         """By channel; one that nothing is looked for in has none."""

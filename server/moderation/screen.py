@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from server.moderation.matches import Found, Matcher, Stream
 
-Part = tuple[Matcher, Sequence[int]]
-"""A matcher, and the rule (an index into the policy's rules) of each of its patterns."""
+
+class Part(NamedTuple):
+    """A matcher, and the rule (an index into the policy's rules) of each of its patterns."""
+
+    matcher: Matcher
+    rules: Sequence[int]
+    holds: bool = True
+    """Whether text is held back that could become a match: not where the rules only watch."""
 
 
 class Screen:
@@ -16,27 +23,27 @@ class Screen:
     def __init__(self, parts: Iterable[Part]) -> None:
         self._parts = tuple(parts)
 
-    def __bool__(self) -> bool:
-        return bool(self._parts)
-
     def scan(self, text: str) -> list[Found]:
-        return _told((matcher.scan(text), rules) for matcher, rules in self._parts)
+        return _told((part.matcher.scan(text), part.rules) for part in self._parts)
 
     def stream(self) -> Stream:
         return ScreenStream(self._parts)
 
 
 class ScreenStream:
-    """A `Stream` over those of all parts."""
+    """A `Stream` over those of all parts. Of parts that do not hold, a match may have left when it is told."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._streams = [(matcher.stream(), rules) for matcher, rules in parts]
+        self._streams = [(part.matcher.stream(), part.rules) for part in parts]
+        self._holding = [stream for (stream, _), part in zip(self._streams, parts, strict=True) if part.holds]
+        self._end = 0
 
     @property
     def hold_from(self) -> int:
-        return min([stream.hold_from for stream, _ in self._streams])
+        return min([stream.hold_from for stream in self._holding], default=self._end)
 
     def feed(self, text: str) -> list[Found]:
+        self._end += len(text)
         return _told((stream.feed(text), rules) for stream, rules in self._streams)
 
     def finish(self) -> list[Found]:

@@ -121,7 +121,7 @@ class ModerationSeries:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._decisions = Counter(
             "portico_moderation_decisions_total",
-            "Requests and answers in which a rule found something, by the most severe action.",
+            "Requests and answers in which something was found, by tier and action.",
             ("policy", "direction", "tier", "action"),
             registry=registry,
         )

@@ -12,7 +12,7 @@ from server.moderation.editor import RuleEditor
 from server.moderation.edits import Edit, applied, merged
 from server.moderation.matches import Found
 from server.moderation.policy import Action, Rule
-from server.moderation.screen import Screen
+from server.moderation.screen import Part, Screen
 from server.moderation.unescape import UnescapedStream
 from tests.answers.test_stop import cut
 from tests.moderation.brute import BruteMatcher
@@ -58,7 +58,7 @@ def run(pieces: list[str], screen: Screen, of: list[Rule]) -> tuple[str, bool, l
 @given(TEXTS, PATTERNS, st.data(), CUTS)
 def test_any_split(text: str, patterns: list[str], data: st.DataObject, cuts: list[int]) -> None:
     of = rules(data.draw(st.lists(st.sampled_from(ACTIONS), min_size=len(patterns), max_size=len(patterns))))
-    screen = Screen([(BruteMatcher(patterns), range(len(patterns)))])
+    screen = Screen([Part(BruteMatcher(patterns), range(len(patterns)))])
     out, ended, noted = run(cut(text, cuts), screen, of)
     assert (out, ended) == whole(text, screen, of)
     if not ended:
@@ -68,7 +68,7 @@ def test_any_split(text: str, patterns: list[str], data: st.DataObject, cuts: li
 @given(TEXTS, PATTERNS)
 def test_no_more_is_held_than_could_become_a_match(text: str, patterns: list[str]) -> None:
     of = rules(["block"] * len(patterns))
-    editor = RuleEditor(Screen([(BruteMatcher(patterns), range(len(patterns)))]).stream(), of, lambda _: None)
+    editor = RuleEditor(Screen([Part(BruteMatcher(patterns), range(len(patterns)))]).stream(), of, lambda _: None)
     out = editor.feed(text)
     held = text[len(out) :]
     assert editor.ended or not held or any(one.startswith(held) for one in patterns)
@@ -81,7 +81,7 @@ def test_overlapping_redactions_become_one() -> None:
 
 
 def test_two_patterns_of_a_rule_are_one_match() -> None:
-    screen = Screen([(BruteMatcher(["ab"]), [3]), (BruteMatcher(["ab", "b"]), [3, 3])])
+    screen = Screen([Part(BruteMatcher(["ab"]), [3]), Part(BruteMatcher(["ab", "b"]), [3, 3])])
     assert screen.scan("ab") == [Found(0, 2, 3), Found(1, 2, 3)]
     stream = screen.stream()
     assert stream.feed("ab") + stream.finish() == [Found(0, 2, 3), Found(1, 2, 3)]

@@ -62,7 +62,12 @@ def test_text() -> None:
 def test_a_call_whose_usage_never_came() -> None:
     one = call()
     one.tokens, one.streamed, one.outcome = None, 7, "client_gone"
-    assert json.loads(lines(lambda writer: RequestLog(writer, requests=True, as_json=True).finished(one))[0])["completion_tokens"] == 7
+    assert (
+        json.loads(lines(lambda writer: RequestLog(writer, requests=True, as_json=True).finished(one))[0])[
+            "completion_tokens"
+        ]
+        == 7
+    )
     (text,) = lines(lambda writer: RequestLog(writer, requests=True, as_json=False).finished(one))
     assert b"?+7 tokens" in text and b"client_gone" in text
 
