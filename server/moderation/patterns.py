@@ -40,6 +40,7 @@ class PatternMatcher:
         rare = [one for one in searches if weight(one.gate) <= PLAIN]
         common = [one for one in searches if weight(one.gate) > PLAIN]
         self._blocks = [_Block(block) for part in (rare, common) for block in _by_size(part)]
+        self._width = max((one.regex.width for one in searches), default=0)
         self._alive = [
             Expression(f"(?:{'|'.join(one.regex.unfinished for one in block)})\\z") for block in _by_size(searches)
         ]
@@ -50,14 +51,15 @@ class PatternMatcher:
         return _found(data, 0, 0, spans) if spans else []
 
     def stream(self) -> PatternStream:
-        return PatternStream(self._blocks, self._alive)
+        return PatternStream(self._blocks, self._alive, self._width)
 
 
 class PatternStream:
     """Keeps what is alive, and one byte before it."""
 
-    def __init__(self, blocks: Sequence[_Block], alive: Sequence[Expression]) -> None:
+    def __init__(self, blocks: Sequence[_Block], alive: Sequence[Expression], width: int) -> None:
         self.hold_from = 0
+        self._width = width
         self._blocks = blocks
         self._alive = alive
         self._tail = b""
@@ -69,8 +71,10 @@ class PatternStream:
         data = self._tail + utf8(text)
         alive = len(data)
         for expression in self._alive:
-            start, _ = expression.search(data, self._first) or (alive, alive)
-            alive = min(alive, start)
+            found = expression.search(data, self._first)
+            alive = alive if found is None else min(alive, found[0])
+        if len(data) - alive > self._width:  # nothing lives longer than the longest match
+            alive = len(data) - len(data[alive:].decode()[-self._width :].encode())
         if alive == self._first:
             self._tail = data
             return []

@@ -57,10 +57,7 @@ class Regex:
     source: str
     """For RE2, in its syntax."""
     unfinished: str
-    """For RE2: matches exactly the texts, the empty one too, that the next character, or the end, could make a match.
-
-    A text that is a match already is among them only if it can grow or ends in an assertion.
-    """
+    """For RE2: matches the texts, the empty one too, that what follows could make a match, or a longer one."""
 
 
 def parse(text: str, *, ignore_case: bool = True) -> Regex:
@@ -96,8 +93,7 @@ def _checked(tree: Node) -> Regex:
         raise BadRegex(f"its longest match has {wide} characters, and at most {MOST_WIDTH} are held back in a stream")
     if large > MOST_SIZE:
         raise BadRegex(f"with every repetition written out it has {large} characters, and {MOST_SIZE} is the most")
-    rest = unfinished(tree)
-    return Regex(tree, wide, short, large, source(tree), source(EMPTY if rest is None else rest))
+    return Regex(tree, wide, short, large, source(tree), source(unfinished(tree)))
 
 
 def _check_times(node: Node, times: int) -> None:

@@ -40,7 +40,7 @@ class Alt:
 class Repeat:
     inner: Node
     least: int
-    most: int  # 1 or more
+    most: int  # 0 is no bound: only in what `unfinished` makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Capture:
 
 Node = Chars | Assertion | Seq | Alt | Repeat | Capture
 EMPTY = Seq(())
+LONG = 16  # in `unfinished`, repetitions of more than this have no bound
+DEEP = 100  # groups within each other, before the text is halved: RE2 reads at most 1000
 
 
 def width(node: Node) -> int:
@@ -113,42 +115,79 @@ def source(node: Node) -> str:
         case Alt(options):
             return f"(?:{'|'.join(map(source, options))})"
         case Repeat(inner, times, most):
-            return f"(?:{source(inner)}){{{times},{most}}}"
+            text = source(inner)
+            text = text if isinstance(inner, Chars) else f"(?:{text})"
+            return text + ({(0, 1): "?", (0, 0): "*"}.get((times, most)) or f"{{{times},{most}}}")
         case Capture(inner):
             return f"({source(inner)})"
 
 
-def unfinished(node: Node) -> Node | None:
-    """What matches exactly the texts that are no more than the beginning of a match; None if there are none.
+def unfinished(node: Node) -> Node:
+    """What matches every text that is no more than the beginning of a match, the empty text among them.
 
-    The empty text is one of them. A whole match is one if it can grow, or if it ends in an assertion: what follows
-    decides that one. Such an assertion is not asked here, one within is. With u for `unfinished`:
-    u(ab) = u(a) | a u(b) and u(x{m,n}) = x{0,n-1} u(x), so a repetition is not written out once per length.
+    A whole match is one if it can grow, or if it ends in an assertion: what follows decides that one. Such an assertion
+    is not asked here, one within is. Long repetitions are taken for endless, so a little more is matched: exact ones
+    make an automaton that takes long over every new word, and a stream holds no more than the longest match anyway.
+    """
+    return _begun(node, None) or EMPTY
+
+
+def _begun(node: Node, then: Node | None) -> Node | None:
+    """The beginnings of the node, and the node followed by `then`: the beginnings of what follows, if anything does.
+
+    With nothing written twice where that can be: ab is (a(b)?)?, all beginnings in one.
     """
     match node:
-        case Chars() | Assertion():
-            return EMPTY
+        case Chars():
+            return EMPTY if then is None else Repeat(_joined(node, then), 0, 1)
+        case Assertion():
+            return EMPTY if then is None else Alt((EMPTY, _joined(node, then)))
         case Seq(parts):
-            return _unfinished_sequence(parts)
+            return _begun_sequence(parts, then)
         case Alt(options):
-            return _either([unfinished(one) for one in options])
-        case Repeat(inner, _, most):
-            rest = unfinished(inner)
-            return rest if rest is None or most == 1 else Seq((Repeat(inner, 0, most - 1), rest))
+            return _either(*(_begun(one, None) for one in options), then and _joined(node, then))
+        case Repeat(Chars() as inner, least, most):
+            return _begun_run(inner, least, most, then)
+        case Repeat(inner, least, most):
+            rest = _begun(inner, None)
+            begun = rest and (rest if most == 1 else _joined(_loose(inner, 0, most - 1), rest))
+            return _either(begun, then and _joined(_loose(inner, least, most), then))
         case Capture(inner):
-            return unfinished(inner)
+            return _begun(inner, then)
 
 
-def _unfinished_sequence(parts: tuple[Node, ...]) -> Node | None:
-    """By halves: nested one by one, long texts would be nested deeper than RE2 reads."""
-    if len(parts) <= 1:
-        return unfinished(parts[0]) if parts else None
-    middle = len(parts) // 2
-    rest = _unfinished_sequence(parts[middle:])
-    later = None if rest is None else Seq((*parts[:middle], rest))
-    return _either([_unfinished_sequence(parts[:middle]), later])
+def _begun_sequence(parts: tuple[Node, ...], then: Node | None) -> Node | None:
+    if len(parts) > 1 and sum(map(_nesting, parts)) > DEEP:
+        middle = len(parts) // 2
+        rest = _begun_sequence(parts[middle:], then)
+        return _either(_begun_sequence(parts[:middle], None), rest and Seq((*parts[:middle], rest)))
+    for part in reversed(parts):
+        then = _begun(part, then)
+    return then
 
 
-def _either(options: list[Node | None]) -> Node | None:
+def _begun_run(inner: Chars, least: int, most: int, then: Node | None) -> Node | None:
+    if then is None:
+        return _loose(inner, 0, most - 1) if most > 1 else EMPTY
+    if least > LONG:
+        return _joined(Repeat(inner, 0, 0), then)
+    then = _joined(_loose(inner, 0, most - least), then) if most > least else then
+    return _begun_sequence((inner,) * least, then)
+
+
+def _nesting(part: Node) -> int:
+    """How many groups within each other the beginnings of this part are, at most."""
+    return min(size(part), LONG if isinstance(part, Repeat) else DEEP)
+
+
+def _loose(inner: Node, least: int, most: int) -> Repeat:
+    return Repeat(inner, least if most <= LONG else 0, most if most <= LONG else 0)
+
+
+def _joined(first: Node, then: Node) -> Node:
+    return Seq((first, *then.parts)) if isinstance(then, Seq) else Seq((first, then))
+
+
+def _either(*options: Node | None) -> Node | None:
     known = tuple(one for one in options if one is not None)
     return Alt(known) if len(known) > 1 else known[0] if known else None
