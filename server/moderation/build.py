@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from server.config import ConfigError
+from server.moderation.detectors import DETECTORS
+from server.moderation.forms import Literal
+from server.moderation.literals import Literals
 from server.moderation.matches import Matcher
 from server.moderation.patterns import Pattern, PatternMatcher
 from server.moderation.policy import Policy, Rule
@@ -14,21 +16,32 @@ from server.moderation.regex import BadRegex, parse
 
 def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, Sequence[int]]]:
     """Of some of a policy's rules, by their indexes. Raises `ConfigError`, one line that names the rule."""
-    patterns: list[Pattern] = []
-    owners: list[int] = []
-    for index in rules:
-        rule = policy.file.rules[index]
-        try:
-            for pattern in _patterns(policy, rule):
-                patterns.append(pattern)
-                owners.append(index)
-        except BadRegex as error:
-            raise ConfigError(f"policy {policy.name}: rule {rule.id}: {error}") from None
-    return [(PatternMatcher(patterns), owners)] if patterns else []
+    parts: list[tuple[Matcher, Sequence[int]]] = []
+    literals = [(one, index) for index in rules for one in _literals(policy, policy.file.rules[index])]
+    if literals:
+        parts.append((Literals([one for one, _ in literals]), [index for _, index in literals]))
+    patterns = [(one, index) for index in rules for one in _patterns(policy, policy.file.rules[index])]
+    if patterns:
+        parts.append((PatternMatcher([one for one, _ in patterns]), [index for _, index in patterns]))
+    return parts
+
+
+def _literals(policy: Policy, rule: Rule) -> Iterator[Literal]:
+    for text in policy.literals(rule):
+        if not any(char.isalnum() for char in text):
+            raise ConfigError(f"policy {policy.name}: rule {rule.id}: a literal has no letter and no digit")
+        yield Literal(text, boundaries=rule.words)
 
 
 def _patterns(policy: Policy, rule: Rule) -> Iterator[Pattern]:
+    for name in rule.detectors:
+        if name not in DETECTORS:
+            raise ConfigError(
+                f"policy {policy.name}: rule {rule.id}: there is no detector {name}; there are {', '.join(DETECTORS)}"
+            )
+        yield DETECTORS[name]
     for text in rule.regex:
-        yield Pattern(parse(text, ignore_case=not rule.case_sensitive))
-    for literal in policy.literals(rule):
-        yield Pattern(parse(re.escape(literal)))
+        try:
+            yield Pattern(parse(text, ignore_case=not rule.case_sensitive))
+        except BadRegex as error:
+            raise ConfigError(f"policy {policy.name}: rule {rule.id}: regex: {error}") from None

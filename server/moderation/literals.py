@@ -55,9 +55,7 @@ class _Table(dict[str, tuple[_Step, ...]]):
     def __missing__(self, char: str) -> tuple[_Step, ...]:
         code = self.automaton.symbols.get
         units = UNITS[char]
-        steps = tuple(
-            _Step(unit.kind, code(unit.char, NOWHERE), code(unit.first, NOWHERE), unit) for unit in units
-        )
+        steps = tuple(_Step(unit.kind, code(unit.char, NOWHERE), code(unit.first, NOWHERE), unit) for unit in units)
         if char in UNITS:
             self[char] = steps
         return steps

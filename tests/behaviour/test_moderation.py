@@ -210,7 +210,7 @@ async def test_a_long_request_takes_turns_with_others(policy: Path) -> None:
         long = "all is well here. " * 20_000
         assert (await gate.chat(messages=said(long + "bob@corp.com"))).status == 200
         assert engine.calls[-1].json["messages"][0]["content"] == long + '"mail"'
-        assert (await gate.chat(messages=said(long + "project lantern" + long))).status == 400
+        assert (await gate.chat(messages=said(long + "project lantern " + long))).status == 400
         assert len(engine.calls) == 1
 
 
