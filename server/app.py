@@ -118,14 +118,11 @@ def build(
     durable = attach_durable(config.stores.durable, home())
     directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
-    counter = TokenCounter()
-    if _limits_tokens(config):
-        counter.prepare()
-    limiter = Limiter(_limit_store(config, worker, metrics), durable, counter, config.limits, metrics.limits.refused)
+    counts = _limit_store(config, worker, metrics)
+    limiter = Limiter(counts, durable, _counter(config), config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
-    library = PolicyLibrary(policy_places(config), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, tag_key(worker.server_secret), partial(_decided, metrics, request_log))
+    library, moderator = _moderation(config, worker, metrics, request_log)
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
@@ -155,6 +152,13 @@ def build(
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _counter(config: Config) -> TokenCounter:
+    counter = TokenCounter()
+    if _limits_tokens(config):
+        counter.prepare()
+    return counter
 
 
 def _limits_tokens(config: Config) -> bool:
@@ -262,6 +266,13 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
         "moderation": moderated,
         "usage": usage_as_asked,
     }
+
+
+def _moderation(
+    config: Config, worker: WorkerPlace, metrics: Metrics, log: RequestLog
+) -> tuple[PolicyLibrary, Moderator]:
+    library = PolicyLibrary(policy_places(config), config.moderation.reload_s, metrics.moderation.reloaded)
+    return library, Moderator(library, tag_key(worker.server_secret), partial(_decided, metrics, log))
 
 
 def policy_places(config: Config) -> PolicyPlaces:
