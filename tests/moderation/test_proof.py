@@ -156,13 +156,24 @@ def _check(index: int, of: Ruleset, texts: dict[tuple[int, str], str], client: C
     for channel, (expected, _) in became.items():
         got = client.texts[index, channel]
         if channel.startswith("tool"):
-            got = _read(got)
+            got = _read(got if "tool_arguments" in of.screens("output") else _whole_escapes(got))
         assert expected.startswith(got) if blocked else got == expected, channel
 
 
 def _read(raw: str) -> str:
     """The text within JSON text; a cut leaves no half of an escape."""
     return json.loads(f'"{raw}"')
+
+
+def _whole_escapes(raw: str) -> str:
+    """Without an escape that was cut in two, where nobody looks, when the choice ended for another channel's sake."""
+    for size in range(len(raw), max(-1, len(raw) - 12), -1):
+        try:
+            json.loads(f'"{raw[:size]}"').encode()
+        except ValueError:
+            continue
+        return raw[:size]
+    raise AssertionError("it is no JSON text")
 
 
 def _escaped(text: str, random: Any) -> str:
