@@ -83,6 +83,7 @@ class Judge:
     ) -> None:
         self._name = name
         self._adapter = adapter
+        self._policy_hash = adapter.policy_hash
         self._post = post
         self._cache = cache
         self._breaker = breaker
@@ -98,7 +99,7 @@ class Judge:
         """Raises `JudgeFailed`. Who asks what is being asked already waits for the same answer."""
         if not text:
             return Verdict(flagged=False, categories={}, reason=SAFE, scanned=0, length=0)
-        key = self._cache.key(self._adapter.policy_hash, self._adapter.model, text)
+        key = self._cache.key(self._policy_hash, self._adapter.model, text)
         known = self._cache.get(key, self._clock())
         if known is not None:
             return known

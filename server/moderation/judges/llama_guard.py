@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -36,7 +35,7 @@ class LlamaGuard:
     path: str = "/chat/completions"
     at_root: bool = False
 
-    @cached_property
+    @property
     def policy_hash(self) -> str:
         return digest("llama-guard", self.role, sorted(self.ignored), self.windows)
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import fmean
 from typing import NamedTuple
 
@@ -76,7 +75,7 @@ class PrivacyFilter:
     path: str = "/pooling"
     at_root: bool = True
 
-    @cached_property
+    @property
     def policy_hash(self) -> str:
         return digest("privacy-filter", sorted(self.labels), self.least_score, self.biases, self.windows)
 
@@ -117,7 +116,7 @@ def _rows(answer: bytes, tokens: int) -> list[list[float]]:
     if len(data) != 1 or len(data[0].data) != tokens:
         raise MalformedAnswer("not a row for each token")
     for row in data[0].data:
-        if len(row) != len(TAGS) or min(row) < 0 or abs(sum(row) - 1) > SUM_WITHIN:
+        if len(row) != len(TAGS) or min(row) < 0 or not abs(sum(row) - 1) <= SUM_WITHIN:  # not: NaN too
             raise MalformedAnswer("not probabilities of the tags")
     return data[0].data
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -46,7 +45,7 @@ class Qwen3Guard:
     path: str = "/chat/completions"
     at_root: bool = False
 
-    @cached_property
+    @property
     def policy_hash(self) -> str:
         return digest("qwen3guard", self.role, self.strict, self.windows)
 

@@ -62,7 +62,7 @@ class Safeguard:
     path: str = "/chat/completions"
     at_root: bool = False
 
-    @cached_property
+    @property
     def policy_hash(self) -> str:
         return digest("safeguard", _RULES, self.policy, self.categories, self.effort, self.windows)
 

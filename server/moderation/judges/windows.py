@@ -37,7 +37,8 @@ def cut(length: int, windows: Windows) -> list[Range]:
     needed = -(-(length - overlap) // step)
     ranges = [Range(at * step, min(at * step + chars, length)) for at in range(min(needed, most))]
     if needed > most > 1:
-        ranges[-1] = Range(length - chars, length)
+        # Never right behind the one before, without the overlap: that would pass for a text seen whole.
+        ranges[-1] = Range(max(length - chars, ranges[-2].end + 1), length)
     return ranges
 
 
