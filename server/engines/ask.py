@@ -91,8 +91,7 @@ class _Reply:
         self._room -= len(data)
         if self._room < 0:
             self._set(whole=False)
-            self._connection.listen(None)
-            self._connection.pause()  # until whoever waits comes to close it
+            self._connection.listen(None)  # whoever waits comes to close it
         else:
             self._parts.append(data)
 

@@ -180,15 +180,18 @@ class Judge:
         finally:
             self._leave(ticket, well)
 
-    async def _asked(self, text: str, deadline: float) -> tuple[Verdict | Failure, bool]:
-        """The outcome, and whether the engine is well."""
+    async def _asked(self, text: str, deadline: float) -> tuple[Verdict | Failure, bool | None]:
+        """The outcome, and whether the engine is well; None if that does not say."""
         adapter = self._adapter
         body = adapter.question(text, secrets.token_hex(16))
         within_s = deadline - asyncio.get_running_loop().time()
+        if within_s <= 0:
+            return Failure.OVERLOADED, None
         try:
             answer = await self._post.post(adapter.path, body, at_root=adapter.at_root, within_s=within_s)
         except TimeoutError:
-            return Failure.LATE, False
+            # If most of the time went by in waiting for a slot, it is we who were slow.
+            return Failure.LATE, False if within_s > self._bounds.timeout_s / 2 else None
         except OSError:
             return Failure.UNREACHABLE, False
         well = answer.status < 500 and answer.status not in OVERLOADED

@@ -18,9 +18,8 @@ def verdict(number: int) -> Verdict:
     return Verdict(False, {}, f"number {number}", 1, 1)
 
 
-STEPS = st.lists(
-    st.tuples(st.sampled_from((0.0, 1.0, 5.0, 10.0)), st.sampled_from(("get", "put")), st.integers(0, 5)), max_size=60
-)
+GAPS = st.sampled_from((0.0, 0.0, 0.0, 1.0, 5.0, 10.0))
+STEPS = st.lists(st.tuples(GAPS, st.sampled_from(("get", "put")), st.integers(0, 4)), max_size=60)
 
 
 @given(STEPS)
@@ -44,6 +43,16 @@ def test_the_last_used_within_their_lifetime(steps: list[tuple[float, str, int]]
                 model.move_to_end(which)
             assert cache.get(key, now) == (None if known is None else verdict(known[0]))
         assert len(cache) == len(model) <= MOST
+
+
+def test_what_was_used_last_stays() -> None:
+    cache = VerdictCache(SECRET, MOST)
+    keys = [cache.key("policy", "model", str(number)) for number in range(4)]
+    for number in range(3):
+        cache.put(keys[number], verdict(number), 0)
+    cache.get(keys[0], 1)
+    cache.put(keys[3], verdict(3), 2)
+    assert [number for number, key in enumerate(keys) if cache.get(key, 3)] == [0, 2, 3]
 
 
 def test_a_key_is_of_policy_model_and_text_and_nothing_slips_over() -> None:
