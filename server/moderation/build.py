@@ -30,7 +30,7 @@ def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, 
 def _refuse_what_is_missing(policy: Policy) -> None:
     """Nobody shall believe that something is looked at which is not."""
     asked = {
-        "judges": bool(policy.file.judges),
+        "stream.mode: " + policy.file.stream.mode: policy.file.stream.mode != "full",
         "decode": bool(policy.file.decode.encodings),
         "gitleaks_file": any(rule.gitleaks_file for rule in policy.file.rules),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from server.moderation.automaton import ANY, FIRST, MARK, NOWHERE, SHIFT, UNSPACED, Automaton
+from server.moderation.automaton import ANY, FIRST, MARK, NOWHERE, UNSPACED, Automaton
 from server.moderation.forms import MOST_SEPARATORS, STOP, Form, Literal, forms, spells
 from server.moderation.matches import Found
 from server.moderation.normalise import UNITS, Kind, Unit, is_stop

@@ -69,7 +69,7 @@ def whole(text: str, of: Ruleset, channel: str) -> tuple[str, bool]:
     screen = of.screens("output").get(name)  # type: ignore[call-overload]
     found = [] if screen is None else screen.scan(text)
     end = min((one.start for one in found if of.rules[one.pattern].action == "block"), default=inf)
-    edits = merged(Edit(one.start, one.end, of.rules[one.pattern].replacement) for one in found
+    edits = merged(Edit(one.start, one.end, of.rules[one.pattern].replacement, one.pattern) for one in found
                    if of.rules[one.pattern].action == "redact")  # fmt: skip
     if end == inf:
         return applied(text, edits), False
