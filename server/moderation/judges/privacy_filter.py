@@ -1,17 +1,19 @@
 """openai/privacy-filter: tags each token of a text with one of eight kinds of private data, or none.
 
-Served by vLLM with `--runner pooling`. The wire, read from vLLM 0.32's source and not tried with the model's weights:
+Served by vLLM with `--runner pooling`. The wire, tried on vLLM 0.32 with a small model of this architecture and random
+weights, not with the model's own:
 
 - POST /pooling, beside /v1 and not below it: `{"model", "task": "token_classify", "input": [token ids],
   "use_activation": true}`.
 - The answer is `{"data": [{"index": 0, "object": "pooling", "data": [[33 floats], ...]}], ...}`: for each token of the
   input the softmax of its tags, in the order of `TAGS` (transformers' configuration of the model has the same order).
 
-What is assumed and would show as malformed answers, or as nonsense, if wrong:
+What is assumed and would show as nonsense, if wrong:
 
 - Tokens are those of o200k_base, which gpt-oss has too, and nothing is put before or after them (the model's vocabulary
   has 200,064 rows, its padding token is o200k's end of text, and it has no token for a beginning). We tokenise and send
-  numbers: so it is known where in the text each token is, and what looks like a control token is none.
+  numbers: so it is known where in the text each token is, and what looks like a control token is none (vLLM takes it
+  for one).
 - vLLM picks no tags (it has no Viterbi): `bioes.py` does, with the biases of the published calibration, all zero.
 
 Costs: 33 numbers a token come back, about 700 bytes as JSON, so windows are short.

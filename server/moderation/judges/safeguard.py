@@ -12,7 +12,9 @@ The judged text is an attacker's: it may hold fake verdicts, closing delimiters,
 - the verdict comes from the JSON alone: exactly the two keys, once each, of their types, and an answer that ended by
   itself, without a refusal or tool calls. Anything else is malformed, which is no verdict. The reasoning is not read.
 
-What remains: a text can still persuade the model. Nothing here prevents that.
+What remains: a text can still persuade the model; nothing here prevents that. And vLLM's grammar allows any white space
+within JSON, so a model in doubt may write spaces until its time is up (seen with the demo model): start an engine for
+judges with `--structured-outputs-config '{"disable_any_whitespace": true}'`.
 """
 
 from __future__ import annotations
