@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -19,6 +20,11 @@ from server.moderation.segments import Segment, segments_of
 
 AT_ONCE = 32_768  # characters of a request: about 2 ms
 Failed = Callable[[Exception], None]
+
+
+def text_key(server_secret: bytes) -> bytes:
+    """The key of HMACs over texts."""
+    return hmac.digest(server_secret, b"portico moderation", "sha256")
 
 
 class Policies(Protocol):
