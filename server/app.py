@@ -46,6 +46,7 @@ from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
 from server.moderation.build import build_matchers
 from server.moderation.decisions import Decision
+from server.moderation.jury import NO_VERDICT
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.moderation.seats import Seats
@@ -295,7 +296,13 @@ def policy_places(config: Config, seats: Seats) -> PolicyPlaces:
 def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
     for tier, action in dict.fromkeys((match.tier, match.action) for match in decision.matches):
         metrics.moderation.decided(decision.policy, decision.direction, tier, action)
-    matches = [MatchLine(one.rule, one.action, one.where, one.start, one.end) for one in decision.matches]
+    for match in decision.matches:
+        if match.category.startswith(NO_VERDICT):
+            metrics.moderation.judge_failed(match.rule, match.category.removeprefix(NO_VERDICT))
+    matches = [
+        MatchLine(one.rule, one.category, one.tier, one.action, one.where, one.start, one.end)
+        for one in decision.matches
+    ]
     log.decided(
         DecisionLine(
             round(time(), 3),

@@ -12,6 +12,9 @@ from server.moderation.judges.judge import Judge
 from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Span, Verdict
 from server.moderation.policy import Action, Direction, JudgeUse, Policy
 
+NO_VERDICT = "no-verdict/"
+"""Begins the category of a text that could not be judged; then comes why."""
+
 
 class Seat(NamedTuple):
     """One judge of a policy: a `Judge` for each direction, since some are told who wrote the text."""
@@ -70,7 +73,7 @@ def _failure(outcome: Verdict | Failure) -> str | None:
 def _finding(seat: Seat, outcome: Verdict | Failure) -> Finding | None:
     failure = _failure(outcome)
     if failure is not None:
-        return Finding(seat, "flag", f"no-verdict/{failure}")
+        return Finding(seat, "flag", f"{NO_VERDICT}{failure}")
     assert isinstance(outcome, Verdict)  # noqa: S101
     if not outcome.flagged:
         return None
