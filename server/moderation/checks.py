@@ -196,7 +196,7 @@ def ip_address(text: str) -> bool:
 
 
 def date_of_birth(text: str) -> bool:
-    """A day between 1900 and 2099 stands at the end: year, month, day, or the other way round, or with a month's name."""
+    """A day between 1900 and 2099 stands at the end, in any of the usual orders, or with the name of its month."""
     lowered = text.lower()
     numbers = "".join(char if char in "0123456789" else " " for char in lowered).split()
     month = next((number for number, name in enumerate(_MONTHS, 1) if name in lowered), None)

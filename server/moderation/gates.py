@@ -1,18 +1,19 @@
-"""What a text must hold for an expression to match in it at all: a cheap question before the expensive one.
+"""What a text must hold for an expression to match in it at all: cheap questions before the expensive one.
 
 A gate is a set of bytes: a text in UTF-8 without any of them holds no match. Of all such sets that can be read from an
-expression the one is taken that plain text has the least of.
+expression the one is taken that plain text has the least of. Needles are the same with strings of bytes, in lower case:
+longer texts hold every byte, but seldom one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from server.moderation.regex_tree import Alt, Assertion, Capture, Chars, Node, Repeat, Seq
 
 Gate = frozenset[int]
 ALWAYS_OPEN: Gate = frozenset(range(256))
-PLAIN = 40  # a gate of more than this per thousand opens on most text
+PLAIN = 150  # a gate of more than this per thousand is no use, not even on a few words
 
 _COMMON = "etaoinshrdlcumwfgypbvk"  # by how often they stand in English
 _PER_THOUSAND = {ord(char): max(100 - 5 * rank, 4) for rank, char in enumerate(_COMMON)} | {
@@ -32,6 +33,55 @@ def gate(node: Node) -> Gate:
 def weight(one: Gate) -> int:
     """How many of a thousand bytes of plain text are in it, roughly."""
     return sum(_PER_THOUSAND.get(byte, 1) for byte in one)
+
+
+def needles(node: Node) -> tuple[bytes, ...]:
+    """None at all if none are known. To be sought in what `bytes.lower` makes of the text."""
+    return max(_needles(node), key=_shortest, default=())
+
+
+def _needles(node: Node) -> list[tuple[bytes, ...]]:
+    found: list[tuple[bytes, ...]] = []
+    run = b""
+    for part in _flat(node):
+        more = _letter(part) if isinstance(part, Chars) else b""
+        if not more and run:
+            found.append((run,))
+        run = run + more if more else b""
+        if isinstance(part, Alt):
+            best = [needles(option) for option in part.options]
+            found += [tuple({one for several in best for one in several})] if all(best) else []
+        elif isinstance(part, Repeat) and part.least:
+            found += _needles(part.inner)
+    return [*found, (run,)] if run else found
+
+
+def _flat(node: Node) -> Iterator[Node]:
+    """The node, or what it is a sequence of."""
+    match node:
+        case Seq(parts):
+            for part in parts:
+                yield from _flat(part)
+        case Capture(inner):
+            yield from _flat(inner)
+        case _:
+            yield node
+
+
+def _letter(chars: Chars) -> bytes:
+    """The one character that this is, or nothing."""
+    match chars.ranges:
+        case ((low, high),) if low == high:
+            char = chr(low)
+        case _:
+            return b""
+    if chars.fold and (not char.isascii() or char in "kKsS"):  # whose other cases `bytes.lower` does not know
+        return b""
+    return char.encode("utf-8", "surrogatepass").lower()
+
+
+def _shortest(some: tuple[bytes, ...]) -> int:
+    return min(map(len, some))
 
 
 def _gates(node: Node) -> list[Gate]:

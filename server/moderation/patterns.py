@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.moderation.expressions import Expression, utf8
-from server.moderation.gates import PLAIN, gate, weight
+from server.moderation.gates import PLAIN, gate, needles, weight
 from server.moderation.matches import Found
 from server.moderation.regex import Regex
 
+SHORT = 64  # bytes: on more, RE2 is faster than a look at each
 Span = tuple[int, int, int]  # start and end in bytes, and the pattern
 BLOCK_SIZE = 30_000  # characters of expressions with repetitions written out that are searched for together
 
@@ -106,8 +107,15 @@ class _Search:
         self.index = index
         self.regex = pattern.regex
         self.gate = gate(pattern.regex.tree)
+        self._needles = needles(pattern.regex.tree)
         self._validator = pattern.validator
         self._expression = Expression(pattern.regex.source)
+
+    def possible(self, lowered: bytes, present: frozenset[int]) -> bool:
+        """Whether there can be a match in a text, by its lower case and the bytes that are in it."""
+        if self._needles:
+            return any(one in lowered for one in self._needles)
+        return not self.gate.isdisjoint(present)
 
     def spans(self, data: bytes, start: int, alive: int) -> Iterator[Span]:
         """The matches that begin from `start` on and before `alive`."""
@@ -144,14 +152,14 @@ class _Block:
 
     def spans(self, data: bytes, start: int, alive: int, told: Mapping[int, int]) -> Iterator[Span]:
         """The matches that begin from `start`, or from where a pattern was told to, on and before `alive`."""
-        if not self._open and self._gate.isdisjoint(data):
+        if len(data) < SHORT and not self._open and self._gate.isdisjoint(data):
             return
         found = self._any.search(data, start)
         if found is None or found[0] >= alive:
             return
-        present = frozenset(data)
+        lowered, present = data.lower(), frozenset(data)
         for one in self._searches:
-            if not one.gate.isdisjoint(present):
+            if one.possible(lowered, present):
                 yield from one.spans(data, max(found[0], told.get(one.index, 0)), alive)
 
 
