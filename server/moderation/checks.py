@@ -188,11 +188,13 @@ def phone(text: str) -> bool:
 
 def ip_address(text: str) -> bool:
     """An address, and not the own machine's. One of version 6 has a digit: `face::add` is a name in a program."""
+    if not any(map(str.isdigit, text)):
+        return False
     try:
         address = IPv6Address(text) if ":" in text else IPv4Address(text)
     except AddressValueError:
         return False
-    return not address.is_loopback and not address.is_unspecified and any(map(str.isdigit, text))
+    return not address.is_loopback and not address.is_unspecified
 
 
 def date_of_birth(text: str) -> bool:

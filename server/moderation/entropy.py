@@ -44,6 +44,7 @@ class Secret:
         self, source: str, *, group: int = 0, entropy: float = 0, exceptions: Sequence[Exceptions] = ()
     ) -> None:
         self._expression = Expression(source, captures=True)
+        self.groups = self._expression.captures
         self._group = group
         self._entropy = entropy
         self._exceptions = tuple(exceptions)
@@ -58,5 +59,5 @@ class Secret:
         """The whole text if it matches only with what stands around it, which is not known here."""
         groups = self._expression.groups(utf8(text)) or ()
         if self._group:
-            return groups[self._group - 1] or "" if self._group <= len(groups) else text
+            return groups[self._group - 1] or "" if groups else text
         return next((one for one in groups if one), text)

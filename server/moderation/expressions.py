@@ -19,6 +19,8 @@ class _Match(Protocol):
 
 
 class _Compiled(Protocol):
+    groups: int
+
     def search(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
     def match(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
     def fullmatch(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
@@ -38,6 +40,11 @@ class Expression:
             self._compiled = cast(_Compiled, _RE2.compile(source.encode(), options))
         except _RE2.error as error:
             raise ValueError("RE2 refuses this expression, or it is too large") from error
+
+    @property
+    def captures(self) -> int:
+        """How many groups it has."""
+        return self._compiled.groups
 
     def search(self, text: bytes, start: int = 0) -> tuple[int, int] | None:
         found = self._compiled.search(text, start)
