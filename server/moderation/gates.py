@@ -1,8 +1,8 @@
 """What a text must hold for an expression to match in it at all: cheap questions before the expensive one.
 
 A gate is a set of bytes: a text in UTF-8 without any of them holds no match. Of all such sets that can be read from an
-expression the one is taken that plain text has the least of. Needles are the same with strings of bytes, in lower case:
-longer texts hold every byte, but seldom one of them.
+expression the one is taken that plain text has the least of. Needles are the same with words, without regard to case:
+long texts hold every byte, but seldom one of these.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from server.moderation.regex_tree import Alt, Assertion, Capture, Chars, Node, Repeat, Seq
 
 Gate = frozenset[int]
+KELVIN, LONG_S = "\u212a".encode(), "\u017f".encode()
 ALWAYS_OPEN: Gate = frozenset(range(256))
 PLAIN = 150  # a gate of more than this per thousand is no use, not even on a few words
 
@@ -36,8 +37,20 @@ def weight(one: Gate) -> int:
 
 
 def needles(node: Node) -> tuple[bytes, ...]:
-    """None at all if none are known. To be sought in what `bytes.lower` makes of the text."""
-    return max(_needles(node), key=_shortest, default=())
+    """None at all if all that are known are so short that most text has them. To be sought in a text that is folded."""
+    return max((some for some in _needles(node) if all(map(_seldom, some))), key=_shortest, default=())
+
+
+def _seldom(needle: bytes) -> bool:
+    return len(needle) >= 3 or any(_PER_THOUSAND.get(byte, 1) <= 1 for byte in needle)
+
+
+def folded(data: bytes) -> bytes:
+    """Letters of ASCII in lower case, and those two beyond it that RE2, like Unicode, takes for a k and an s."""
+    lowered = data.lower()
+    if KELVIN in lowered or LONG_S in lowered:
+        return lowered.replace(KELVIN, b"k").replace(LONG_S, b"s")
+    return lowered
 
 
 def _needles(node: Node) -> list[tuple[bytes, ...]]:
@@ -50,7 +63,7 @@ def _needles(node: Node) -> list[tuple[bytes, ...]]:
         run = run + more if more else b""
         if isinstance(part, Alt):
             best = [needles(option) for option in part.options]
-            found += [tuple({one for several in best for one in several})] if all(best) else []
+            found += [tuple(sorted({one for several in best for one in several}))] if all(best) else []
         elif isinstance(part, Repeat) and part.least:
             found += _needles(part.inner)
     return [*found, (run,)] if run else found
@@ -75,9 +88,7 @@ def _letter(chars: Chars) -> bytes:
             char = chr(low)
         case _:
             return b""
-    if chars.fold and (not char.isascii() or char in "kKsS"):  # whose other cases `bytes.lower` does not know
-        return b""
-    return char.encode("utf-8", "surrogatepass").lower()
+    return b"" if chars.fold and not char.isascii() else folded(char.encode("utf-8", "surrogatepass"))
 
 
 def _shortest(some: tuple[bytes, ...]) -> int:
@@ -116,7 +127,7 @@ def _bytes(chars: Chars) -> Gate | None:
 def _both_cases(known: Iterable[str]) -> set[str]:
     both = {case for char in known for case in (char.lower(), char.upper())}
     if "k" in both:
-        both.add("\u212a")  # the sign for kelvin is a K to RE2, as it is to Unicode
+        both.add(KELVIN.decode())
     if "s" in both:
-        both.add("\u017f")  # and the long s an S
+        both.add(LONG_S.decode())
     return both
