@@ -50,6 +50,12 @@ _PHONE = "|".join((
 # by one with something between each are an evasion, which normalisation undoes.
 _CARD = r"\b(?:[2-68]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,4}(?:[ -]?\d{1,3})?|3\d{3}[ -]\d{6}[ -]\d{4,5})\b"
 
+# Each country has its length: a start has one candidate, whatever follows.
+_IBAN = "|".join(
+    rf"\b(?:{countries.replace(' ', '|')})\d{{2}}(?: ?[a-z0-9]){{{length - 4}}}\b"
+    for length, countries in checks.IBAN_LENGTHS.items()
+)
+
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _HEX = "[0-9a-f]{1,4}"
 _IP = rf"\b(?:{_OCTET}(?:\.{_OCTET}){{3}}|(?:{_HEX}:){{7}}{_HEX}|(?:{_HEX}:){{1,6}}(?::{_HEX}){{1,6}})\b"
@@ -62,7 +68,7 @@ DETECTORS: dict[str, Pattern] = {
     ),
     "phone": Pattern(parse(_PHONE), checks.phone),
     "credit_card": Pattern(parse(_CARD), checks.credit_card),
-    "iban": Pattern(parse(r"\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b"), checks.iban),
+    "iban": Pattern(parse(_IBAN), checks.iban),
     "cn_resident_id": Pattern(
         parse(r"\b[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dx]\b"), checks.cn_resident_id
     ),
