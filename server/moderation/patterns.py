@@ -45,8 +45,8 @@ class PatternMatcher:
         self._blocks += _blocks([one for one in searches if weight(one.gate) > PLAIN])
         self._width = max((one.regex.width for one in searches), default=0)
         self._alive = [
-            Expression(f"(?:{'|'.join(one.regex.unfinished for one in block)})\\z")
-            for block in _by_size(searches, MOST_ALIVE)
+            Expression(f"(?:{'|'.join(one.regex.unfinished for one in part)})\\z", memory=SHARED)
+            for part in _by_size(searches, MOST_ALIVE)
         ]
 
     def scan(self, text: str) -> list[Found]:
