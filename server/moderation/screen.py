@@ -1,7 +1,7 @@
 """Tells of a whole text, in a tenth of the time that finding takes, that no literal can be in it.
 
-Sound and not complete: what it lets through is looked at properly. Of each form it knows one word, or part of one, that
-a text must have. A text is seen in two ways: its symbols as separators, and as the letters they may stand for.
+Sound and not complete: what it lets through is looked at properly. Of each form it knows what words, or what part of a
+word, a text must have. A text is seen in two ways: its symbols as separators, and as the letters they may stand for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ _MIXED = re.compile("[A-Z][^ ]*[A-Z]")  # symbols in one word, of which some may
 _SYMBOL = re.compile("[A-Z]")
 _INNER = re.compile(f"[{''.join(INNER).upper()}]")  # these are never letters that are spelled out
 _SPELLED = re.compile(" [^ ] [^ ] [^ ] ")
+
+_MOST_PARTS = 200  # each is looked for in each text; with more, looking properly is cheaper
 
 
 class _View(dict[int, str | None]):
@@ -42,43 +44,45 @@ _VIEW = _View()
 
 class Screen:
     def __init__(self, forms: Iterable[Form]) -> None:
-        self._words: set[str] = set()  # of each form one that it has as a whole word
-        self._parts: set[str] = set()  # or one that may be a part of a word
+        # By one word, what other words a form has. A part: what may be within a word.
+        self._others: dict[str, set[frozenset[str]]] = {}
+        self._parts: set[str] = set()
         self._spelled = False
         for form in forms:
             self._add(form)
 
     def _add(self, form: Form) -> None:
         words = _words(form.symbols)
-        whole = words[int(len(form.symbols[0]) == 1) : len(words) - int(not form.ends_word)]
-        unspaced = [word * 2 for word in words if is_unspaced(word)]
-        if unspaced:
-            self._words.add(unspaced[-1])
-        elif len(words) > 2 and max(map(len, words)) == 1:
+        if len(words) > 2 and max(map(len, words)) == 1:
             self._spelled = True
-        elif whole:
-            self._words.add(max(whole, key=len))
+            return
+        first, last = form.symbols[0], form.symbols[-1]
+        begun = len(first) == 1 and not is_unspaced(first)  # within a word
+        open_end = not form.ends_word and not is_unspaced(last)
+        whole = words[int(begun) : len(words) - int(open_end)]
+        if whole:
+            longest = max(whole, key=len)
+            self._others.setdefault(longest, set()).add(frozenset(whole) - {longest})
         else:
             self._parts.add(max(words, key=len))
 
     def may_match(self, text: str) -> bool:
+        if len(self._parts) > _MOST_PARTS:
+            return True
         view = text.translate(_VIEW)
         letters = view.lower()
-        if letters == view:
-            return self._seen(letters, letters)
-        if _MIXED.search(view):
+        views, singles = (view,), view
+        if letters != view:
+            if _MIXED.search(view):
+                return True
+            views = (_SYMBOL.sub(" ", view), letters)
+            singles = _SYMBOL.sub(r" \g<0> ", _INNER.sub(" ", view))
+        seen = {word for each in views for word in each.split()}
+        if any(others <= seen for word in seen & self._others.keys() for others in self._others[word]):
             return True
-        singles = _SYMBOL.sub(r" \g<0> ", _INNER.sub(" ", view))
-        return self._seen(_SYMBOL.sub(" ", view), singles) or self._seen(letters, "")
-
-    def _seen(self, view: str, singles: str) -> bool:
-        words = view.split()
-        if not self._words.isdisjoint(words) or any(part in view for part in self._parts):
+        if any(part in each for each in views for part in self._parts):
             return True
-        if not (self._spelled and singles):
-            return False
-        separate = words if singles is view else singles.split()
-        return _SPELLED.search(f" {' '.join(separate)} ") is not None
+        return self._spelled and _SPELLED.search(f" {' '.join(singles.split())} ") is not None
 
 
 def _words(symbols: Sequence[str]) -> list[str]:
@@ -87,7 +91,9 @@ def _words(symbols: Sequence[str]) -> list[str]:
     for symbol in symbols:
         if symbol == STOP:
             continue
-        if len(symbol) > 1 or is_unspaced(symbol) or not words:
+        if is_unspaced(symbol):
+            words.append(symbol * 2)
+        elif len(symbol) > 1 or not words:
             words.append(symbol[-1])
         else:
             words[-1] += symbol
