@@ -60,13 +60,9 @@ class Line:
 def literals() -> list[str]:
     """Words without meaning, a tenth of them Chinese; none is in the prose."""
     rng = random.Random(1)
-    small = "abcdefghijklmnopqrstuvwxyz"
+    small, han = "abcdefghijklmnopqrstuvwxyz", [chr(code) for code in range(0x4E00, 0x9FA5)]
     latin = ["".join(rng.choices(small, k=rng.randint(6, 12))) for _ in range(LITERALS * 9 // 10)]
-        "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(6, 12))) for _ in range(LITERALS * 9 // 10)
-    ]
-    chinese = [
-        "".join(chr(rng.randint(0x4E00, 0x9FA5)) for _ in range(rng.randint(2, 5))) for _ in range(LITERALS // 10)
-    ]
+    chinese = ["".join(rng.choices(han, k=rng.randint(2, 5))) for _ in range(LITERALS // 10)]
     return latin + chinese
 
 
@@ -85,9 +81,8 @@ def measure(one: Policy) -> Line:
     chunks = [f"{word} " for word in prompt.split(" ")]
     prompts = statistics.median(_once(lambda: inspect(ruleset, prompt))[0] for _ in range(300))
     streams = statistics.median(_once(lambda: read(ruleset, chunks))[0] for _ in range(150))
-    line = Line(
-        build, prompts, streams / len(chunks), _once(lambda: inspect(ruleset, PROSE * (10**6 // len(PROSE))))[0]
-    )
+    plain = PROSE * (10**6 // len(PROSE))
+    line = Line(build, prompts, streams / len(chunks), _once(lambda: inspect(ruleset, plain))[0])
     for name, text in HOSTILE.items():
         line.hostile[name] = _once(lambda text=text: inspect(ruleset, text))[0]
     return line
@@ -159,8 +154,8 @@ def main() -> int:
         lines[name] = measure(policy(*parts))
         say(f"{name}: measured")
     text = (
-        f"{machine.describe()}\n\n`literals`: {LITERALS:,} in one rule; `detectors`: {', '.join(DETECTORS)}. A chunk is "
-        f"a word of the prompt. Hostile texts: {', '.join(HOSTILE)}.\n\n{report(lines)}"
+        f"{machine.describe()}\n\n`literals`: {LITERALS:,} in one rule; `detectors`: {', '.join(DETECTORS)}. A chunk "
+        f"is a word of the prompt. Hostile texts: {', '.join(HOSTILE)}.\n\n{report(lines)}"
     )
     print(text)
     if args.write:
