@@ -1,0 +1,81 @@
+"""Tier 0 as it is measured: what the rules of a policy find in a text, as a gateway would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.moderation.score import Rate, with_parents
+from bench.moderation.sets import ANY, Expected, Text
+from server.moderation.build import build_matchers
+from server.moderation.files import load_policy
+from server.moderation.normalise import has_bidi_override
+from server.moderation.policy import Channel, Direction
+from server.moderation.ruleset import Ruleset
+
+BIDI = "bidi_overrides"  # the finding that stands for a text refused for its bidi overrides
+_BIDI_CHARS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+class Finding(NamedTuple):
+    rule: str
+    category: str
+    start: int
+    end: int
+
+
+class Rules:
+    """A policy's rules. Raises `ConfigError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._ruleset = Ruleset(load_policy(path), build_matchers)
+        self.file = self._ruleset.policy.file
+        self.categories = {rule.id: rule.category for rule in self.file.rules} | {BIDI: BIDI}
+
+    def find(self, text: str, direction: Direction = "input", channel: Channel = "content") -> list[Finding]:
+        rules = self._ruleset.rules
+        screen = self._ruleset.screens(direction).get(channel)
+        found = [] if screen is None else screen.scan(text)
+        findings = [Finding(rules[one.pattern].id, rules[one.pattern].category, *one[:2]) for one in found]
+        if self.file.bidi_overrides == "refuse" and has_bidi_override(text):
+            at = [index for index, char in enumerate(text) if char in _BIDI_CHARS]
+            findings.append(Finding(BIDI, BIDI, at[0], at[-1] + 1))
+        return findings
+
+    def labelled(self, texts: Iterable[Text]) -> list[Text]:
+        """The own set's texts for this policy, with the categories of their rules as labels."""
+        mine = [one for one in texts if one.policy in (self.file.name, "all")]
+        true = [self._true(one) for one in mine]
+        every = with_parents(self.categories.values()).union(*true) - {BIDI}
+        return [
+            one._replace(labels={ANY: one.labels[ANY], **_labels(every, have, named=bool(one.expected))})
+            for one, have in zip(mine, true, strict=True)
+        ]
+
+    def _true(self, text: Text) -> frozenset[str]:
+        named = {name for name, truth in text.labels.items() if truth and name != ANY}
+        return with_parents(named | {self.categories.get(span.rule, span.rule) for span in text.expected})
+
+
+def _labels(every: Iterable[str], true: frozenset[str], *, named: bool) -> dict[str, bool]:
+    """Of a text that no rule names, it is not known in which category within its own it is."""
+    known = [one for one in sorted(every) if one in true or named or one.partition("/")[0] not in true]
+    return {one: one in true for one in known}
+
+
+class Exactness(NamedTuple):
+    """Of the spans that were expected: those found to the character. `extra`: texts with anything beside."""
+
+    exact: Rate
+    extra: Rate
+
+
+def exactness(texts: Sequence[Text], rules: Rules) -> Exactness:
+    exact = spans = extra = 0
+    for one in texts:
+        found = {Expected(each.rule, each.start, each.end) for each in rules.find(one.text)}
+        exact += len(found & set(one.expected))
+        spans += len(one.expected)
+        extra += not found <= set(one.expected)
+    return Exactness(Rate(exact, spans), Rate(extra, len(texts)))
