@@ -38,6 +38,7 @@ from server.auth.keys import KeyRing
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, home, shipped
+from server.engines.ask import EngineAsk
 from server.engines.engine import Engine
 from server.engines.salts import CacheSalts
 from server.gateway import Gateway
@@ -45,8 +46,10 @@ from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
 from server.moderation.build import build_matchers
 from server.moderation.decisions import Decision
-from server.moderation.moderator import Moderator
+from server.moderation.jury import NO_VERDICT
+from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
+from server.moderation.seats import Seats
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
@@ -103,7 +106,7 @@ def build(
 
     The database was opened before, by the parent.
     """
-    watchdog = Watchdog()
+    watchdog, secret = Watchdog(), worker.server_secret
     metrics = Metrics(registry)
     request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
     engines = _engines(config, addresses, watchdog, worker.slot)
@@ -116,45 +119,49 @@ def build(
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
     durable = attach_durable(config.stores.durable, home())
-    directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
+    directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
-    counter = TokenCounter()
-    if _limits_tokens(config):
-        counter.prepare()
-    limiter = Limiter(_limit_store(config, worker, metrics), durable, counter, config.limits, metrics.limits.refused)
+    counts = _limit_store(config, worker, metrics)
+    limiter = Limiter(counts, durable, _counter(config), config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
-    library = PolicyLibrary(policy_places(config), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, tag_key(worker.server_secret), partial(_decided, metrics, request_log))
+    seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
+    library = PolicyLibrary(policy_places(config, seats), config.moderation.reload_s, metrics.moderation.reloaded)
+    moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
-    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
+    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
     relays = {
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
-    watched: list[Ticking] = [metrics, limiter]
-    watched += [log] if log is not None else []
+    watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
     if worker.status is not None:
         watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
-
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, (usage, directory, limiter, library, moderator), durable, watched, watchdog),
+        lifespan=_lifespan(engines, (usage, directory, limiter, library, moderator, seats), durable, watched, watchdog),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
-    app.include_router(admin_routes(Administration(durable, tag_key(worker.server_secret), models, config.server)))
+    app.include_router(admin_routes(Administration(durable, tag_key(secret), models, config.server)))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _counter(config: Config) -> TokenCounter:
+    counter = TokenCounter()
+    if _limits_tokens(config):
+        counter.prepare()
+    return counter
 
 
 def _limits_tokens(config: Config) -> bool:
@@ -264,17 +271,38 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
     }
 
 
-def policy_places(config: Config) -> PolicyPlaces:
+def judging_models(config: Config) -> dict[str, str]:
+    """By engine, the model that a judge there is if its policy names none: the first that is served from it."""
+    first: dict[str, str] = dict.fromkeys(config.engines, "")
+    for name, model in config.models.items():
+        for engine in model.engines:
+            first[engine] = first[engine] or model.engine_model or name
+    return first
+
+
+def _asking(config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, name: str) -> EngineAsk:
+    """Judges have connections of their own to engines."""
+    address = addresses[name]
+    return EngineAsk(config.engines[name], address.url, address.api_key, watchdog)
+
+
+def policy_places(config: Config, seats: Seats) -> PolicyPlaces:
     """Where policies are: that of every call, the operator's folder, and those that ship."""
     own = config.moderation.folder
     folders = ([own] if own is not None else []) + [shipped("config/policies")]
-    return PolicyPlaces(config.moderation.policy, folders, build_matchers)
+    return PolicyPlaces(config.moderation.policy, folders, build_matchers, seats.seat)
 
 
 def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
     for tier, action in dict.fromkeys((match.tier, match.action) for match in decision.matches):
         metrics.moderation.decided(decision.policy, decision.direction, tier, action)
-    matches = [MatchLine(one.rule, one.action, one.where, one.start, one.end) for one in decision.matches]
+    for match in decision.matches:
+        if match.category.startswith(NO_VERDICT):
+            metrics.moderation.judge_failed(match.rule, match.category.removeprefix(NO_VERDICT))
+    matches = [
+        MatchLine(one.rule, one.category, one.tier, one.action, one.where, one.start, one.end)
+        for one in decision.matches
+    ]
     log.decided(
         DecisionLine(
             round(time(), 3),

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Protocol
 
 from server.admission.admission import Admission, Slot
+from server.answers.moderated import without
 from server.answers.stage import NewStage, Stage
 from server.call import Call
 from server.engines.engine import Engine
@@ -20,6 +21,7 @@ from server.engines.exchange import Exchange
 from server.errors import GatewayError, ShuttingDown
 from server.limits.limiter import Hold, Limiter
 from server.metering import Meter
+from server.moderation.held import HeldAnswer
 from server.moderation.moderator import Check, Moderator
 from server.openai.events import Batch
 from server.openai.reader import View
@@ -127,8 +129,8 @@ class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
     __slots__ = (
-        "_answer", "_call", "_check", "_exchange", "_gateway", "_hold", "_meter", "_over", "_paused", "_slot",
-        "_stages",
+        "_answer", "_call", "_check", "_exchange", "_gateway", "_held", "_hold", "_judging", "_meter", "_over",
+        "_paused", "_slot", "_stages",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
@@ -141,6 +143,8 @@ class Trip:
         self._exchange: Exchange | None = None
         self._meter = Meter(call, gateway.metrics)
         self._stages: list[Stage] = []
+        self._held: HeldAnswer | None = None  # what must be judged before it leaves
+        self._judging = False
         self._over = False
         self._paused = False
 
@@ -178,6 +182,8 @@ class Trip:
             return
         try:
             self._stages = self._gateway.stages(call)
+            if self._check is not None and self._check.holds_answer:
+                self._held = HeldAnswer()
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
             if self._paused:
                 self._exchange.pause()
@@ -198,7 +204,9 @@ class Trip:
                 ended = ended or stage.ended
                 if not batch:
                     break
-            if batch:
+            if batch and self._held is not None:
+                self._held.add(batch)
+            elif batch:
                 self._answer.feed(batch)
             if ended:
                 self.done()
@@ -209,12 +217,39 @@ class Trip:
         """The client has all of it."""
         if self._over:
             return
+        if self._held is not None and self._check is not None:
+            self._judge(self._held, self._check)
+            return
         try:
             self._answer.end()
         except Exception as error:
             self.fail(error)
             return
         self._finish()
+
+    def _judge(self, held: HeldAnswer, check: Check) -> None:
+        """The engine is done; the client gets the answer when it has been judged."""
+        if self._judging:
+            return
+        self._judging = True
+        self._leave_engine()
+        check.answer(held, self._judged, self.fail)
+
+    def _judged(self, refused: Mapping[int, str]) -> None:
+        """Let the answer go, without the choices that were refused."""
+        held, self._held = self._held, None
+        try:
+            last = without(self._call, refused) if refused else None
+            for batch in held.batches if held is not None else ():
+                rest = batch if last is None or last.ended else last.feed(batch)
+                if rest:
+                    self._answer.feed(rest)
+                if last is not None and last.ended:
+                    break
+        except Exception as error:
+            self.fail(error)
+            return
+        self.done()
 
     # Other ways to end
 
@@ -238,12 +273,7 @@ class Trip:
 
     def _finish(self) -> None:
         self._over = True
-        if self._exchange is not None:
-            self._exchange.close()
-            self._exchange = None
-        if self._slot is not None:
-            self._slot.release()
-            self._slot = None
+        self._leave_engine()
         if self._hold is not None:
             self._hold.settle()
             self._hold = None
@@ -251,6 +281,14 @@ class Trip:
             self._check.close()
             self._check = self._call.check = None
         self._gateway.finish(self, self._call)
+
+    def _leave_engine(self) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
+            self._exchange = None
+        if self._slot is not None:
+            self._slot.release()
+            self._slot = None
 
     # Flow and time
 
@@ -274,8 +312,9 @@ class Trip:
                 return
             if self._slot is not None:
                 self._slot.check(now)
-            if self._exchange is not None and self._exchange.sent:
+            if self._judging or (self._exchange is not None and self._exchange.sent):
                 self._answer.beat(now)
+            if self._exchange is not None and self._exchange.sent:
                 self._exchange.tick(now)
         except GatewayError as error:
             self.fail(error)

@@ -80,9 +80,9 @@ class EditStage:
     """
 
     def __init__(
-        self, call: Call, new_editor: NewEditor, choices: int, clean: Callable[[str], bool] = lambda text: False
+        self, call: Call, new_editor: NewEditor, choices: int, clean: Callable[[str], bool] | None = None
     ) -> None:
-        """`clean` tells of the content of a whole answer that no editor would change anything of the answer."""
+        """`clean`, for editors of content alone, tells of the content of a whole answer that it passes as it is."""
         self._call = call
         self._new_editor = new_editor
         self._choices = choices
@@ -151,7 +151,7 @@ class EditStage:
             choice.text = self._edit(choice.index, "content", came, last=last)
             alive = bool(choice.text or last or not came)
         else:
-            if last and (choice.index, "content") not in self._editors and self._passes(choice.delta):
+            if last and self._clean is not None and self._is_clean(choice, self._clean):
                 return True
             came = choice.delta.content or ""
             self._delta(choice.index, choice.delta, last=last)
@@ -162,8 +162,9 @@ class EditStage:
             return True
         return alive
 
-    def _passes(self, delta: Delta) -> bool:
-        return not isinstance(delta.content, str) or self._clean(delta.content)
+    def _is_clean(self, choice: Choice, clean: Callable[[str], bool]) -> bool:
+        content = choice.delta.content
+        return (choice.index, "content") not in self._editors and (not isinstance(content, str) or clean(content))
 
     def _delta(self, index: int, delta: Delta, *, last: bool) -> None:
         """All its channels, in the order in which a model writes them."""

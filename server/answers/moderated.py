@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from server.answers.edit import EditStage
+from collections.abc import Collection
+
+from server.answers.edit import PASSING, EditStage
 from server.answers.stage import Stage
 from server.call import Call
 from server.openai.chat_request import CompletionRequest
+
+
+class Refusing:
+    """An editor of a choice of which nothing may leave."""
+
+    finish_reason = "content_filter"
+    ended = True
+
+    def indifferent(self, escaped: bytes) -> bool:
+        return False
+
+    def feed(self, text: str) -> str:
+        return ""
+
+    def finish(self) -> str:
+        return ""
+
+
+def without(call: Call, refused: Collection[int]) -> Stage:
+    """A stage that ends some choices at once, whatever comes of them."""
+    refusing = Refusing()
+    return EditStage(call, lambda index, channel: refusing if index in refused else PASSING, choices(call))
 
 
 def moderated(call: Call) -> Stage | None:
@@ -13,6 +37,11 @@ def moderated(call: Call) -> Stage | None:
     check = call.check
     if check is None or not check.edits:
         return None
+    return EditStage(call, check.editor, choices(call))
+
+
+def choices(call: Call) -> int:
+    """How many the engine makes."""
     body = call.body
     prompts = len(body.prompt) if isinstance(body, CompletionRequest) and isinstance(body.prompt, list) else 1
-    return EditStage(call, check.editor, (body.n or 1) * prompts)
+    return (body.n or 1) * prompts

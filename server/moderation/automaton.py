@@ -95,7 +95,3 @@ def _way(symbol: str) -> int:
         return FIRST
     return UNSPACED if is_unspaced(symbol) else LETTER
 
-
-def longest(forms: Sequence[Form]) -> int:
-    """In symbols."""
-    return max((len(form.symbols) for form in forms), default=0)

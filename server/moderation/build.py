@@ -16,6 +16,7 @@ from server.moderation.regex import BadRegex, parse
 
 def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, Sequence[int]]]:
     """Of some of a policy's rules, by their indexes. Raises `ConfigError`, one line that names the rule."""
+    _refuse_what_is_missing(policy)
     parts: list[tuple[Matcher, Sequence[int]]] = []
     literals = [(one, index) for index in rules for one in _literals(policy, policy.file.rules[index])]
     if literals:
@@ -24,6 +25,18 @@ def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, 
     if patterns:
         parts.append((PatternMatcher([one for one, _ in patterns]), [index for _, index in patterns]))
     return parts
+
+
+def _refuse_what_is_missing(policy: Policy) -> None:
+    """Nobody shall believe that something is looked at which is not."""
+    asked = {
+        "stream.mode: " + policy.file.stream.mode: policy.file.stream.mode != "full",
+        "decode": bool(policy.file.decode.encodings),
+        "gitleaks_file": any(rule.gitleaks_file for rule in policy.file.rules),
+    }
+    for name, there in asked.items():
+        if there:
+            raise ConfigError(f"policy {policy.name}: {name}: is not available in this version")
 
 
 def _literals(policy: Policy, rule: Rule) -> Iterator[Literal]:

@@ -46,6 +46,20 @@ _PHONE = "|".join((
     r"\b0\d{1,4}-\d{1,4}-\d{4}\b",  # Japan: 090-1234-5678
 ))  # fmt: skip
 
+# In groups as on the card, 4-4-4-4, 4-4-4-4-3, 4-6-5 or 4-6-4, each apart by a space, a hyphen or nothing. Digits one
+# by one with something between each are an evasion, which normalisation undoes.
+_CARD = r"\b(?:[2-68]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,4}(?:[ -]?\d{1,3})?|3\d{3}[ -]\d{6}[ -]\d{4,5})\b"
+
+# Each country has its length: a start has one candidate, whatever follows.
+_IBAN = "|".join(
+    rf"\b(?:{countries.replace(' ', '|')})\d{{2}}(?: ?[a-z0-9]){{{length - 4}}}\b"
+    for length, countries in checks.IBAN_LENGTHS.items()
+)
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_HEX = "[0-9a-f]{1,4}"
+_IP = rf"\b(?:{_OCTET}(?:\.{_OCTET}){{3}}|(?:{_HEX}:){{7}}{_HEX}|(?:{_HEX}:){{1,6}}(?::{_HEX}){{1,6}})\b"
+
 _URL = r"\b(?:https?|ftp)://[a-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{0,480}[a-z0-9/_~=&#%+-]"
 
 DETECTORS: dict[str, Pattern] = {
@@ -53,8 +67,8 @@ DETECTORS: dict[str, Pattern] = {
         parse(r"[a-z0-9_][a-z0-9._%+'-]{0,63}@(?:[a-z0-9][a-z0-9-]{0,62}\.){1,4}[a-z]{2,24}\b"), checks.email
     ),
     "phone": Pattern(parse(_PHONE), checks.phone),
-    "credit_card": Pattern(parse(r"\b[2-68](?:[ -]?\d){12,18}\b"), checks.credit_card),
-    "iban": Pattern(parse(r"\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b"), checks.iban),
+    "credit_card": Pattern(parse(_CARD), checks.credit_card),
+    "iban": Pattern(parse(_IBAN), checks.iban),
     "cn_resident_id": Pattern(
         parse(r"\b[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dx]\b"), checks.cn_resident_id
     ),
@@ -65,13 +79,7 @@ DETECTORS: dict[str, Pattern] = {
     "fr_nir": Pattern(
         parse(r"\b[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[ab]) ?\d{3} ?\d{3} ?\d{2}\b"), checks.fr_nir
     ),
-    "ip_address": Pattern(
-        parse(
-            r"\b(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}\b"
-            r"|\b[0-9a-f]{1,4}:(?::?[0-9a-f]{1,4}:){0,6}:?[0-9a-f]{1,4}\b"
-        ),
-        checks.ip_address,
-    ),
+    "ip_address": Pattern(parse(_IP), checks.ip_address),
     "mac_address": Pattern(parse(r"\b[0-9a-f]{2}(?:(?::[0-9a-f]{2}){5}|(?:-[0-9a-f]{2}){5})\b")),
     "url": Pattern(parse(_URL)),
     "date_of_birth": Pattern(parse(rf"(?:{_BORN})[ :：是为於于]{{0,3}}(?:{_DAY})"), checks.date_of_birth),

@@ -32,7 +32,7 @@ class RuleEditor:
         self._noted = noted
         self._held = ""
         self._base = 0  # offset of what is held
-        self._edits: list[Edit] = []  # merged; none has left
+        self._edits: list[Edit] = []  # none has left
         self._cut = inf  # where the first match begins that blocks
         self.ended = False
 
@@ -60,25 +60,22 @@ class RuleEditor:
             if rule.action == "block":
                 self._cut = min(self._cut, match.start)
             elif rule.action == "redact":
-                self._edits.append(Edit(match.start, match.end, rule.replacement))
+                self._edits.append(Edit(match.start, match.end, rule.replacement, match.pattern))
             self._noted(match)
-        if len(self._edits) > 1:
-            self._edits = merged(self._edits)
 
     def _release(self, upto: int) -> str:
         """What lies before `upto` and can neither be cut nor become part of an edit any more."""
         if self._cut <= upto:
             self.ended = True
             upto = int(self._cut)
+        edits = merged(self._edits)  # now: a later one decides too with what an overlap of several is replaced
+        if self.ended:
             # An edit across the cut begins before it: its replacement stands for what of it lies there.
-            self._edits = [one._replace(end=min(one.end, upto)) for one in self._edits if one.start < upto]
-        done = 0
-        for edit in self._edits:
-            if edit.end > upto:
-                upto = min(upto, edit.start)
-                break
-            done += 1
-        edits, self._edits = self._edits[:done], self._edits[done:]
+            edits = [one._replace(end=min(one.end, upto)) for one in edits if one.start < upto]
+        elif unfinished := next((one for one in edits if one.end > upto), None):
+            upto = min(upto, unfinished.start)
+            edits = [one for one in edits if one.end <= upto]
+        self._edits = [one for one in self._edits if one.start >= upto]
         text, self._held = self._held[: upto - self._base], self._held[upto - self._base :]
         base, self._base = self._base, upto
         return applied(text, edits, base)

@@ -7,17 +7,21 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """`text[start:end]` is replaced."""
+    """`text[start:end]` is replaced. `order` decides between two of the same span."""
 
     start: int
     end: int
     replacement: str
+    order: int = 0
 
 
 def merged(edits: Iterable[Edit]) -> list[Edit]:
-    """Those that overlap become one, with the replacement of the one that begins first; of those, the longest."""
+    """Those that overlap become one, with the replacement of the one that begins first; of those, the longest.
+
+    The same whatever order they come in.
+    """
     out: list[Edit] = []
-    for edit in sorted(edits, key=lambda one: (one.start, -one.end)):
+    for edit in sorted(edits, key=lambda one: (one.start, -one.end, one.order)):
         if out and edit.start < out[-1].end:
             if edit.end > out[-1].end:
                 out[-1] = out[-1]._replace(end=edit.end)
@@ -32,7 +36,7 @@ def applied(text: str, edits: Sequence[Edit], base: int = 0) -> str:
         return text
     parts: list[str] = []
     at = 0
-    for start, end, replacement in edits:
+    for start, end, replacement, _ in edits:
         parts += (text[at : start - base], replacement)
         at = end - base
     parts.append(text[at:])

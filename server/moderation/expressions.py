@@ -14,10 +14,13 @@ MEMORY = 64 << 20  # bytes, at most, for one expression and the automaton that g
 
 
 class _Match(Protocol):
-    def span(self, group: int = 0) -> tuple[int, int]: ...
+    def span(self) -> tuple[int, int]: ...
+    def groups(self) -> tuple[bytes | None, ...]: ...
 
 
 class _Compiled(Protocol):
+    groups: int
+
     def search(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
     def match(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
     def fullmatch(self, text: bytes, pos: int | None = None, endpos: int | None = None) -> _Match | None: ...
@@ -38,6 +41,11 @@ class Expression:
         except _RE2.error as error:
             raise ValueError("RE2 refuses this expression, or it is too large") from error
 
+    @property
+    def captures(self) -> int:
+        """How many groups it has."""
+        return self._compiled.groups
+
     def search(self, text: bytes, start: int = 0) -> tuple[int, int] | None:
         found = self._compiled.search(text, start)
         return None if found is None else found.span()
@@ -47,10 +55,10 @@ class Expression:
         found = self._compiled.match(text, start, end)
         return None if found is None else found.span()[1]
 
-    def group(self, text: bytes, group: int) -> tuple[int, int] | None:
-        """The span of a group if the whole text matches: (-1, -1) if the group took no part."""
+    def groups(self, text: bytes) -> list[str | None] | None:
+        """What the groups took if the whole text matches: None for one that took no part."""
         found = self._compiled.fullmatch(text)
-        return None if found is None else found.span(group)
+        return None if found is None else [None if one is None else one.decode() for one in found.groups()]
 
 
 def compiles(source: str) -> bool:

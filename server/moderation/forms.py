@@ -1,7 +1,7 @@
 """How a literal may be written and still be that literal: the rules of tier 0, apart from how they are found.
 
-A literal's letters are the letters and digits of its normal form (see `normalise`), and the symbols @ $ ! | + where
-they touch one of those. What else stands between two letters, however much, is a separator. A text has the literal
+A literal's letters are the letters and digits of its normal form (see `normalise`), and the symbols that may stand for
+letters (@ $, and ! | + behind a letter) where they touch another letter. What else stands between two letters, however much, is a separator. A text has the literal
 where it has its letters, one after the other, each where the one before ends, but for this:
 
 - *Own separators.* Where the literal has one, the text may have one to three, of any kind; or none at all in the whole
@@ -15,9 +15,10 @@ where it has its letters, one after the other, each where the one before ends, b
   letter or digit of such a script. `boundaries=False` lifts this for one literal.
 - *Letters in another's stead* (leet) need three letters and at least one that is itself, and of all letters fewer than
   two in three may be digits: `A55` and `1000` are no words. A digit of the literal is that digit only: `c4` is not
-  `CA`. `!`, `|` and `+` stand for no last letter. A capital I is an l among small letters (`kiIl`), an l is an i where a
-  later letter is a capital (`BlTCH`).
-- *Symbols* that may be letters (`Kind.SYMBOL`) are all letters or all separators within one match.
+  `CA`. `!`, `|` and `+` stand for no first and no last letter. A capital I is an l among small letters (`kiIl`), an l is
+  an i where a later letter is a capital (`BlTCH`).
+- *Symbols* that may be letters (`Kind.SYMBOL`) are separators within a match up to one of them, and letters from that
+  one on; at most three letters in a row are symbols.
 
 Vanishing characters count nowhere. More than three separators end everything.
 """
@@ -37,7 +38,8 @@ LEET_LETTERS = 3
 STOP = " "  # the symbol for separators with a stop among them, beside a letter of a script without spaces
 
 _DIGITS = "0123456789"
-_NOT_LAST = "!|+"
+INNER = frozenset("!|+")  # symbols that are letters only within a word: beside it they are punctuation
+SYMBOLS_IN_A_ROW = 3  # that are letters: `@$$hole`, and no line of dollars
 
 
 class Literal(NamedTuple):
@@ -88,8 +90,8 @@ def _letters(text: str) -> tuple[list[Unit], set[int]]:
     is_letter = [unit.kind <= Kind.SYMBOL for unit in units]
     for at, unit in enumerate(units):
         if unit.kind == Kind.SYMBOL:
-            beside = is_letter[max(0, at - 1) : at] + is_letter[at + 1 : at + 2]
-            is_letter[at] = any(beside)
+            before, behind = is_letter[max(0, at - 1) : at], is_letter[at + 1 : at + 2]
+            is_letter[at] = any(before if unit.plain in INNER else before + behind)
     letters: list[Unit] = []
     gaps: set[int] = set()
     for unit, counts in zip(units, is_letter, strict=True):
@@ -154,7 +156,7 @@ def spells(plain: str, units: Sequence[Unit]) -> bool:
                 return False
             letters += 1
     last = units[-1]
-    ends_well = last.plain == plain[-1] or last.kind != Kind.SYMBOL or last.plain not in _NOT_LAST
+    ends_well = last.plain == plain[-1] or last.kind != Kind.SYMBOL or last.plain not in INNER
     return ends_well and letters > 0 and 3 * digits < 2 * len(units)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 from server.call import Call
@@ -11,13 +12,17 @@ from server.errors import ContentFiltered
 from server.moderation.decisions import MOST_MATCHES, Decision, Match, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.input import Hit, Inspection
+from server.moderation.jury import Finding, ask
 from server.moderation.matches import Found, Stream
 from server.moderation.policy import Channel, Direction, Rule
-from server.moderation.ruleset import Ruleset
+from server.moderation.ruleset import CUTS, Ruleset
 from server.moderation.segments import Segment
 from server.moderation.unescape import UnescapedStream
 
 TOOL_ARGUMENTS = "tool_arguments/"
+
+
+JOINT = "\n\n"  # between the texts that a judge is shown as one
 
 
 class Guard:
@@ -64,6 +69,32 @@ class Guard:
             self._output.note(self._match(rule, found, where))
 
         return RuleEditor(Watched(stream, name, self._output), rules, noted)
+
+    # Judges
+
+    async def judge_request(self, segments: Sequence[Segment]) -> None:
+        """Raises `ContentFiltered`, `ModerationUnavailable`."""
+        text = JOINT.join(one.text for one in segments)
+        for finding in await self._asked("input", text):
+            if finding.action in CUTS:
+                raise ContentFiltered(self.ruleset.message(text))
+
+    async def judge_answer(self, texts: Mapping[int, Mapping[str, str]]) -> dict[int, str]:
+        """The choices that must not leave, with the category. Raises `ModerationUnavailable`."""
+        refused: dict[int, str] = {}
+        for index, channels in texts.items():
+            for finding in await self._asked("output", JOINT.join(channels.values()), f"choices[{index}]"):
+                if finding.action in CUTS:
+                    refused[index] = finding.category
+        return refused
+
+    async def _asked(self, direction: Direction, text: str, where: str = "messages") -> list[Finding]:
+        notes = self._input if direction == "input" else self._output
+        found = await ask(self.ruleset.seats, direction, text, suspicious=bool(notes.matches))
+        for one in found:
+            action = "block" if one.action in CUTS else one.action
+            notes.note(Match(one.seat.name, one.category, action, one.seat.tier, where, 0, len(text)))
+        return found
 
     def close(self) -> None:
         """The call has ended: tell what was decided."""

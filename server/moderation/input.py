@@ -108,7 +108,7 @@ class Inspection:
             replacement = rule.replacement
             if segment.channel == "tool_arguments":
                 replacement = within_json(replacement)
-            edits.setdefault(hit.segment, []).append(Edit(hit.start, hit.end, replacement))
+            edits.setdefault(hit.segment, []).append(Edit(hit.start, hit.end, replacement, hit.rule))
         for index, of_one in edits.items():
             segment = self.segments[index]
             if segment.put is not None:

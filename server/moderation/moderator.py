@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -12,12 +13,18 @@ from server.moderation.chain import Chain
 from server.moderation.decisions import Told
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
+from server.moderation.held import HeldAnswer
 from server.moderation.normalise import has_bidi_override
 from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment, segments_of
 
 AT_ONCE = 32_768  # characters of a request: about 2 ms
 Failed = Callable[[Exception], None]
+
+
+def text_key(server_secret: bytes) -> bytes:
+    """The key of HMACs over texts."""
+    return hmac.digest(server_secret, b"portico moderation", "sha256")
 
 
 class Policies(Protocol):
@@ -76,8 +83,9 @@ class Check:
         self._refuse_ways_around()
         segments = segments_of(self._call.body)
         self._refuse_bidi(segments)
-        if sum(len(one.text) for one in segments) > AT_ONCE:
-            self._moderator.spawn(self._in_turns(segments, go, failed))
+        judged = any(guard.ruleset.judges("input") for guard in self._guards)
+        if judged or sum(len(one.text) for one in segments) > AT_ONCE:
+            self._moderator.spawn(self._later(self._in_turns(segments), go, failed))
             return False
         for guard in self._guards:
             inspection = guard.inspection(segments)
@@ -96,26 +104,47 @@ class Check:
         editors = [editor for guard in self._guards if (editor := guard.editor(index, channel)) is not None]
         return editors[0] if len(editors) == 1 else Chain(editors)
 
+    @property
+    def holds_answer(self) -> bool:
+        """Whether the answer must be judged before any of it leaves."""
+        return any(guard.ruleset.judges("output") for guard in self._guards)
+
+    def answer(self, held: HeldAnswer, go: Callable[[dict[int, str]], None], failed: Failed) -> None:
+        """Judge an answer that is complete. Later `go` is called with the choices that must not leave, or `failed`."""
+        refused: dict[int, str] = {}
+        self._moderator.spawn(self._later(self._judged(held, refused), lambda: go(refused), failed))
+
     def close(self) -> None:
         """The call has ended."""
         self._over = True
         for guard in self._guards:
             guard.close()
 
-    async def _in_turns(self, segments: list[Segment], go: Callable[[], None], failed: Failed) -> None:
+    async def _later(self, work: Coroutine[Any, Any, None], go: Callable[[], None], failed: Failed) -> None:
+        """Unless the call is over by then."""
         try:
-            for guard in self._guards:
-                inspection = guard.inspection(segments)
-                for _ in inspection.steps():
-                    await asyncio.sleep(0)
-                    if self._over:
-                        return
-                guard.decide(inspection)
+            await work
         except Exception as error:
             if not self._over:
                 failed(error)
             return
-        go()
+        if not self._over:
+            go()
+
+    async def _in_turns(self, segments: list[Segment]) -> None:
+        for guard in self._guards:
+            inspection = guard.inspection(segments)
+            for _ in inspection.steps():
+                await asyncio.sleep(0)
+                if self._over:
+                    return
+            guard.decide(inspection)
+            await guard.judge_request(segments)
+
+    async def _judged(self, held: HeldAnswer, refused: dict[int, str]) -> None:
+        texts = held.texts()
+        for guard in self._guards:
+            refused |= await guard.judge_answer(texts)
 
     def _refuse_ways_around(self) -> None:
         if not any(guard.ruleset.cuts("output") for guard in self._guards):

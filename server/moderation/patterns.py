@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.moderation.expressions import Expression, utf8
-from server.moderation.gates import PLAIN, gate, weight
+from server.moderation.gates import PLAIN, folded, gate, needles, weight
 from server.moderation.matches import Found
 from server.moderation.regex import Regex
 
+SHORT = 64  # bytes: on more, RE2 is faster than a look at each
 Span = tuple[int, int, int]  # start and end in bytes, and the pattern
-BLOCK_SIZE = 30_000  # characters of expressions with repetitions written out that are searched for together
+MOST_ALIVE = 30_000  # characters, repetitions written out, of expressions that are looked for together: backwards,
+MOST_SHAPED = 3_000  # and forwards, where an automaton has to remember more
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,12 @@ class PatternMatcher:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         """Raise ValueError if RE2 refuses one of them, or would need too much memory."""
         searches = [_Search(index, pattern) for index, pattern in enumerate(patterns)]
-        rare = [one for one in searches if weight(one.gate) <= PLAIN]
-        common = [one for one in searches if weight(one.gate) > PLAIN]
-        self._blocks = [_Block(block) for part in (rare, common) for block in _by_size(part)]
+        self._blocks = [*_blocks([one for one in searches if weight(one.gate) <= PLAIN])]
+        self._blocks += _blocks([one for one in searches if weight(one.gate) > PLAIN])
         self._width = max((one.regex.width for one in searches), default=0)
         self._alive = [
-            Expression(f"(?:{'|'.join(one.regex.unfinished for one in block)})\\z") for block in _by_size(searches)
+            Expression(f"(?:{'|'.join(one.regex.unfinished for one in block)})\\z")
+            for block in _by_size(searches, MOST_ALIVE)
         ]
 
     def scan(self, text: str) -> list[Found]:
@@ -106,6 +108,7 @@ class _Search:
         self.index = index
         self.regex = pattern.regex
         self.gate = gate(pattern.regex.tree)
+        self.needles = needles(pattern.regex.tree)
         self._validator = pattern.validator
         self._expression = Expression(pattern.regex.source)
 
@@ -139,33 +142,71 @@ class _Block:
     def __init__(self, searches: Sequence[_Search]) -> None:
         self._searches = searches
         self._gate = frozenset[int]().union(*(one.gate for one in searches))
-        self._open = weight(self._gate) > PLAIN  # not worth asking
-        self._any = Expression("|".join(one.regex.source for one in searches), longest=False)
+        self._ask = weight(self._gate) <= PLAIN
 
     def spans(self, data: bytes, start: int, alive: int, told: Mapping[int, int]) -> Iterator[Span]:
         """The matches that begin from `start`, or from where a pattern was told to, on and before `alive`."""
-        if not self._open and self._gate.isdisjoint(data):
-            return
+        if not self._ask or len(data) > SHORT or not self._gate.isdisjoint(data):
+            for one in self._possible(data, start, alive):
+                yield from one.spans(data, max(start, told.get(one.index, 0)), alive)
+
+    def _possible(self, data: bytes, start: int, alive: int) -> list[_Search]:
+        raise NotImplementedError
+
+
+class _Named(_Block):
+    """Patterns with needles, for which one search suffices however many they are."""
+
+    def __init__(self, searches: Sequence[_Search]) -> None:
+        super().__init__(searches)
+        self._needles = [(needle, place) for place, one in enumerate(searches) for needle in one.needles]
+        quoted = sorted({_quoted(needle) for needle, _ in self._needles})
+        self._any = Expression("|".join(quoted), longest=False)
+
+    def _possible(self, data: bytes, start: int, alive: int) -> list[_Search]:
+        lowered = folded(data)
+        if self._any.search(lowered) is None:
+            return []
+        return [self._searches[one] for one in sorted({one for needle, one in self._needles if needle in lowered})]
+
+
+class _Shaped(_Block):
+    """Patterns without needles: shapes of digits and letters. RE2 looks for any of them."""
+
+    def __init__(self, searches: Sequence[_Search]) -> None:
+        super().__init__(searches)
+        self._any = Expression("|".join(one.regex.source for one in searches), longest=False)
+
+    def _possible(self, data: bytes, start: int, alive: int) -> list[_Search]:
         found = self._any.search(data, start)
         if found is None or found[0] >= alive:
-            return
+            return []
         present = frozenset(data)
-        for one in self._searches:
-            if not one.gate.isdisjoint(present):
-                yield from one.spans(data, max(found[0], told.get(one.index, 0)), alive)
+        return [one for one in self._searches if not one.gate.isdisjoint(present)]
 
 
-def _by_size(searches: Sequence[_Search]) -> Iterator[list[_Search]]:
+def _blocks(searches: Sequence[_Search]) -> Iterator[_Block]:
+    named = [one for one in searches if one.needles]
+    if named:
+        yield _Named(named)
+    yield from map(_Shaped, _by_size([one for one in searches if not one.needles], MOST_SHAPED))
+
+
+def _by_size(searches: Sequence[_Search], most: int) -> Iterator[list[_Search]]:
     block: list[_Search] = []
     size = 0
     for one in searches:
-        if block and size + one.regex.size > BLOCK_SIZE:
+        if block and size + one.regex.size > most:
             yield block
             block, size = [], 0
         block.append(one)
         size += one.regex.size
     if block:
         yield block
+
+
+def _quoted(needle: bytes) -> str:
+    return "".join(f"\\x{{{ord(char):x}}}" for char in needle.decode("utf-8", "surrogatepass"))
 
 
 def _character(first: int) -> int:

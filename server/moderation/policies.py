@@ -15,6 +15,7 @@ from server.call import Call
 from server.config import ConfigError
 from server.errors import InvalidValue, ModerationUnavailable
 from server.moderation.files import load_policy
+from server.moderation.jury import NewSeat
 from server.moderation.policy import files_of
 from server.moderation.ruleset import Build, Ruleset
 
@@ -34,17 +35,18 @@ class Loaded:
 class PolicyPlaces:
     """Where policies are: the one of the configuration, and folders of those that keys and requests may name."""
 
-    def __init__(self, policy: Path | None, folders: Sequence[Path], build: Build) -> None:
+    def __init__(self, policy: Path | None, folders: Sequence[Path], build: Build, new_seat: NewSeat) -> None:
         self._policy = policy
         self._folders = folders
         self._build = build
+        self._new_seat = new_seat
 
     def load(self) -> Loaded:
         """Raises `ConfigError`."""
         rulesets: dict[str, Ruleset] = {}
         mandatory: Ruleset | None = None
         for path in self._paths():
-            ruleset = Ruleset(load_policy(path), self._build)
+            ruleset = Ruleset(load_policy(path), self._build, self._new_seat)
             name = ruleset.policy.name
             if name in rulesets:
                 raise ConfigError(f"{path}: name: another policy is called {name} too")

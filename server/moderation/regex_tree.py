@@ -40,7 +40,7 @@ class Alt:
 class Repeat:
     inner: Node
     least: int
-    most: int  # 0 is no bound: only in what `unfinished` makes
+    most: int  # 0, no bound, stands only in what `unfinished` makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Capture:
 
 Node = Chars | Assertion | Seq | Alt | Repeat | Capture
 EMPTY = Seq(())
-LONG = 16  # in `unfinished`, repetitions of more than this have no bound
+LONG = 16  # times; more have no bound in `unfinished`
 DEEP = 100  # groups within each other, before the text is halved: RE2 reads at most 1000
 
 
@@ -98,7 +98,7 @@ def size(node: Node) -> int:
         case Alt(options):
             return sum(map(size, options))
         case Repeat(inner, _, most):
-            return most * size(inner)
+            return (most or 1) * size(inner)
         case Capture(inner):
             return size(inner)
 
@@ -117,7 +117,7 @@ def source(node: Node) -> str:
         case Repeat(inner, times, most):
             text = source(inner)
             text = text if isinstance(inner, Chars) else f"(?:{text})"
-            return text + ({(0, 1): "?", (0, 0): "*"}.get((times, most)) or f"{{{times},{most}}}")
+            return f"{text}{{{times},{most or ''}}}"
         case Capture(inner):
             return f"({source(inner)})"
 
@@ -129,7 +129,22 @@ def unfinished(node: Node) -> Node:
     is not asked here, one within is. Long repetitions are taken for endless, so a little more is matched: exact ones
     make an automaton that takes long over every new word, and a stream holds no more than the longest match anyway.
     """
-    return _begun(node, None) or EMPTY
+    return _begun(_loose(node), None) or EMPTY
+
+
+def _loose(node: Node) -> Node:
+    """No long repetitions, and no captures."""
+    match node:
+        case Chars() | Assertion():
+            return node
+        case Seq(parts):
+            return Seq(tuple(map(_loose, parts)))
+        case Alt(options):
+            return Alt(tuple(map(_loose, options)))
+        case Repeat(inner, least, most):
+            return Repeat(_loose(inner), least if least <= LONG else 0, most if most <= LONG else 0)
+        case Capture(inner):
+            return _loose(inner)
 
 
 def _begun(node: Node, then: Node | None) -> Node | None:
@@ -149,11 +164,11 @@ def _begun(node: Node, then: Node | None) -> Node | None:
         case Repeat(Chars() as inner, least, most):
             return _begun_run(inner, least, most, then)
         case Repeat(inner, least, most):
-            rest = _begun(inner, None)
-            begun = rest and (rest if most == 1 else _joined(_loose(inner, 0, most - 1), rest))
-            return _either(begun, then and _joined(_loose(inner, least, most), then))
+            begun = _begun(inner, None)
+            before = () if most == 1 else (_fewer(inner, most, 1),)
+            return _either(begun and Seq((*before, begun)), then and _joined(node, then))
         case Capture(inner):
-            return _begun(inner, then)
+            raise TypeError(inner)  # a loose one has none
 
 
 def _begun_sequence(parts: tuple[Node, ...], then: Node | None) -> Node | None:
@@ -167,21 +182,20 @@ def _begun_sequence(parts: tuple[Node, ...], then: Node | None) -> Node | None:
 
 
 def _begun_run(inner: Chars, least: int, most: int, then: Node | None) -> Node | None:
+    """Of one character again and again: every beginning of it is one of its repetitions too."""
     if then is None:
-        return _loose(inner, 0, most - 1) if most > 1 else EMPTY
-    if least > LONG:
-        return _joined(Repeat(inner, 0, 0), then)
-    then = _joined(_loose(inner, 0, most - least), then) if most > least else then
-    return _begun_sequence((inner,) * least, then)
+        return EMPTY if most == 1 else _fewer(inner, most, 1)
+    rest = then if most == least > 0 else _joined(_fewer(inner, most, least), then)
+    return _begun_sequence((inner,) * least, rest)
+
+
+def _fewer(inner: Node, most: int, by: int) -> Repeat:
+    return Repeat(inner, 0, most - by if most else 0)
 
 
 def _nesting(part: Node) -> int:
     """How many groups within each other the beginnings of this part are, at most."""
     return min(size(part), LONG if isinstance(part, Repeat) else DEEP)
-
-
-def _loose(inner: Node, least: int, most: int) -> Repeat:
-    return Repeat(inner, least if most <= LONG else 0, most if most <= LONG else 0)
 
 
 def _joined(first: Node, then: Node) -> Node:

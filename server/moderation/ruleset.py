@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 from server.moderation.input import within_json
+from server.moderation.jury import NewSeat
 from server.moderation.matches import Matcher
 from server.moderation.policy import Channel, Direction, Policy, Rule
 from server.moderation.screen import Part, Screen
@@ -21,8 +22,9 @@ Raises `ConfigError`, one line that names the rule.
 class Ruleset:
     """Immutable: all calls under a policy share it."""
 
-    def __init__(self, policy: Policy, build: Build) -> None:
+    def __init__(self, policy: Policy, build: Build, new_seat: NewSeat) -> None:
         self.policy = policy
+        self.seats = [new_seat(policy, use) for use in policy.file.judges]
         self.rules: Sequence[Rule] = policy.file.rules
         self.rules_in_json: Sequence[Rule] = [
             rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in self.rules
@@ -50,8 +52,13 @@ class Ruleset:
         return self._screens[direction]
 
     def cuts(self, direction: Direction) -> bool:
-        """Whether a rule changes or ends texts of this direction."""
-        return any(rule.action in CUTS and direction in rule.directions for rule in self.rules)
+        """Whether a rule or a judge may change or end texts of this direction."""
+        rules = any(rule.action in CUTS and direction in rule.directions for rule in self.rules)
+        return rules or any(seat.use.action in CUTS for seat in self.seats if direction in seat.judges)
+
+    def judges(self, direction: Direction) -> bool:
+        """Whether a judge may be asked about texts of this direction."""
+        return any(direction in seat.judges for seat in self.seats)
 
     def message(self, text: str) -> str:
         """What a caller is told, in the language of what he sent: one that the policy has."""

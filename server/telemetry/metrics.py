@@ -125,12 +125,21 @@ class ModerationSeries:
             ("policy", "direction", "tier", "action"),
             registry=registry,
         )
+        self._failures = Counter(
+            "portico_moderation_judge_failures_total",
+            "Texts of which a classifier or judge gave no verdict.",
+            ("judge", "failure"),
+            registry=registry,
+        )
         self._reloads = Counter(
             "portico_moderation_reloads_total", "Policies loaded anew, by outcome.", ("outcome",), registry=registry
         )
 
     def decided(self, policy: str, direction: str, tier: str, action: str) -> None:
         self._decisions.labels(policy, direction, tier, action).inc()
+
+    def judge_failed(self, judge: str, failure: str) -> None:
+        self._failures.labels(judge, failure).inc()
 
     def reloaded(self, good: bool) -> None:
         self._reloads.labels("ok" if good else "failed").inc()

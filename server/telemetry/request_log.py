@@ -96,6 +96,8 @@ class RefusalLine(msgspec.Struct):
 
 class MatchLine(msgspec.Struct):
     rule: str
+    category: str
+    tier: str
     action: str
     where: str
     start: int

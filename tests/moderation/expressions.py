@@ -26,7 +26,12 @@ ASSERTIONS: dict[str, Callable[[str, int], bool]] = {
     "^": lambda text, at: at == 0,
     "$": lambda text, at: at == len(text),
 }
-TEXTS = st.text(st.sampled_from(ALPHABET), max_size=16)
+RUNS = st.lists(st.tuples(st.sampled_from(ALPHABET), st.integers(1, 24)), max_size=3)
+TEXTS = st.one_of(
+    st.text(st.sampled_from(ALPHABET), max_size=16),
+    st.text(st.sampled_from("ab "), max_size=40),
+    RUNS.map(lambda runs: "".join(char * times for char, times in runs)),
+)
 
 LEAVES: st.SearchStrategy[Expr] = st.one_of(
     st.tuples(st.just("char"), st.sampled_from(ALPHABET)),
@@ -38,7 +43,7 @@ LEAVES: st.SearchStrategy[Expr] = st.one_of(
 
 def _compound(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
     several = st.lists(inner, min_size=2, max_size=4).map(tuple)
-    bounds = st.tuples(st.integers(0, 3), st.integers(0, 2))
+    bounds = st.tuples(st.integers(0, 3), st.sampled_from((0, 1, 2, 17, 20)))
     return st.one_of(
         st.tuples(st.just("seq"), several),
         st.tuples(st.just("seq"), several),

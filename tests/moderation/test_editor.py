@@ -34,7 +34,7 @@ def whole(text: str, screen: Screen, of: list[Rule]) -> tuple[str, bool]:
     """By the definition in editor.py."""
     found = screen.scan(text)
     end = min((one.start for one in found if of[one.pattern].action == "block"), default=inf)
-    edits = merged(Edit(one.start, one.end, of[one.pattern].replacement) for one in found
+    edits = merged(Edit(one.start, one.end, of[one.pattern].replacement, one.pattern) for one in found
                    if of[one.pattern].action == "redact")  # fmt: skip
     if end is inf:
         return applied(text, edits), False

@@ -1,0 +1,117 @@
+"""Texts within a text: base64, hexadecimal, percent-encoding, rot13; and encoded again, to a bounded depth.
+
+Only what is plausible as text comes out: valid UTF-8, hardly anything that cannot be printed. Linear in the text: each
+run of characters that could be of a kind is decoded once, and nothing comes out longer than it went in.
+
+Not found: a run that something in the same alphabet stands right before (a path before base64), and, of base64 in
+lines that do not hold a multiple of four characters, more than the first line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from base64 import b64decode
+from collections.abc import Callable, Collection, Iterator
+from typing import Literal, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+Kind = Literal["base64", "hex", "url", "rot13"]
+KINDS: tuple[Kind, ...] = ("base64", "hex", "url", "rot13")
+MOST_DEPTH = 3
+MOST_CHARACTERS = 1_000_000  # of a text, from its beginning; the rest is not decoded
+PRINTABLE = 0.95  # of what comes out, at least
+WORD = 24  # letters; a longer run is not taken for a word of the language
+
+# Possessive repetitions of one class: nothing is tried twice.
+_BASE64 = re.compile(r"([A-Za-z0-9+/_-]{8,}+)={0,2}+")
+_HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x|\\x)?[0-9A-Fa-f]{2}(?:(?:\\x|[ :,])?[0-9A-Fa-f]{2}){3,}+")
+_NOT_HEX = re.compile(r"^0x|[^0-9A-Fa-f]+")
+_TOKEN = re.compile(r"[^\s<>\"]++")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_URL_SAFE = str.maketrans("-_", "+/")
+_WHITE = str.maketrans("", "", "\t\n\r")
+
+
+class Decoded(NamedTuple):
+    """What a run of the original text says, and where that run is, in code points."""
+
+    text: str
+    start: int
+    end: int
+
+
+def decoded(text: str, kinds: Collection[Kind] = KINDS, depth: int = MOST_DEPTH) -> Iterator[Decoded]:
+    """Everything that can be decoded; what is encoded twice comes once for each layer, from the same place.
+
+    `depth` is the number of layers, at most MOST_DEPTH. rot13 is taken of the whole text and once: twice is the text.
+    """
+    for one in _runs(text[:MOST_CHARACTERS], kinds):
+        yield one
+        yield from _deeper(one, kinds, min(depth, MOST_DEPTH) - 1)
+
+
+def _deeper(outer: Decoded, kinds: Collection[Kind], depth: int) -> Iterator[Decoded]:
+    if depth <= 0:
+        return
+    rest: list[Kind] = [kind for kind in kinds if kind != "rot13"]
+    for one in _runs(outer.text, rest):
+        again = Decoded(one.text, outer.start, outer.end)
+        yield again
+        yield from _deeper(again, rest, depth - 1)
+
+
+def _runs(text: str, kinds: Collection[Kind]) -> Iterator[Decoded]:
+    for kind in KINDS:
+        if kind in kinds:
+            yield from _DECODERS[kind](text)
+
+
+def _base64(text: str) -> Iterator[Decoded]:
+    """The standard alphabet or the one for URLs (RFC 4648), with padding or without."""
+    for found in _BASE64.finditer(text):
+        run = found[1]
+        if not _is_word(run):
+            whole = run[: len(run) - (len(run) % 4 == 1)].translate(_URL_SAFE)
+            yield from _plausible(b64decode(whole + "=" * (-len(whole) % 4)), *found.span())
+
+
+def _hex(text: str) -> Iterator[Decoded]:
+    for found in _HEX.finditer(text):
+        yield from _plausible(bytes.fromhex(_NOT_HEX.sub("", found[0])), *found.span())
+
+
+def _url(text: str) -> Iterator[Decoded]:
+    if "%" in text:
+        for found in _TOKEN.finditer(text):
+            if _ESCAPE.search(found[0]):
+                yield from _plausible(unquote_to_bytes(found[0]), *found.span())
+
+
+def _rot13(text: str) -> Iterator[Decoded]:
+    turned = codecs.encode(text, "rot13")
+    if turned != text:
+        yield Decoded(turned, 0, len(text))
+
+
+_DECODERS: dict[Kind, Callable[[str], Iterator[Decoded]]] = {
+    "base64": _base64,
+    "hex": _hex,
+    "url": _url,
+    "rot13": _rot13,
+}
+
+
+def _is_word(run: str) -> bool:
+    """Letters in one case but for the first. Base64 nearly always mixes them, and words would be most of the work."""
+    return len(run) < WORD and run.isalpha() and (run[1:].islower() or run.isupper())
+
+
+def _plausible(data: bytes, start: int, end: int) -> Iterator[Decoded]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return
+    shown = text.translate(_WHITE)
+    if shown and (shown.isprintable() or sum(map(str.isprintable, shown)) >= PRINTABLE * len(shown)):
+        yield Decoded(text, start, end)

@@ -1,0 +1,89 @@
+"""The classifiers and judges of a policy, and what their verdicts mean for a text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from server.errors import ModerationUnavailable
+from server.moderation.decisions import Tier
+from server.moderation.judges.judge import Judge
+from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Span, Verdict
+from server.moderation.policy import Action, Direction, JudgeUse, Policy
+
+NO_VERDICT = "no-verdict/"
+"""Begins the category of a text that could not be judged; then comes why."""
+
+
+class Seat(NamedTuple):
+    """One judge of a policy: a `Judge` for each direction, since some are told who wrote the text."""
+
+    name: str
+    use: JudgeUse
+    judges: Mapping[Direction, Judge]
+
+    @property
+    def tier(self) -> Tier:
+        return "judge" if self.use.adapter == "safeguard" else "classifier"
+
+
+NewSeat = Callable[[Policy, JudgeUse], Seat]
+"""Raises `ConfigError`, one line, for an engine or model that is not there."""
+
+
+class Finding(NamedTuple):
+    """What a judge objects to. Without `spans` it is the whole text. `category` names why there was no verdict, too."""
+
+    seat: Seat
+    action: Action
+    category: str
+    spans: tuple[Span, ...] = ()
+
+
+async def ask(seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool) -> list[Finding]:
+    """All judges for this direction at once; those to escalate to where something was found before (`suspicious`).
+
+    Raises `ModerationUnavailable` where one that fails closed gives no verdict and none of the others blocks.
+    """
+    asked = [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious) and text]
+    outcomes = await asyncio.gather(*(_outcome(seat.judges[direction], text) for seat in asked))
+    findings = [one for seat, outcome in zip(asked, outcomes, strict=True) if (one := _finding(seat, outcome))]
+    failed = any(_failure(outcome) and seat.use.on_failure == "closed"
+                 for seat, outcome in zip(asked, outcomes, strict=True))  # fmt: skip
+    if failed and not any(one.action == "block" for one in findings):
+        raise ModerationUnavailable("The content could not be checked at the moment. Try again.", retry_after=2)
+    return findings
+
+
+async def _outcome(judge: Judge, text: str) -> Verdict | Failure:
+    try:
+        return await judge.ask(text)
+    except JudgeFailed as error:
+        return error.failure
+
+
+def _failure(outcome: Verdict | Failure) -> str | None:
+    """Why it is not known whether the text is safe."""
+    if isinstance(outcome, Failure):
+        return outcome.value
+    return None if outcome.flagged or outcome.whole else PARTLY_SCANNED
+
+
+def _finding(seat: Seat, outcome: Verdict | Failure) -> Finding | None:
+    failure = _failure(outcome)
+    if failure is not None:
+        return Finding(seat, "flag", f"{NO_VERDICT}{failure}")
+    assert isinstance(outcome, Verdict)  # noqa: S101
+    if not outcome.flagged:
+        return None
+    wanted = seat.use.categories
+    named = [name for name, _ in sorted(outcome.categories.items(), key=lambda one: -one[1]) if one_of(name, wanted)]
+    if wanted and not named:
+        return None
+    return Finding(seat, seat.use.action, named[0] if named else "violation", outcome.spans)
+
+
+def one_of(category: str, wanted: Sequence[str]) -> bool:
+    """No `wanted` ones are all."""
+    return not wanted or category in wanted
