@@ -7,96 +7,117 @@ false positives per category and tier, each with a 95 % interval: a figure witho
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from bench.environments import say
+from bench.moderation.judge import Verdicts, ask, read_verdicts
 from bench.moderation.report import Said, evasions, harmless, quality
 from bench.moderation.rules import Rules
 from bench.moderation.sets import FORMATS, SetError, Text, read
 from bench.results import RESULTS, write_section
 from server.config import ConfigError
+from server.moderation.policy import JudgeUse
 
 ROOT = Path(__file__).parent.parent.parent
 OWN = ROOT / "tests" / "data" / "moderation"
 SHIPPED = tuple(ROOT / "config" / "policies" / f"{name}.yaml" for name in ("default", "strict", "privacy"))
 HALVES = {"tuned": "the half that rules may be changed for", "held_out": "the half that no rule was changed for"}
+ADAPTERS = get_args(JudgeUse.model_fields["adapter"].annotation)
+
+JudgeSet = Callable[[Sequence[Text]], Verdicts]
 
 
-def found_by(rules: Rules, texts: list[Text]) -> Said:
+def found_by(rules: Rules, texts: Sequence[Text]) -> Said:
     return {one.id: {finding.category for finding in rules.find(one.text)} for one in texts}
 
 
-def verdicts(path: Path) -> Said:
-    """What a judge said: lines of JSON with `id` and `categories`, a list, or scores from 0 to 1 (found: 0.5 and more).
-
-    Raises `SetError`.
-    """
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return {str(one["id"]): _categories(one["categories"]) for one in lines}
-    except OSError as error:
-        raise SetError(f"{path}: cannot be read: {error.strerror}") from None
-    except (KeyError, ValueError, TypeError) as error:
-        raise SetError(f"{path}: is no file of verdicts ({type(error).__name__})") from None
-
-
-def _categories(given: list[str] | dict[str, float]) -> list[str]:
-    return [name for name, score in given.items() if score >= 0.5] if isinstance(given, dict) else list(given)
-
-
-def own_set(judge: Said | None) -> Iterator[str]:
+def own_set(judge: JudgeSet | None) -> Iterator[str]:
     """The corpus' own policy on both halves, then each shipped one."""
     for half, what in HALVES.items():
         every = read(OWN / f"{half}.jsonl", "jsonl")
+        verdicts = judge(every) if judge is not None else None
         for path in (OWN / "corpus.yaml", *SHIPPED):
             rules = Rules(path)
             texts = rules.labelled(every)
             found = found_by(rules, texts)
-            tiers = {"rules": found} | ({"judge": judge} if judge is not None else {})
             yield f"## Own set, {half} ({what}), policy {rules.file.name}: {len(texts)} texts"
-            yield quality(texts, tiers)
+            yield from _quality(texts, {"rules": found}, verdicts)
             yield harmless(texts, found)
             if rules.file.name == "corpus":
                 yield evasions(texts, rules)
 
 
-def public_set(path: Path, form: str, policies: list[Path], judge: Said | None) -> Iterator[str]:
+def public_set(path: Path, form: str, policies: Sequence[Path], judge: JudgeSet | None) -> Iterator[str]:
     texts = read(path, form)
     tiers = {f"rules, {rules.file.name}": found_by(rules, texts) for rules in map(Rules, policies)}
-    if judge is not None:
-        tiers["judge"] = judge
     yield f"## {form}: {path.name}, {len(texts):,} texts"
-    yield quality(texts, tiers)
+    yield from _quality(texts, tiers, judge(texts) if judge is not None else None)
+
+
+def _quality(texts: Sequence[Text], tiers: dict[str, Said], verdicts: Verdicts | None) -> Iterator[str]:
+    if verdicts is None:
+        yield quality(texts, tiers)
+        return
+    yield quality(texts, {**tiers, "judge": verdicts.said})
+    if verdicts.failures:
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in verdicts.failures.most_common())
+        yield f"(!) Texts without a verdict are not counted for the judge: {reasons}"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.moderation", description="What policies find.")
     parser.add_argument("--set", type=Path, help="a file of labelled texts; without it, the own set")
-    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of --set")
-    parser.add_argument("--policy", type=Path, action="append", help="for --set, several times for several policies")
-    parser.add_argument("--verdicts", type=Path, help="a judge's, as lines of JSON: id, categories")
+    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="of --set (jsonl: that of the own set)")
+    parser.add_argument("--policy", type=Path, action="append", help="for --set; may be given several times")
+    parser.add_argument("--verdicts", type=Path, help="a judge's, as lines of JSON with id and categories")
+    parser.add_argument("--judge", metavar="URL", help="ask a judge there: the base URL of an engine, with its /v1")
+    parser.add_argument("--model", help="its name there")
+    parser.add_argument("--adapter", choices=ADAPTERS, default="qwen3guard", help="how it is asked and read")
+    parser.add_argument("--policy-text", type=Path, help="the written policy, for safeguard")
+    parser.add_argument("--categories", default="", help="those of the written policy, separated by commas")
+    parser.add_argument("--api-key", help="of the judge's engine")
     parser.add_argument("--write", action="store_true", help=f"keep the tables in bench/{RESULTS.name}")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.judge and (not args.model or args.verdicts):
+        parser.error("--judge needs --model, and no --verdicts")
+    if (args.adapter == "safeguard") != (args.policy_text is not None):
+        parser.error("--policy-text is what safeguard needs, and no other adapter takes one")
+    return args
+
+
+def _judge(args: argparse.Namespace) -> JudgeSet | None:
+    if args.verdicts:
+        return lambda _: read_verdicts(args.verdicts)
+    if not args.judge:
+        return None
+    use = JudgeUse(
+        engine="judge",
+        model=args.model,
+        adapter=args.adapter,
+        policy_text=args.policy_text,
+        categories=tuple(filter(None, args.categories.split(","))),
+        timeout_s=60,
+    )
+    return lambda texts: ask(args.judge, args.api_key, use, args.policy_text, texts)
 
 
 def main() -> int:
     args = _arguments()
     try:
-        judge = verdicts(args.verdicts) if args.verdicts else None
         if args.set is None:
-            parts = list(own_set(judge))
+            parts = list(own_set(_judge(args)))
         else:
-            parts = list(public_set(args.set, args.format, args.policy or [*SHIPPED[:2]], judge))
+            parts = list(public_set(args.set, args.format, args.policy or SHIPPED[:2], _judge(args)))
     except (SetError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     text = "\n\n".join(parts)
     print(text)
     if args.write:
-        name = "own set" if args.set is None else args.format
+        name = "the own set" if args.set is None else args.format
         write_section(f"Moderation: {name}", f"Made by `python -m bench.moderation --write`.\n\n{text}")
         say(f"written to {RESULTS}")
     return 0

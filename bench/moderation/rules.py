@@ -8,14 +8,20 @@ from typing import NamedTuple
 
 from bench.moderation.score import Rate, with_parents
 from bench.moderation.sets import ANY, Expected, Text
+from server.config import ConfigError
 from server.moderation.build import build_matchers
 from server.moderation.files import load_policy
+from server.moderation.jury import Seat
 from server.moderation.normalise import has_bidi_override
-from server.moderation.policy import Channel, Direction
+from server.moderation.policy import Channel, Direction, JudgeUse, Policy
 from server.moderation.ruleset import Ruleset
 
 BIDI = "bidi_overrides"  # the finding that stands for a text refused for its bidi overrides
 _BIDI_CHARS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def _no_seat(policy: Policy, use: JudgeUse) -> Seat:
+    raise ConfigError(f"policy {policy.name}: judges are measured with --judge, and not from a policy: {use.engine}")
 
 
 class Finding(NamedTuple):
@@ -29,7 +35,7 @@ class Rules:
     """A policy's rules. Raises `ConfigError`."""
 
     def __init__(self, path: Path) -> None:
-        self._ruleset = Ruleset(load_policy(path), build_matchers)
+        self._ruleset = Ruleset(load_policy(path), build_matchers, _no_seat)
         self.file = self._ruleset.policy.file
         self.categories = {rule.id: rule.category for rule in self.file.rules} | {BIDI: BIDI}
 
