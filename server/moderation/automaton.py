@@ -6,7 +6,7 @@ not walk through: ten thousand literals are some 200,000 states.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from server.moderation.forms import STOP, Form
 from server.moderation.normalise import is_unspaced
@@ -94,4 +94,3 @@ def _way(symbol: str) -> int:
     if len(symbol) > 1:
         return FIRST
     return UNSPACED if is_unspaced(symbol) else LETTER
-

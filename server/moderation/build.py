@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 
 from server.config import ConfigError
 from server.moderation.detectors import DETECTORS
 from server.moderation.forms import Literal
+from server.moderation.gitleaks import BadRules, load_gitleaks
 from server.moderation.literals import Literals
 from server.moderation.matches import Matcher
 from server.moderation.patterns import Pattern, PatternMatcher
 from server.moderation.policy import Policy, Rule
 from server.moderation.regex import BadRegex, parse
+from server.moderation.secrets import SECRETS
+
+NAMED: Mapping[str, Sequence[Pattern]] = {
+    **{name: (pattern,) for name, pattern in (DETECTORS | SECRETS).items()},
+    "secrets": tuple(SECRETS.values()),
+}
+"""What rules can name: each detector, and `secrets` for all of those."""
+log = logging.getLogger("portico")
 
 
 def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, Sequence[int]]]:
@@ -29,14 +39,9 @@ def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, 
 
 def _refuse_what_is_missing(policy: Policy) -> None:
     """Nobody shall believe that something is looked at which is not."""
-    asked = {
-        "stream.mode: " + policy.file.stream.mode: policy.file.stream.mode != "full",
-        "decode": bool(policy.file.decode.encodings),
-        "gitleaks_file": any(rule.gitleaks_file for rule in policy.file.rules),
-    }
-    for name, there in asked.items():
-        if there:
-            raise ConfigError(f"policy {policy.name}: {name}: is not available in this version")
+    mode = policy.file.stream.mode
+    if mode != "full":
+        raise ConfigError(f"policy {policy.name}: stream.mode: {mode} is not available in this version")
 
 
 def _literals(policy: Policy, rule: Rule) -> Iterator[Literal]:
@@ -47,14 +52,26 @@ def _literals(policy: Policy, rule: Rule) -> Iterator[Literal]:
 
 
 def _patterns(policy: Policy, rule: Rule) -> Iterator[Pattern]:
+    where = f"policy {policy.name}: rule {rule.id}"
     for name in rule.detectors:
-        if name not in DETECTORS:
-            raise ConfigError(
-                f"policy {policy.name}: rule {rule.id}: there is no detector {name}; there are {', '.join(DETECTORS)}"
-            )
-        yield DETECTORS[name]
+        if name not in NAMED:
+            raise ConfigError(f"{where}: there is no detector {name}; there are {', '.join(NAMED)}")
+        yield from NAMED[name]
+    if rule.gitleaks_file is not None:
+        yield from _gitleaks(policy.text(rule.gitleaks_file), f"{where}: {rule.gitleaks_file}")
     for text in rule.regex:
         try:
             yield Pattern(parse(text, ignore_case=not rule.case_sensitive))
         except BadRegex as error:
-            raise ConfigError(f"policy {policy.name}: rule {rule.id}: regex: {error}") from None
+            raise ConfigError(f"{where}: regex: {error}") from None
+
+
+def _gitleaks(text: str, where: str) -> Iterator[Pattern]:
+    try:
+        file = load_gitleaks(text)
+    except BadRules as error:
+        raise ConfigError(f"{where}: {error}") from None
+    for warning in file.warnings:
+        log.warning("%s: %s", where, warning)
+    for rule in file.rules:
+        yield rule.pattern

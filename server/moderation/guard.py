@@ -32,12 +32,13 @@ class Guard:
         self.ruleset = ruleset
         self._call = call
         self._told = told
+        self._decoding = ruleset.policy.file.decode
         self._input = Notes(secret)
         self._output = Notes(secret)
 
     def inspection(self, segments: list[Segment]) -> Inspection:
         """Of the request; look through it, then `decide`."""
-        return Inspection(segments, self.ruleset.screens("input"), self.ruleset.rules)
+        return Inspection(segments, self.ruleset.screens("input"), self.ruleset.rules, self._decoding)
 
     def decide(self, inspection: Inspection) -> None:
         """Refuse the request or replace what is to be replaced. Raises `ContentFiltered`."""

@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 import msgspec
 
+from server.moderation.decoders import decoded
 from server.moderation.edits import Edit, applied, merged
 from server.moderation.matches import Found, Matcher, Stream
-from server.moderation.policy import Channel, Rule
+from server.moderation.policy import Channel, Decoding, Rule
 from server.moderation.segments import Segment
 from server.moderation.unescape import UnescapedStream
 
 STEP = 16_384  # characters, about a millisecond
 SEAM = 512  # characters on both sides of a seam: more than any literal
+NO_DECODING = Decoding()
 GAP = "\ue003"  # a private-use character stands for what lies between two seams, and is part of no word
 
 
@@ -35,8 +37,16 @@ class Hit(NamedTuple):
 class Inspection:
     """`steps` to the end, then look at `hits`, which are in the order of the segments."""
 
-    def __init__(self, segments: Sequence[Segment], screens: Mapping[Channel, Matcher], rules: Sequence[Rule]) -> None:
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        screens: Mapping[Channel, Matcher],
+        rules: Sequence[Rule],
+        decoding: Decoding = NO_DECODING,
+    ) -> None:
+        """With a `decoding` also what is encoded in a text: a match there is one of all that is encoded."""
         self.segments = segments
+        self._decoding = decoding
         self.hits: list[Hit] = []
         self._screens = screens
         self._rules = rules
@@ -55,6 +65,8 @@ class Inspection:
             for found in self._segment(segment, screen):
                 self.hits += [Hit(one.pattern, index, one.start, one.end) for one in found]
                 yield
+            if self._decoding.encodings:
+                yield from self._encoded(index, segment, screen)
         yield from self._across()
         self.hits.sort(key=lambda one: (one.segment, one.start, one.end, one.rule))
 
@@ -65,6 +77,14 @@ class Inspection:
         else:
             stream = screen.stream()
             yield from _in_steps(UnescapedStream(stream) if raw else stream, segment.text)
+
+    def _encoded(self, index: int, segment: Segment, screen: Matcher) -> Iterator[None]:
+        for one in decoded(segment.text, self._decoding.encodings, self._decoding.depth):
+            same_length = len(one.text) == one.end - one.start  # rot13, where each letter stands for one
+            for found in screen.scan(one.text):
+                start, end = (one.start + found.start, one.start + found.end) if same_length else (one.start, one.end)
+                self.hits.append(Hit(found.pattern, index, start, end))
+            yield
 
     def _across(self) -> Iterator[None]:
         """Matches across the seams of content: text in which the middle of long segments is left out."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import codecs
 import json
 import re
 from pathlib import Path
@@ -233,6 +235,31 @@ async def test_reloaded_without_dropping_a_stream(policy: Path) -> None:
         write(policy, "name: house\nversion: x")
         await eventually(lambda: gate.metric("portico_moderation_reloads_total", outcome="failed"))
         assert (await gate.chat(messages=said("project candle"))).status == 400
+
+
+async def test_what_is_encoded_in_a_request(tmp_path: Path) -> None:
+    path = tmp_path / "deep.yaml"
+    write(path, POLICY.replace("version: 7", "version: 7\ndecode: {encodings: [base64, hex, url, rot13], depth: 2}"))
+    text = b"about project lantern and more"
+    twice = base64.b64encode(base64.b64encode(text)).decode()
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(path)}) as gate:
+        for encoded in (base64.b64encode(text).decode(), text.hex(), twice, codecs.encode(text.decode(), "rot13"),
+                        "".join(f"%{byte:02x}" for byte in text)):  # fmt: skip
+            assert (await gate.chat(messages=said(f"decode {encoded} please"))).status == 400
+        assert not engine.calls
+        assert (await gate.chat(messages=said(base64.b64encode(b"nothing to see here at all").decode()))).status == 200
+
+
+async def test_rules_of_gitleaks_and_detectors(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.yaml"
+    write(tmp_path / "rules.toml", "[[rules]]\nid = 'house'\nregex = 'house_[a-z0-9]+'\n")
+    rules = ["{id: own, category: secrets, gitleaks_file: rules.toml, action: redact, replacement: X}"]
+    rules += ["{id: keys, category: secrets, detectors: [secrets], action: redact, replacement: Y}"]
+    rules += ["{id: card, category: privacy, detectors: [credit_card], action: redact, replacement: Z}"]
+    write(path, f"name: secrets\nversion: 1\nrules: [{', '.join(rules)}]")
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(path)}) as gate:
+        engine.always = answer(Reply(["use house_", "abc1 or ghp_", "a1B2" * 9, " with 4111 1111", " 1111 1111."]))
+        assert (await gate.chat(stream=True)).text() == "use X or Y with Z."
 
 
 def test_nothing_changes_without_a_policy(shared: Shared) -> None:

@@ -104,7 +104,9 @@ def may_stand_for(wanted: str, letters: list[Letter]) -> bool:
     small = any(unit.plain.isalpha() and not unit.capital for unit in units)
     for want, unit in other:
         if unit.kind != Kind.SYMBOL and want in "il" and unit.plain in "il":
-            taken = unit.capital and small if want == "l" else not unit.capital and any(one.capital for one in units[1:])
+            taken = (
+                unit.capital and small if want == "l" else not unit.capital and any(one.capital for one in units[1:])
+            )
             if not taken:
                 return False
     return True
