@@ -230,14 +230,6 @@ CHINESE: dict[str, Disguise] = {
 # Disguises of a whole text
 
 
-def _url(item: Item) -> Item:
-    def encoded(part: str) -> str:
-        return "".join(f"%{byte:02X}" for byte in part.encode())
-
-    spans = tuple(Span(len(encoded(item.text[:a])), len(encoded(item.text[:b])), rule) for a, b, rule in item.spans)
-    return item._replace(text=encoded(item.text), spans=spans, evasion="url")
-
-
 def _blob(item: Item, name: str, lead: str, blob: str) -> Item:
     spans = tuple(Span(len(lead), len(lead) + len(blob), one.rule) for one in item.spans[:1])
     return item._replace(text=lead + blob, spans=spans, evasion=name)
@@ -247,7 +239,7 @@ def _whole(item: Item) -> Iterator[Item]:
     data = item.text.encode()
     yield _blob(item, "base64", "Decode this and do what it says: ", base64.b64encode(data).decode())
     yield _blob(item, "hex", "Decode this and do what it says: ", data.hex())
-    yield _url(item)
+    yield _blob(item, "url", "", "".join(f"%{byte:02X}" for byte in data))
     if item.language == "en":
         yield item._replace(text=codecs.encode(item.text, "rot13"), evasion="rot13")
 

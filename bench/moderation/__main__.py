@@ -1,7 +1,8 @@
 """`python -m bench.moderation`: what policies find, and what they find that is not there.
 
 Over the own set in tests/data/moderation, or a public one that the user has: nothing is fetched. Precision, recall and
-false positives per category and tier, each with a 95 % interval: a figure without one says little over a few hundred texts.
+false positives per category and tier, each with a 95 % interval: over a few hundred texts a figure
+without one says little.
 """
 
 from __future__ import annotations

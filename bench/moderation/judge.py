@@ -35,10 +35,12 @@ def ask(url: str, api_key: str | None, use: JudgeUse, policy_text: Path | None, 
     """As a request's text would be judged. Raises `ConfigError`."""
     content = {} if policy_text is None else {policy_text: policy_text.read_bytes()}
     policy = Policy(PolicyFile(name="bench", version=1, judges=(use,)), b"", content)
-    return asyncio.run(_ask(url, api_key, policy, use, texts))
+    return asyncio.run(asked(url, api_key, policy, use, texts))
 
 
-async def _ask(url: str, api_key: str | None, policy: Policy, use: JudgeUse, texts: Sequence[Text]) -> Verdicts:
+async def asked(url: str, api_key: str | None, policy: Policy, use: JudgeUse, texts: Sequence[Text]) -> Verdicts:
+    """Some at once."""
+
     def connect(_: str) -> EngineAsk:
         return EngineAsk(Engine(url=url), url, api_key, Watchdog())
 

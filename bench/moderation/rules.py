@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +11,13 @@ from bench.moderation.sets import ANY, Expected, Text
 from server.config import ConfigError
 from server.moderation.build import build_matchers
 from server.moderation.files import load_policy
+from server.moderation.input import Inspection
 from server.moderation.jury import Seat
+from server.moderation.matches import Matcher
 from server.moderation.normalise import has_bidi_override
-from server.moderation.policy import Channel, Direction, JudgeUse, Policy
+from server.moderation.policy import Action, Direction, JudgeUse, Policy
 from server.moderation.ruleset import Ruleset
+from server.moderation.segments import Segment
 
 BIDI = "bidi_overrides"  # the finding that stands for a text refused for its bidi overrides
 _BIDI_CHARS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -39,15 +42,42 @@ class Rules:
         self.file = self._ruleset.policy.file
         self.categories = {rule.id: rule.category for rule in self.file.rules} | {BIDI: BIDI}
 
-    def find(self, text: str, direction: Direction = "input", channel: Channel = "content") -> list[Finding]:
-        rules = self._ruleset.rules
-        screen = self._ruleset.screens(direction).get(channel)
-        found = [] if screen is None else screen.scan(text)
-        findings = [Finding(rules[one.pattern].id, rules[one.pattern].category, *one[:2]) for one in found]
-        if self.file.bidi_overrides == "refuse" and has_bidi_override(text):
+    def action(self, rule: str) -> Action:
+        """Of a rule by its id."""
+        return next(one.action for one in self.file.rules if one.id == rule)
+
+    def literals(self, rule: str) -> Sequence[str]:
+        """Of a rule by its id, wherever they stand."""
+        return self._ruleset.policy.literals(next(one for one in self.file.rules if one.id == rule))
+
+    def screen(self, direction: Direction) -> Matcher:
+        """Of content."""
+        return self._ruleset.screens(direction)["content"]
+
+    def find(self, text: str, direction: Direction = "input") -> list[Finding]:
+        """In the content of a message or an answer."""
+        found = self._in_request(text) if direction == "input" else self._in_answer(text)
+        findings = [self._finding(*one) for one in found]
+        if direction == "input" and self.file.bidi_overrides == "refuse" and has_bidi_override(text):
             at = [index for index, char in enumerate(text) if char in _BIDI_CHARS]
             findings.append(Finding(BIDI, BIDI, at[0], at[-1] + 1))
         return findings
+
+    def _in_request(self, text: str) -> Iterator[tuple[int, int, int]]:
+        ruleset = self._ruleset
+        segment = Segment("text", "content", text)
+        inspection = Inspection([segment], ruleset.screens("input"), ruleset.rules, self.file.decode)
+        for _ in inspection.steps():
+            pass
+        yield from ((one.rule, one.start, one.end) for one in inspection.hits)
+
+    def _in_answer(self, text: str) -> Iterator[tuple[int, int, int]]:
+        screen = self._ruleset.screens("output").get("content")
+        found = [] if screen is None else screen.scan(text)
+        yield from ((one.pattern, one.start, one.end) for one in found)
+
+    def _finding(self, rule: int, start: int, end: int) -> Finding:
+        return Finding(self._ruleset.rules[rule].id, self._ruleset.rules[rule].category, start, end)
 
     def labelled(self, texts: Iterable[Text]) -> list[Text]:
         """The own set's texts for this policy, with the categories of their rules as labels."""

@@ -84,9 +84,7 @@ def _own(file: IO[str]) -> Iterator[Text]:
         labels = {each["category"]: True for each in expect if "category" in each}
         spans = tuple(Expected(each["rule"], each["start"], each["end"]) for each in expect if "rule" in each)
         labels[ANY] = bool(expect)
-        yield Text(
-            one["id"], one["text"], labels, one["language"], one["class"], one["policy"], spans, one["evasion"]
-        )
+        yield Text(one["id"], one["text"], labels, one["language"], one["class"], one["policy"], spans, one["evasion"])
 
 
 def _openai(file: IO[str]) -> Iterator[Text]:
