@@ -1,0 +1,1 @@
+"""How well policies find what they are for: precision, recall and false positives, with intervals."""
