@@ -30,6 +30,7 @@ from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
 from server.api.failures import answer_failures
+from server.api.moderations import moderation_routes
 from server.api.plain import Portico
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
@@ -115,8 +116,9 @@ def build(
     metrics.queued = admission.waiting
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
+    secret = tag_key(worker.server_secret)
     durable = attach_durable(config.stores.durable, home())
-    directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
+    directory = KeyDirectory(durable, secret, config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     counter = TokenCounter()
     if _limits_tokens(config):
@@ -125,7 +127,7 @@ def build(
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
     library = PolicyLibrary(policy_places(config), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, tag_key(worker.server_secret), partial(_decided, metrics, request_log))
+    moderator = Moderator(library, secret, partial(_decided, metrics, request_log))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
@@ -150,7 +152,8 @@ def build(
     )
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
-    app.include_router(admin_routes(Administration(durable, tag_key(worker.server_secret), models, config.server)))
+    app.include_router(moderation_routes(keys, library, config.server))
+    app.include_router(admin_routes(Administration(durable, secret, models, config.server, policies=library.now)))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)

@@ -1,4 +1,4 @@
-"""The relay endpoints in FastAPI's OpenAPI document. They are not FastAPI routes, so they are described by hand."""
+"""The endpoints with OpenAI's bodies in FastAPI's OpenAPI document, by hand: FastAPI does not read those bodies."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import msgspec
 from fastapi import FastAPI
 
 from server.openai.chat_request import ChatRequest, CompletionRequest
+from server.openai.moderation_request import ModerationRequest
 
 ENDPOINTS = {
     "/v1/chat/completions": ("Create a chat completion", ChatRequest),
     "/v1/completions": ("Create a completion", CompletionRequest),
+    "/v1/moderations": ("Say what the policies of this server find in texts", ModerationRequest),
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Make `app.openapi()` list the relay endpoints too."""
+    """Make `app.openapi()` list them too."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
