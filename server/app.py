@@ -108,26 +108,22 @@ def build(
     metrics = Metrics(registry)
     request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
     engines = _engines(config, addresses, watchdog, worker.slot)
-    started = int(time())
-    models = {name: ServedModel(name, model, started) for name, model in config.models.items()}
+    models = _models(config)
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
     metrics.queued = admission.waiting
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
-    secret = tag_key(worker.server_secret)
     durable = attach_durable(config.stores.durable, home())
-    directory = KeyDirectory(durable, secret, config.auth, config.limits.default)
+    directory = KeyDirectory(durable, tag_key(worker.server_secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
-    counter = TokenCounter()
-    if _limits_tokens(config):
-        counter.prepare()
-    limiter = Limiter(_limit_store(config, worker, metrics), durable, counter, config.limits, metrics.limits.refused)
+    counts = _limit_store(config, worker, metrics)
+    limiter = Limiter(counts, durable, _counter(config), config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
     library = PolicyLibrary(policy_places(config), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, secret, partial(_decided, metrics, request_log))
+    moderator = Moderator(library, tag_key(worker.server_secret), partial(_decided, metrics, request_log))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(worker.server_secret).of)
@@ -137,11 +133,9 @@ def build(
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
-    watched: list[Ticking] = [metrics, limiter]
-    watched += [log] if log is not None else []
+    watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
     if worker.status is not None:
         watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
-
     app = Portico(
         refusals,
         title="Portico",
@@ -153,11 +147,24 @@ def build(
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
     app.include_router(moderation_routes(keys, library, config.server))
-    app.include_router(admin_routes(Administration(durable, secret, models, config.server, policies=library.now)))
+    administered = Administration(durable, tag_key(worker.server_secret), models, config.server, policies=library.now)
+    app.include_router(admin_routes(administered))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _models(config: Config) -> dict[str, ServedModel]:
+    started = int(time())
+    return {name: ServedModel(name, model, started) for name, model in config.models.items()}
+
+
+def _counter(config: Config) -> TokenCounter:
+    counter = TokenCounter()
+    if _limits_tokens(config):
+        counter.prepare()
+    return counter
 
 
 def _limits_tokens(config: Config) -> bool:

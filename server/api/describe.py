@@ -29,24 +29,26 @@ def describe(app: FastAPI) -> None:
                 shapes, ref_template="#/components/schemas/{name}"
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(components)
-            for (path, (summary, _)), reference in zip(ENDPOINTS.items(), references, strict=True):
-                document["paths"][path] = {"post": _operation(summary, reference)}
+            for (path, (summary, shape)), reference in zip(ENDPOINTS.items(), references, strict=True):
+                streams = "stream" in shape.__struct_fields__
+                document["paths"][path] = {"post": _operation(summary, reference, streams)}
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi
 
 
-def _operation(summary: str, body: dict[str, Any]) -> dict[str, Any]:
+def _operation(summary: str, body: dict[str, Any], streams: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "The answer.", "content": {"application/json": {}}}
+    if streams:
+        answer["description"] = "The answer; server-sent events if `stream` is true."
+        answer["content"]["text/event-stream"] = {}
     return {
         "summary": summary,
         "tags": ["inference"],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": {
-                "description": "The answer; server-sent events if `stream` is true.",
-                "content": {"application/json": {}, "text/event-stream": {}},
-            },
+            "200": answer,
             "default": {"description": "An error in OpenAI's shape.", "content": {"application/json": {}}},
         },
     }

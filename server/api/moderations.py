@@ -145,7 +145,7 @@ def _result(looked: Mapping[str, bool], explanations: Iterable[Explanation]) -> 
 
 def _looked_for(rulesets: Iterable[Ruleset]) -> dict[str, bool]:
     """All categories, and whether a rule looks for them in the content of requests."""
-    looked: dict[str, bool] = {name: False for name in OPENAI_CATEGORIES}
+    looked: dict[str, bool] = dict.fromkeys(map(str, OPENAI_CATEGORIES), False)
     for ruleset in rulesets:
         for name, there in _categories(ruleset):
             looked[name] = looked.get(name, False) or there

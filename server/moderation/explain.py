@@ -52,9 +52,7 @@ class Explanation(Struct, frozen=True):
     channel: Channel
     verdict: Verdict
     matches: tuple[Because, ...]
-    leaves: (
-        tuple[str, ...] | None
-    )  # what goes on of each part; of an answer that is blocked the beginning
+    leaves: tuple[str, ...] | None  # what goes on of each part; of an answer that is blocked the beginning
     message: str | None  # what the caller is told
     not_asked: tuple[str, ...]  # engines of judges
 
@@ -111,7 +109,10 @@ def whole(steps: Steps[T]) -> T:
 
 
 def severest(matches: Sequence[Because]) -> Verdict:
-    return max((one.action for one in matches), key=SEVERITY.__getitem__, default="pass")
+    if not matches:
+        return "pass"
+    worst: Action = max((one.action for one in matches), key=SEVERITY.__getitem__)
+    return worst
 
 
 def _because(ruleset: Ruleset, hit: Hit, parts: Sequence[str]) -> Because:
