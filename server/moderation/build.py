@@ -9,6 +9,7 @@ from server.moderation.detectors import DETECTORS
 from server.moderation.forms import Literal
 from server.moderation.literals import Literals
 from server.moderation.matches import Matcher
+from server.moderation.normalise import Kind, normalise
 from server.moderation.patterns import Pattern, PatternMatcher
 from server.moderation.policy import Policy, Rule
 from server.moderation.regex import BadRegex, parse
@@ -28,7 +29,7 @@ def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, 
 
 def _literals(policy: Policy, rule: Rule) -> Iterator[Literal]:
     for text in policy.literals(rule):
-        if not any(char.isalnum() for char in text):
+        if not any(unit.kind < Kind.SYMBOL for unit, _ in normalise(text)):
             raise ConfigError(f"policy {policy.name}: rule {rule.id}: a literal has no letter and no digit")
         yield Literal(text, boundaries=rule.words)
 
