@@ -32,9 +32,7 @@ KINDS = {
     "confusables", "look-alikes", "leet", "spacing", "separators", "joined", "mixed", "traditional", "bidi",
     "base64", "hex", "url", "rot13",
 }  # fmt: skip
-MISSED = (
-    "look-alikes"  # small Cyrillic к м т в н, and palochka for l: not in the tables yet
-)
+MISSED = "look-alikes"  # small Cyrillic к м т в н, and palochka for l: not in the tables yet
 TRAP = "trap"  # harmless, and made to hold what rules look for
 
 each_half = pytest.mark.parametrize("half", tool.HALVES)
