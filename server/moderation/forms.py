@@ -16,9 +16,8 @@ before ends, but for this:
   letter or digit of such a script. `boundaries=False` lifts this for one literal.
 - *Letters in another's stead* (leet) need three letters and at least one that is itself, and of all letters fewer than
   two in three may be digits: `A55` and `1000` are no words. A digit of the literal is that digit only: `c4` is not
-  `CA`. `!`, `|` and `+` stand for one only right
-  behind another, and for no last one. A capital I is an l among small letters (`kiIl`), an l is
-  an i where a later letter is a capital (`BlTCH`).
+  `CA`. `!`, `|` and `+` stand for one only right behind another, and for no last one. A capital I is an l among small
+  letters (`kiIl`), an l is an i where a later letter is a capital (`BlTCH`).
 - *Symbols* that may be letters (`Kind.SYMBOL`) are separators within a match up to one of them, and letters from that
   one on; at most three letters in a row are symbols.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.moderation.forms import Literal
@@ -44,8 +44,21 @@ def texts_with(draw: st.DrawFn, literals: list[Literal]) -> str:
 CASES = LITERALS.flatmap(lambda literals: st.tuples(st.just(literals), st.one_of(TEXTS, texts_with(literals))))
 
 
+@st.composite
+def unfinished(draw: st.DrawFn, literals: list[Literal]) -> str:
+    """Texts that end with the beginning of a literal and what may come between its letters."""
+    name = draw(st.sampled_from(literals)).text
+    begun = draw(st.sampled_from(("", ".", ","))).join(name[: draw(st.integers(1, len(name)))])
+    return draw(st.text(ALPHABET, max_size=4)) + begun + draw(st.text(".,!@\u0301", max_size=4))
+
+
+UNFINISHED = LITERALS.flatmap(lambda literals: st.tuples(st.just(literals), unfinished(literals)))
+
+
 @settings(max_examples=400, deadline=None)
-@given(CASES, CUTS)
+@given(st.one_of(CASES, UNFINISHED), CUTS)
+@example(([Literal("xisab"), Literal("isa", boundaries=False)], "x!sa"), [2])  # no match begins with that symbol
+@example(([Literal("ssssb"), Literal("sssb")], "$$$$b"), [3])
 def test_any_cut_against_brute_force(case: tuple[list[Literal], str], cuts: list[int]) -> None:
     literals, text = case
     matcher: Matcher = Literals(literals)
@@ -67,8 +80,14 @@ def test_any_cut_against_brute_force(case: tuple[list[Literal], str], cuts: list
     assert sorted(told) == expected
 
 
-@settings(max_examples=100, deadline=None)
-@given(CASES)
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(CASES, UNFINISHED))
+@example(([Literal("炸门弹")], "炸，门..."))  # after three separators no stop can come any more
+@example(([Literal("炸门弹")], "炸，门.."))
+@example(([Literal("炸a")], "炸，"))
+@example(([Literal("a炸")], "a，"))
+@example(([Literal("xisa", boundaries=False), Literal("isab", boundaries=False)], "x!sa"))
+@example(([Literal("ssssb")], "$$$$"))
 def test_no_more_is_held_than_could_become_a_match(case: tuple[list[Literal], str]) -> None:
     literals, text = case
     stream = Literals(literals).stream()
