@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -295,7 +296,7 @@ def _asking(config: Config, addresses: Mapping[str, EngineAddress], watchdog: Wa
 
 def check_policies(config: Config) -> None:
     """As a worker will load them. Raises `ConfigError`."""
-    policy_places(config, Seats(judging_models(config), Nowhere, b"").seat).load()
+    policy_places(config, Seats(judging_models(config), Nowhere, secrets.token_bytes(16)).seat).load()
 
 
 def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
