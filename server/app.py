@@ -30,6 +30,7 @@ from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
 from server.api.failures import answer_failures
+from server.api.moderations import moderation_routes
 from server.api.plain import Portico
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
@@ -46,10 +47,10 @@ from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
 from server.moderation.build import build_matchers
 from server.moderation.decisions import Decision
-from server.moderation.jury import NO_VERDICT
+from server.moderation.jury import NO_VERDICT, NewSeat
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
-from server.moderation.seats import Seats
+from server.moderation.seats import Nowhere, Seats
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
@@ -110,8 +111,7 @@ def build(
     metrics = Metrics(registry)
     request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
     engines = _engines(config, addresses, watchdog, worker.slot)
-    started = int(time())
-    models = {name: ServedModel(name, model, started) for name, model in config.models.items()}
+    models = _models(config)
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
@@ -126,7 +126,7 @@ def build(
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
-    library = PolicyLibrary(policy_places(config, seats), config.moderation.reload_s, metrics.moderation.reloaded)
+    library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
     moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
@@ -150,11 +150,18 @@ def build(
     )
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
-    app.include_router(admin_routes(Administration(durable, tag_key(secret), models, config.server)))
+    app.include_router(moderation_routes(keys, library, config.server))
+    administered = Administration(durable, tag_key(secret), models, config.server, policies=library.now)
+    app.include_router(admin_routes(administered))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _models(config: Config) -> dict[str, ServedModel]:
+    started = int(time())
+    return {name: ServedModel(name, model, started) for name, model in config.models.items()}
 
 
 def _counter(config: Config) -> TokenCounter:
@@ -286,11 +293,16 @@ def _asking(config: Config, addresses: Mapping[str, EngineAddress], watchdog: Wa
     return EngineAsk(config.engines[name], address.url, address.api_key, watchdog)
 
 
-def policy_places(config: Config, seats: Seats) -> PolicyPlaces:
+def check_policies(config: Config) -> None:
+    """As a worker will load them. Raises `ConfigError`."""
+    policy_places(config, Seats(judging_models(config), Nowhere, b"").seat).load()
+
+
+def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     """Where policies are: that of every call, the operator's folder, and those that ship."""
     own = config.moderation.folder
     folders = ([own] if own is not None else []) + [shipped("config/policies")]
-    return PolicyPlaces(config.moderation.policy, folders, build_matchers, seats.seat)
+    return PolicyPlaces(config.moderation.policy, folders, build_matchers, new_seat)
 
 
 def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:

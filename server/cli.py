@@ -14,6 +14,7 @@ from server.commands.config import add_config_commands
 from server.commands.doctor import add_doctor_command
 from server.commands.engine import add_engine_commands
 from server.commands.keys import add_keys_commands
+from server.commands.moderate import add_moderate_command
 from server.commands.projects import add_projects_commands
 from server.commands.serve import add_serve_command
 from server.commands.status import add_status_command
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_status_command(commands)
     add_usage_command(commands)
     add_audit_commands(commands)
+    add_moderate_command(commands)
     add_engine_commands(commands)
     add_doctor_command(commands)
     add_config_commands(commands)

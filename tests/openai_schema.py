@@ -1,4 +1,4 @@
-"""Validates answers against OpenAI's own schemas (tests/data/openai/).
+"""Validates answers against OpenAI's own schemas (tests/data/openai/, and those of moderation in tests/openai/).
 
     check = validator("CreateChatCompletionResponse")
     check(response.json())  # AssertionError that names the place and what is wrong with it
@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 SCHEMAS = Path(__file__).parent / "data/openai/schemas.json"
+MODERATION = Path(__file__).parent / "openai/moderation_schemas.json"
 
 
 @cache
@@ -27,7 +28,9 @@ def validator(name: str) -> Callable[[object], None]:
 
     Raises KeyError for an unknown name. The check raises AssertionError with the path of the worst fault.
     """
-    definitions = json.loads(SCHEMAS.read_text(encoding="utf-8"))["$defs"]
+    definitions: dict[str, Any] = {}
+    for file in (SCHEMAS, MODERATION):
+        definitions |= json.loads(file.read_text(encoding="utf-8"))["$defs"]
     if name not in definitions:
         raise KeyError(name)
     # No format checker: `format` stays a note to the reader, as the draft has it by default.

@@ -1,7 +1,7 @@
 """Makes the tables of server/moderation/data from packages on PyPI. Nothing of it runs in the server.
 
-    pip download --no-deps -d DIR confusable_homoglyphs==3.3.1 opencc-python-reimplemented==0.1.7
-    python -m tools.make_moderation_tables DIR
+pip download --no-deps -d DIR confusable_homoglyphs==3.3.1 opencc-python-reimplemented==0.1.7
+python -m tools.make_moderation_tables DIR
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def member(folder: Path, package: str, name: str) -> str:
 
 
 def without_marks(text: str) -> str:
-    kept = (char for char in unicodedata.normalize("NFKD", text) if unicodedata.category(char) not in ("Mn", "Me", "Cf"))
+    kept = (
+        char for char in unicodedata.normalize("NFKD", text) if unicodedata.category(char) not in ("Mn", "Me", "Cf")
+    )
     return "".join(kept)
 
 

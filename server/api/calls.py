@@ -39,7 +39,7 @@ class CallFactory:
         self._max_depth = max_json_depth
 
     def chat(self, body: bytes, key: Key, request_id: str) -> Call:
-        _check_endpoint(key, "chat.completions")
+        check_endpoint(key, "chat.completions")
         request = parse(CHAT, body, self._max_depth)
         validate_chat(request)
         model = self._model(request, key)
@@ -50,7 +50,7 @@ class CallFactory:
         return call
 
     def completion(self, body: bytes, key: Key, request_id: str) -> Call:
-        _check_endpoint(key, "completions")
+        check_endpoint(key, "completions")
         request = parse(COMPLETION, body, self._max_depth)
         model = self._model(request, key)
         validate_completion(request, raw_special_tokens=model.config.raw_special_tokens)
@@ -87,7 +87,7 @@ class CallFactory:
         )
 
 
-def _check_endpoint(key: Key, endpoint: str) -> None:
+def check_endpoint(key: Key, endpoint: str) -> None:
     """Raises `PermissionDenied`."""
     if key.endpoints is not None and endpoint not in key.endpoints:
         there = ", ".join(sorted(key.endpoints)) or "none"

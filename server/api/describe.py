@@ -1,4 +1,4 @@
-"""The relay endpoints in FastAPI's OpenAPI document. They are not FastAPI routes, so they are described by hand."""
+"""The endpoints with OpenAI's bodies in FastAPI's OpenAPI document, by hand: FastAPI does not read those bodies."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import msgspec
 from fastapi import FastAPI
 
 from server.openai.chat_request import ChatRequest, CompletionRequest
+from server.openai.moderation_request import ModerationRequest
 
 ENDPOINTS = {
     "/v1/chat/completions": ("Create a chat completion", ChatRequest),
     "/v1/completions": ("Create a completion", CompletionRequest),
+    "/v1/moderations": ("Say what the policies of this server find in texts", ModerationRequest),
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Make `app.openapi()` list the relay endpoints too."""
+    """Make `app.openapi()` list them too."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -27,24 +29,26 @@ def describe(app: FastAPI) -> None:
                 shapes, ref_template="#/components/schemas/{name}"
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(components)
-            for (path, (summary, _)), reference in zip(ENDPOINTS.items(), references, strict=True):
-                document["paths"][path] = {"post": _operation(summary, reference)}
+            for (path, (summary, shape)), reference in zip(ENDPOINTS.items(), references, strict=True):
+                streams = "stream" in shape.__struct_fields__
+                document["paths"][path] = {"post": _operation(summary, reference, streams)}
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi
 
 
-def _operation(summary: str, body: dict[str, Any]) -> dict[str, Any]:
+def _operation(summary: str, body: dict[str, Any], streams: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "The answer.", "content": {"application/json": {}}}
+    if streams:
+        answer["description"] = "The answer; server-sent events if `stream` is true."
+        answer["content"]["text/event-stream"] = {}
     return {
         "summary": summary,
         "tags": ["inference"],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": {
-                "description": "The answer; server-sent events if `stream` is true.",
-                "content": {"application/json": {}, "text/event-stream": {}},
-            },
+            "200": answer,
             "default": {"description": "An error in OpenAI's shape.", "content": {"application/json": {}}},
         },
     }

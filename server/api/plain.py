@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from server.api.http import answer_headers, client_request_id, new_request_id, pairs
-from server.errors import GatewayError, InvalidApiKey, InvalidRequest
+from server.api.http import answer_headers, client_request_id, new_request_id, pairs, too_large
+from server.config import Server
+from server.errors import GatewayError, InvalidApiKey, InvalidRequest, RequestTimedOut
 from server.gateway import as_gateway_error
 from server.telemetry.refusals import Refusals
 
-PLAIN_ENDPOINTS = ("models", "organization", "healthz", "readyz", "openapi.json")
+PLAIN_ENDPOINTS = ("models", "moderations", "organization", "healthz", "readyz", "openapi.json")
 UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 
@@ -67,3 +70,17 @@ class _PlainAnswer:
 
     def seconds(self) -> float:
         return perf_counter() - self._started
+
+
+async def read_body(request: Request, settings: Server) -> bytes:
+    """Raises `BodyTooLarge`, `RequestTimedOut`."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.client_timeout_s):
+            async for part in request.stream():
+                body += part
+                if len(body) > settings.max_body_bytes:
+                    raise too_large(settings.max_body_bytes)
+    except (TimeoutError, ClientDisconnect):
+        raise RequestTimedOut("The request did not come in time.") from None
+    return bytes(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from server.app import check_policies
 from server.config import Config, ConfigError, Tls, home, is_loopback
 from server.stores.base import StoreError
 from server.stores.sql.place import place_of
@@ -20,6 +21,7 @@ def check_start(config: Config) -> None:
             "export PORTICO_API_KEY=sk-$(openssl rand -hex 24)"
         )
     _check_tls(config.server.tls)
+    check_policies(config)
 
 
 def needs_development_key(config: Config) -> bool:

@@ -11,6 +11,7 @@ from server.moderation.forms import Literal
 from server.moderation.gitleaks import BadRules, load_gitleaks
 from server.moderation.literals import Literals
 from server.moderation.matches import Matcher
+from server.moderation.normalise import Kind, normalise
 from server.moderation.patterns import Pattern, PatternMatcher
 from server.moderation.policy import Policy, Rule
 from server.moderation.regex import BadRegex, parse
@@ -46,7 +47,7 @@ def _refuse_what_is_missing(policy: Policy) -> None:
 
 def _literals(policy: Policy, rule: Rule) -> Iterator[Literal]:
     for text in policy.literals(rule):
-        if not any(char.isalnum() for char in text):
+        if not any(unit.kind < Kind.SYMBOL for unit, _ in normalise(text)):
             raise ConfigError(f"policy {policy.name}: rule {rule.id}: a literal has no letter and no digit")
         yield Literal(text, boundaries=rule.words)
 

@@ -27,7 +27,7 @@ WORD = 24  # letters; a longer run is not taken for a word of the language
 _BASE64 = re.compile(r"([A-Za-z0-9+/_-]{8,}+)={0,2}+")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x|\\x)?[0-9A-Fa-f]{2}(?:(?:\\x|[ :,])?[0-9A-Fa-f]{2}){3,}+")
 _NOT_HEX = re.compile(r"^0x|[^0-9A-Fa-f]+")
-_TOKEN = re.compile(r"[^\s<>\"]++")
+_TOKEN = re.compile(r"[!#-;=?-~]++")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _URL_SAFE = str.maketrans("-_", "+/")
 _WHITE = str.maketrans("", "", "\t\n\r")
@@ -44,27 +44,22 @@ class Decoded(NamedTuple):
 def decoded(text: str, kinds: Collection[Kind] = KINDS, depth: int = MOST_DEPTH) -> Iterator[Decoded]:
     """Everything that can be decoded; what is encoded twice comes once for each layer, from the same place.
 
-    `depth` is the number of layers, at most MOST_DEPTH. rot13 is taken of the whole text and once: twice is the text.
+    `depth` is the number of layers, at most MOST_DEPTH. rot13 is of everything that a layer holds, and is taken once:
+    twice is the text again.
     """
-    for one in _runs(text[:MOST_CHARACTERS], kinds):
-        yield one
-        yield from _deeper(one, kinds, min(depth, MOST_DEPTH) - 1)
+    yield from _layers(text[:MOST_CHARACTERS], frozenset(kinds), min(depth, MOST_DEPTH), None)
 
 
-def _deeper(outer: Decoded, kinds: Collection[Kind], depth: int) -> Iterator[Decoded]:
+def _layers(text: str, kinds: frozenset[Kind], depth: int, place: tuple[int, int] | None) -> Iterator[Decoded]:
     if depth <= 0:
         return
-    rest: list[Kind] = [kind for kind in kinds if kind != "rot13"]
-    for one in _runs(outer.text, rest):
-        again = Decoded(one.text, outer.start, outer.end)
-        yield again
-        yield from _deeper(again, rest, depth - 1)
-
-
-def _runs(text: str, kinds: Collection[Kind]) -> Iterator[Decoded]:
     for kind in KINDS:
         if kind in kinds:
-            yield from _DECODERS[kind](text)
+            inner = kinds - {"rot13"} if kind == "rot13" else kinds
+            for plain, start, end in _DECODERS[kind](text):
+                at = place or (start, end)
+                yield Decoded(plain, *at)
+                yield from _layers(plain, inner, depth - 1, at)
 
 
 def _base64(text: str) -> Iterator[Decoded]:

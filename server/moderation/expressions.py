@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import re2  # pyright: ignore[reportMissingTypeStubs]
 
 _RE2 = cast(Any, re2)  # it has no types
-MEMORY = 64 << 20  # bytes, at most, for one expression and the automaton that grows as it meets new text
+MEMORY = 16 << 20  # bytes, at most, for one expression and the automaton that grows as it meets new text
 
 
 class _Match(Protocol):
@@ -29,17 +29,18 @@ class _Compiled(Protocol):
 class Expression:
     """Finds the first match. What stands outside of the span that is searched still decides for \\b."""
 
-    def __init__(self, source: str, *, longest: bool = True, captures: bool = False) -> None:
-        """Raise ValueError if RE2 refuses the source, or would need more than MEMORY for it."""
+    def __init__(self, source: str, *, longest: bool = True, captures: bool = False, memory: int = MEMORY) -> None:
+        """Raise ValueError if RE2 refuses the source, or would need more memory for it."""
         options = _RE2.Options()
         options.never_capture = not captures
         options.longest_match = longest
         options.log_errors = False
-        options.max_mem = MEMORY
+        options.max_mem = memory
         try:
             self._compiled = cast(_Compiled, _RE2.compile(source.encode(), options))
         except _RE2.error as error:
             raise ValueError("RE2 refuses this expression, or it is too large") from error
+        _RE2.purge()  # its own cache would keep expressions, and their memory, that no policy uses any more
 
     @property
     def captures(self) -> int:

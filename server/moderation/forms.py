@@ -1,8 +1,9 @@
 """How a literal may be written and still be that literal: the rules of tier 0, apart from how they are found.
 
 A literal's letters are the letters and digits of its normal form (see `normalise`), and the symbols that may stand for
-letters (@ $, and ! | + behind a letter) where they touch another letter. What else stands between two letters, however much, is a separator. A text has the literal
-where it has its letters, one after the other, each where the one before ends, but for this:
+letters (@ $, and ! | + behind one of those) in one run with a letter or digit. What else stands between two letters,
+however much, is a separator. A text has the literal where it has its letters, one after the other, each where the one
+before ends, but for this:
 
 - *Own separators.* Where the literal has one, the text may have one to three, of any kind; or none at all in the whole
   literal (`project lantern`: `project-lantern`, `ProjectLantern`). Between two digits there must be one.
@@ -15,7 +16,8 @@ where it has its letters, one after the other, each where the one before ends, b
   letter or digit of such a script. `boundaries=False` lifts this for one literal.
 - *Letters in another's stead* (leet) need three letters and at least one that is itself, and of all letters fewer than
   two in three may be digits: `A55` and `1000` are no words. A digit of the literal is that digit only: `c4` is not
-  `CA`. `!`, `|` and `+` stand for no first and no last letter. A capital I is an l among small letters (`kiIl`), an l is
+  `CA`. `!`, `|` and `+` stand for one only right
+  behind another, and for no last one. A capital I is an l among small letters (`kiIl`), an l is
   an i where a later letter is a capital (`BlTCH`).
 - *Symbols* that may be letters (`Kind.SYMBOL`) are separators within a match up to one of them, and letters from that
   one on; at most three letters in a row are symbols.
@@ -26,7 +28,7 @@ Vanishing characters count nowhere. More than three separators end everything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import dropwhile, groupby, pairwise
 from typing import NamedTuple
 
 from server.moderation.normalise import Kind, Unit, normalise
@@ -38,7 +40,7 @@ LEET_LETTERS = 3
 STOP = " "  # the symbol for separators with a stop among them, beside a letter of a script without spaces
 
 _DIGITS = "0123456789"
-INNER = frozenset("!|+")  # symbols that are letters only within a word: beside it they are punctuation
+INNER = frozenset("it")  # what symbols stand for only behind a letter and not at the end: elsewhere they punctuate
 SYMBOLS_IN_A_ROW = 3  # that are letters: `@$$hole`, and no line of dollars
 
 
@@ -86,20 +88,14 @@ def _casings(text: str) -> set[str]:
 
 def _letters(text: str) -> tuple[list[Unit], set[int]]:
     """The letters, and the indexes of those that have a separator before them."""
-    units = [unit for unit, _ in normalise(text)]
-    is_letter = [unit.kind <= Kind.SYMBOL for unit in units]
-    for at, unit in enumerate(units):
-        if unit.kind == Kind.SYMBOL:
-            before, behind = is_letter[max(0, at - 1) : at], is_letter[at + 1 : at + 2]
-            is_letter[at] = any(before if unit.plain in INNER else before + behind)
     letters: list[Unit] = []
     gaps: set[int] = set()
-    for unit, counts in zip(units, is_letter, strict=True):
-        if counts:
-            letters.append(unit)
-        elif letters:
+    for is_run, run in groupby((unit for unit, _ in normalise(text)), lambda unit: unit.kind <= Kind.SYMBOL):
+        word = list(dropwhile(is_inner, run)) if is_run else []
+        if any(unit.kind != Kind.SYMBOL for unit in word):
             gaps.add(len(letters))
-    return letters, gaps - {len(letters)}
+            letters += word
+    return letters, gaps - {0}
 
 
 def _spacings(letters: Sequence[Unit], gaps: set[int]) -> Iterator[set[int]]:
@@ -136,6 +132,11 @@ def _symbols(letters: Sequence[Unit], apart: set[int], *, anywhere: bool) -> Ite
         yield (letters[0].char, *rest)
 
 
+def is_inner(unit: Unit) -> bool:
+    """Whether it is a symbol that is a letter only within a word: ! | + and what looks like them."""
+    return unit.kind == Kind.SYMBOL and unit.char in INNER
+
+
 def spells(plain: str, units: Sequence[Unit]) -> bool:
     """Whether letters of a text, merged the same as those of a literal, may stand for them. Both are of one length."""
     if "".join([unit.plain for unit in units]) == plain:
@@ -156,7 +157,7 @@ def spells(plain: str, units: Sequence[Unit]) -> bool:
                 return False
             letters += 1
     last = units[-1]
-    ends_well = last.plain == plain[-1] or last.kind != Kind.SYMBOL or last.plain not in INNER
+    ends_well = last.plain == plain[-1] or not is_inner(last)
     return ends_well and letters > 0 and 3 * digits < 2 * len(units)
 
 

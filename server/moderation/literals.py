@@ -6,40 +6,81 @@ that is the beginning of a form of some literal and can go on as one, or of a ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from server.moderation.automaton import SHIFT, Automaton
-from server.moderation.forms import Literal, forms
+from server.moderation.forms import MOST_SEPARATORS, Literal, forms
 from server.moderation.matches import Found
-from server.moderation.normalise import is_stop
+from server.moderation.normalise import UNITS
 from server.moderation.readings import (
     NOTHING,
     SEVERAL,
     SPACED_LETTER,
     STOP_SIGN,
     SYMBOL,
+    UNSPACED_LETTER,
     Fork,
     Reading,
     Step,
     Table,
     fork,
+    is_stop_step,
 )
+from server.moderation.sieve import Sieve
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")  # they vanish
 _BLOCK = 4096  # characters between two looks at what of a walk can be forgotten
 
 
 class Literals:
     """A `Matcher`. Patterns are numbered as the literals came."""
 
-    def __init__(self, literals: Iterable[Literal | str]) -> None:
-        """Raises ValueError, with the literal's number, for one that has no letter and no digit."""
+    def __init__(self, literals: Iterable[Literal | str], *, window: int = 1024) -> None:
+        """`window`: so many characters of a whole text are looked at closely, or are not, at a time.
+
+        Raises ValueError, with the literal's number, for one that has no letter and no digit.
+        """
         named = [Literal(one) if isinstance(one, str) else one for one in literals]
         written = [form for pattern, literal in enumerate(named) for form in forms(pattern, literal)]
         self._table = Table(Automaton(written))
+        self._sieve = Sieve(written)
+        self._window = window
+        self._reach = (MOST_SEPARATORS + 1) * max((len(form.symbols) for form in written), default=0)
 
     def scan(self, text: str) -> list[Found]:
-        stream = self.stream()
-        return sorted(stream.feed(text) + stream.finish())
+        found: list[Found] = []
+        for start, end, rest in self._windows(text):
+            window = text[start:rest]
+            if self._sieve.may_match(window):
+                stream = self.stream()
+                here = stream.feed(window) + stream.finish()
+                found += [Found(start + a, start + b, pattern) for a, b, pattern in here if start + a < end]
+        return sorted(found)
+
+    def _windows(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Where to look for matches: their first characters are from `start` to before `end`, their last before `rest`.
+
+        A long text is cut between words, so that one suspicious word does not make all of it be looked at closely.
+        """
+        start, size = 0, max(self._window, 2 * self._reach)
+        while len(text) - start > 2 * size:
+            end = text.rfind(" ", start, start + size) + 1
+            rest = self._rest(text, end) if end else None
+            if rest is None:
+                break
+            yield start, end, rest
+            start = end
+        yield start, len(text), len(text)
+
+    def _rest(self, text: str, end: int) -> int | None:
+        """By where every match that began before `end` is over. None: there is too much that vanishes."""
+        rest = end + self._reach
+        if text[end:rest].isascii() and not _CONTROLS.search(text, end, rest):
+            return rest
+        visible = (at for at, char in enumerate(text[end : end + 4 * self._reach], end + 1) if UNITS[char])
+        return next(islice(visible, self._reach - 1, None), None)
 
     def stream(self) -> LiteralStream:
         return LiteralStream(self._table)
@@ -80,16 +121,18 @@ class LiteralStream:
             if kind == NOTHING:
                 continue
             if kind or not within:
-                if kind or base.stop or self._forks:
+                if kind > UNSPACED_LETTER or base.stop or self._forks:
                     base.state = state
                     self._any(char, step, offset, found)
                     state = base.state
                     within = False
                     continue
-                if base.gap or not base.spaced:
-                    base.gap, base.spaced, code = 0, True, first
-                within = True
+                within = not kind
+                if base.gap or not (within and base.spaced):
+                    code = first
+                base.gap, base.spaced = 0, within
             if pending:
+                found += pending if kind else ()
                 pending.clear()
             following = goto.get(state << SHIFT | code)
             while following is None and state:
@@ -135,16 +178,16 @@ class LiteralStream:
         if new is not None:
             self._forks.append(new)
             self._note_all(new, offset, found)
-        unit = step[3]
-        self._base.separator(stop=unit is not None and is_stop(unit.plain))
+        self._base.separator(stop=is_stop_step(step))
 
     def _walk_forks(self, step: Step, offset: int, found: list[Found]) -> None:
         if self._forks:
             for one in self._forks:
-                one.letter(step, offset)
+                (one.symbol if step[0] == SYMBOL else one.letter)(step, offset)
             self._forks = [one for one in self._forks if one.alive]
             for one in self._forks:
-                self._note_all(one, offset, found)
+                if not one.gap:
+                    self._note_all(one, offset, found)
 
     def _note_all(self, reading: Reading, offset: int, found: list[Found]) -> None:
         """The matches that end with the last letter."""

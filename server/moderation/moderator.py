@@ -14,8 +14,7 @@ from server.moderation.decisions import Told
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.held import HeldAnswer
-from server.moderation.normalise import has_bidi_override
-from server.moderation.ruleset import Ruleset
+from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
 from server.moderation.segments import Segment, segments_of
 
 AT_ONCE = 32_768  # characters of a request: about 2 ms
@@ -156,11 +155,6 @@ class Check:
 
     def _refuse_bidi(self, segments: list[Segment]) -> None:
         for guard in self._guards:
-            if guard.ruleset.policy.file.bidi_overrides == "refuse":
-                for segment in segments:
-                    if has_bidi_override(segment.text):
-                        raise ContentFiltered(
-                            "The text holds characters that override its direction (U+202A to U+202E, U+2066 to "
-                            "U+2069). Leave them out.",
-                            param=segment.param,
-                        )
+            for segment in segments:
+                if guard.ruleset.refuses_direction(segment.text):
+                    raise ContentFiltered(BIDI_MESSAGE, param=segment.param)

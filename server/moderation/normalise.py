@@ -80,7 +80,7 @@ _UNKNOWN = (_GAP,)
 
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _FILLERS = "\u115f\u1160\u3164\uffa0"  # letters without ink
-_BARS = "ǀƖᛁⲒⵏꓲ"  # letters that are a vertical bar: read as i and as l, as | is
+_BARS = "ǀƖӀӏᛁⲒⵏꓲ"  # letters that are a vertical bar: read as i and as l, as | is
 _SIGNS = "™℠…‥"  # what they are made of is no part of the word before
 _MERGED = dict(zip("l1|!0435$7+@89¢€", "iiiioaesstta" + "bgce", strict=True))
 _SYMBOLS = frozenset("@$!|+¢€")

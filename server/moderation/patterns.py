@@ -12,6 +12,7 @@ but for one byte, because what stands before a place decides for `\\b`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from server.moderation.regex import Regex
 
 SHORT = 64  # bytes: on more, RE2 is faster than a look at each
 Span = tuple[int, int, int]  # start and end in bytes, and the pattern
+SHARED = 64 << 20  # bytes, at most, for an expression that is made of many
 MOST_ALIVE = 30_000  # characters, repetitions written out, of expressions that are looked for together: backwards,
 MOST_SHAPED = 3_000  # and forwards, where an automaton has to remember more
 
@@ -43,8 +45,8 @@ class PatternMatcher:
         self._blocks += _blocks([one for one in searches if weight(one.gate) > PLAIN])
         self._width = max((one.regex.width for one in searches), default=0)
         self._alive = [
-            Expression(f"(?:{'|'.join(one.regex.unfinished for one in block)})\\z")
-            for block in _by_size(searches, MOST_ALIVE)
+            Expression(f"(?:{'|'.join(one.regex.unfinished for one in part)})\\z", memory=SHARED)
+            for part in _by_size(searches, MOST_ALIVE)
         ]
 
     def scan(self, text: str) -> list[Found]:
@@ -136,7 +138,7 @@ class _Search:
         return end
 
 
-class _Block:
+class _Block(ABC):
     """Patterns that are searched for together: on most text none of them matches, and one search says so."""
 
     def __init__(self, searches: Sequence[_Search]) -> None:
@@ -150,8 +152,9 @@ class _Block:
             for one in self._possible(data, start, alive):
                 yield from one.spans(data, max(start, told.get(one.index, 0)), alive)
 
+    @abstractmethod
     def _possible(self, data: bytes, start: int, alive: int) -> list[_Search]:
-        raise NotImplementedError
+        """Those that may have a match that begins from `start` on and before `alive`."""
 
 
 class _Named(_Block):
@@ -161,7 +164,7 @@ class _Named(_Block):
         super().__init__(searches)
         self._needles = [(needle, place) for place, one in enumerate(searches) for needle in one.needles]
         quoted = sorted({_quoted(needle) for needle, _ in self._needles})
-        self._any = Expression("|".join(quoted), longest=False)
+        self._any = Expression("|".join(quoted), longest=False, memory=SHARED)
 
     def _possible(self, data: bytes, start: int, alive: int) -> list[_Search]:
         lowered = folded(data)
@@ -175,7 +178,7 @@ class _Shaped(_Block):
 
     def __init__(self, searches: Sequence[_Search]) -> None:
         super().__init__(searches)
-        self._any = Expression("|".join(one.regex.source for one in searches), longest=False)
+        self._any = Expression("|".join(one.regex.source for one in searches), longest=False, memory=SHARED)
 
     def _possible(self, data: bytes, start: int, alive: int) -> list[_Search]:
         found = self._any.search(data, start)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from server.call import Call
+from server.call import Call, Key
 from server.config import ConfigError
 from server.errors import InvalidValue, ModerationUnavailable
 from server.moderation.files import load_policy
@@ -86,22 +86,26 @@ class PolicyLibrary:
         self._stamp: Stamp = ()
         self._watching: asyncio.Task[None] | None = None
 
-    @property
-    def rulesets(self) -> Mapping[str, Ruleset]:
-        return self._loaded.rulesets
+    def now(self) -> Loaded:
+        return self._loaded
 
-    def of(self, call: Call) -> list[Ruleset]:
-        """The mandatory one, that of the key, and those that the request asks for; each once.
-
-        Raises `InvalidValue` for a name in the request, `ModerationUnavailable` for one of the key that is not loaded.
-        """
+    def of_key(self, key: Key) -> list[Ruleset]:
+        """The mandatory one and that of the key. Raises `ModerationUnavailable` for one that is not loaded."""
         loaded = self._loaded
         found = [] if loaded.mandatory is None else [loaded.mandatory]
-        if call.key.policy is not None:
-            ruleset = loaded.rulesets.get(call.key.policy)
+        if key.policy is not None:
+            ruleset = loaded.rulesets.get(key.policy)
             if ruleset is None:
                 raise ModerationUnavailable("The policy of this key is not loaded. Ask the operator.", retry_after=30)
             found.append(ruleset)
+        return list(dict.fromkeys(found)) if len(found) > 1 else found
+
+    def of(self, call: Call) -> list[Ruleset]:
+        """Those of the key and those that the request asks for; each once.
+
+        Raises `InvalidValue` for a name in the request, `ModerationUnavailable` for one of the key that is not loaded.
+        """
+        loaded, found = self._loaded, self.of_key(call.key)
         for name in call.guards:
             ruleset = loaded.rulesets.get(name)
             if ruleset is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from server.moderation.automaton import ANY, FIRST, MARK, NOWHERE, UNSPACED, Automaton
-from server.moderation.forms import INNER, MOST_SEPARATORS, STOP, SYMBOLS_IN_A_ROW, Form, spells
-from server.moderation.normalise import UNITS, Kind, Unit
+from server.moderation.forms import MOST_SEPARATORS, STOP, SYMBOLS_IN_A_ROW, Form, is_inner, spells
+from server.moderation.normalise import UNITS, Kind, Unit, is_stop
 
 # `Kind` as plain numbers: this is asked for each character, and enums are slow.
 SPACED_LETTER, UNSPACED_LETTER, SYMBOL, GAP, STOP_SIGN = map(int, Kind)
@@ -26,13 +26,24 @@ class Table:
     def learn(self, char: str) -> Step:
         """Of a character that is not among `steps`."""
         code = self.automaton.symbols.get
-        steps = [(int(unit.kind), code(unit.char, NOWHERE), code(unit.first, NOWHERE), unit) for unit in UNITS[char]]
+        steps: list[Step] = [
+            (int(unit.kind), code(unit.char, NOWHERE), code(unit.first, NOWHERE), unit) for unit in UNITS[char]
+        ]
         step = steps[0] if len(steps) == 1 else (SEVERAL if steps else NOTHING, NOWHERE, NOWHERE, None)
         if char in UNITS:
             self.steps[char] = step
             if len(steps) > 1:
                 self.several[char] = steps
         return step
+
+
+def is_inner_step(step: Step) -> bool:
+    return step[3] is not None and is_inner(step[3])
+
+
+def is_stop_step(step: Step) -> bool:
+    """For a symbol, as a separator."""
+    return step[3] is not None and is_stop(step[3].plain)
 
 
 class Reading:
@@ -128,6 +139,13 @@ class Fork(Reading):
         super().walk(step, offset, marked, state)
         self._in_a_row = self._in_a_row + 1 if step[0] == SYMBOL else 0
 
+    def symbol(self, step: Step, offset: int) -> None:
+        """A letter, or a separator where it can be none."""
+        if self.gap and is_inner_step(step):
+            self.separator(stop=is_stop_step(step))
+        else:
+            self.letter(step, offset)
+
     @property
     def alive(self) -> bool:
         if not self.state or self._in_a_row > SYMBOLS_IN_A_ROW:
@@ -145,9 +163,8 @@ class Fork(Reading):
 def fork(base: Reading, step: Step, offset: int) -> Fork | None:
     """The reading that takes a symbol for a letter and so begins there, if it leads anywhere."""
     marked, state = base.next_states(step)
-    unit = step[3]
-    inner = unit is not None and unit.plain in INNER
-    if not state or (inner and base.table.automaton.depth[state] == 1):
+    inner = is_inner_step(step)
+    if not state or (inner and (base.gap or base.table.automaton.depth[state] == 1)):
         return None
     new = Fork(base, offset - inner)
     new.walk(step, offset, marked, state)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from server.moderation.expressions import compiles
 from server.moderation.regex_parts import BadRegex, Flags, Scanner, read_class, read_escape
 from server.moderation.regex_tree import (
     EMPTY,
@@ -93,7 +94,10 @@ def _checked(tree: Node) -> Regex:
         raise BadRegex(f"its longest match has {wide} characters, and at most {MOST_WIDTH} are held back in a stream")
     if large > MOST_SIZE:
         raise BadRegex(f"with every repetition written out it has {large} characters, and {MOST_SIZE} is the most")
-    return Regex(tree, wide, short, large, source(tree), source(unfinished(tree)))
+    written = source(tree)
+    if not compiles(written):
+        raise BadRegex("RE2 would need too much memory for it; repeat large classes (\\p{...}, [^...]) less often")
+    return Regex(tree, wide, short, large, written, source(unfinished(tree)))
 
 
 def _check_times(node: Node, times: int) -> None:

@@ -8,10 +8,14 @@ from typing import get_args
 from server.moderation.input import within_json
 from server.moderation.jury import NewSeat
 from server.moderation.matches import Matcher
+from server.moderation.normalise import has_bidi_override
 from server.moderation.policy import Channel, Direction, Policy, Rule
 from server.moderation.screen import Part, Screen
 
 CUTS = frozenset(("block", "redact"))
+BIDI_MESSAGE = (
+    "The text holds characters that override its direction (U+202A to U+202E, U+2066 to U+2069). Leave them out."
+)
 Build = Callable[[Policy, Sequence[int]], Sequence[tuple[Matcher, Sequence[int]]]]
 """The matchers of some of a policy's rules, by their indexes, with the rule of each pattern.
 
@@ -59,6 +63,10 @@ class Ruleset:
     def judges(self, direction: Direction) -> bool:
         """Whether a judge may be asked about texts of this direction."""
         return any(direction in seat.judges for seat in self.seats)
+
+    def refuses_direction(self, text: str) -> bool:
+        """Whether the text can be read in another order than it is written in, and the policy will not have that."""
+        return self.policy.file.bidi_overrides == "refuse" and has_bidi_override(text)
 
     def message(self, text: str) -> str:
         """What a caller is told, in the language of what he sent: one that the policy has."""

@@ -11,7 +11,7 @@ from server.config import ConfigError
 from server.moderation.judges.adapter import Adapter
 from server.moderation.judges.breaker import Breaker
 from server.moderation.judges.cache import VerdictCache
-from server.moderation.judges.judge import Bounds, Judge, Post
+from server.moderation.judges.judge import Answer, Bounds, Judge, Post
 from server.moderation.judges.llama_guard import LlamaGuard
 from server.moderation.judges.o200k import o200k
 from server.moderation.judges.privacy_filter import PrivacyFilter
@@ -29,6 +29,24 @@ class Line(Post, Protocol):
     """The way to an engine."""
 
     def close(self) -> None: ...
+
+
+class Nowhere:
+    """The way to an engine that is not there: for judges that are made and never asked."""
+
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
+
+    async def post(self, path: str, body: bytes, *, at_root: bool, within_s: float) -> Answer:
+        raise ConnectionError(f"{self._engine} is not asked here")
+
+    def close(self) -> None:
+        pass
+
+
+def unasked(policy: Policy, use: JudgeUse) -> Seat:
+    """A seat without judges: for those that look at rules alone."""
+    return Seat(f"{use.adapter}@{use.engine}", use, {})
 
 
 class Seats:

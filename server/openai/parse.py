@@ -18,13 +18,15 @@ from server.errors import (
     UnknownParameter,
 )
 from server.openai.chat_request import ChatRequest, CompletionRequest
+from server.openai.moderation_request import ModerationRequest
 
-Request = TypeVar("Request", ChatRequest, CompletionRequest)
+Request = TypeVar("Request", ChatRequest, CompletionRequest, ModerationRequest)
 
 MAX_NAME = 64  # of an unknown field: as much of it is repeated, and a longer one is not looked up
 
 CHAT = msgspec.json.Decoder(ChatRequest)
 COMPLETION = msgspec.json.Decoder(CompletionRequest)
+MODERATION = msgspec.json.Decoder(ModerationRequest)
 
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
@@ -62,6 +64,7 @@ _ALLOWED = {
     "verbosity": "low, medium, high",
     "response_format.type": "text, json_object, json_schema",
     "content.type": "text",
+    "input.type": "text",
     "tools.type": "function",
 }
 

@@ -26,6 +26,7 @@ from server.auth.issue import issue_admin_key
 from server.auth.secrets import tag_key
 from server.call import ServedModel
 from server.config import Model, Server
+from server.moderation.policies import Loaded
 from server.stores.records import Actor
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore
@@ -68,6 +69,7 @@ class Office:
             name: ServedModel(name, Model(engines=("one",), aliases=aliases), 1)
             for name, aliases in (("gpt-oss-20b", ("gpt-4o-mini",)), ("openai/gpt-oss-120b", ()))
         }
+        self.policies = Loaded({}, None)
         self.store: SqlStore
         self.key: str
         self.key_id: str
@@ -84,7 +86,10 @@ class Office:
         await self.store.create_admin_key(record, Actor("command_line", "root"))
         app = FastAPI()
         settings = Server(max_body_bytes=65_536, client_timeout_s=5)
-        app.include_router(admin_routes(Administration(self.store, self.tag_key, self.models, settings, self.clock)))
+        administration = Administration(
+            self.store, self.tag_key, self.models, settings, self.clock, lambda: self.policies
+        )
+        app.include_router(admin_routes(administration))
         answer_failures(app)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]

@@ -11,6 +11,8 @@ from server.cli import main
 from server.commands.devkey import with_development_key
 from server.config import home, load
 
+HEAD = "name: house\nversion: 1\nrules: [{id: r, category: own, action: block, "
+
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -43,6 +45,48 @@ def test_a_certificate_that_is_none(
     told = capsys.readouterr()
     assert "server.tls.cert, server.tls.key" in told.out + told.err
     assert "Traceback" not in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("name: house\nversion: x\n", "house.yaml: version: "),
+        ("name: house\nversion: 1\nsurprise: 1\n", "house.yaml: surprise: "),
+        ("name: [house\n", "house.yaml, line 2: is not YAML"),
+        (f"{HEAD}literals_file: gone.txt}}]", "gone.txt: cannot be read"),
+        (f"{HEAD}regex: '(a+'}}]", "rule r: regex: "),
+        (f"{HEAD}regex: '(a+)+$'}}]", "rule r: regex: "),
+        (
+            f"{HEAD}detectors: [nothing]}}]",
+            "rule r: there is no detector nothing",
+        ),
+        (f"{HEAD}literals: ['...']}}]", "rule r: a literal has no letter"),
+        (f"{HEAD}literals: [\u3164]}}]", "rule r: a literal has no letter"),
+        ("name: none\nversion: 1\n", "another policy is called none"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", [("config", "check"), ("serve",), ("doctor",)])
+@pytest.mark.parametrize("where", ["policy", "folder"])
+def test_a_policy_that_cannot_be_loaded(
+    where: str,
+    command: tuple[str, ...],
+    policy: str,
+    told: str,
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "policies").mkdir()
+    file = tmp_path / "policies/house.yaml"
+    file.write_text(policy, encoding="utf-8")
+    named = file if where == "policy" else file.parent
+    config.write_text(f"{config.read_text()}moderation: {{{where}: {named}}}\n")
+    assert main([*command, "--config", str(config)]) == 1
+    out, err = capsys.readouterr()
+    assert told in out + err and "Traceback" not in out + err
+    if command != ("doctor",):
+        assert out == "" and err.startswith("portico: ") and err.count("\n") == 1
 
 
 def test_a_good_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

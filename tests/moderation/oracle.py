@@ -28,16 +28,21 @@ class Wanted:
 
     def __init__(self, literal: Literal) -> None:
         units = [unit for unit, _ in normalise(literal.text)]
-        real = [unit.kind in (Kind.SPACED, Kind.UNSPACED) for unit in units]
-        for at, unit in enumerate(units):
-            if unit.kind == Kind.SYMBOL:
-                before = at > 0 and real[at - 1]
-                behind = at + 1 < len(units) and real[at + 1]
-                real[at] = before or (behind and unit.plain not in "!|+")
-        self.letters = [Letter(unit, at, 0) for at, unit in enumerate(units) if real[at]]
+        self.letters = [Letter(unit, at, 0) for at, unit in enumerate(units) if self._is_letter(units, at)]
         pairs = zip(self.letters, self.letters[1:], strict=False)
         self.own = {number for number, (one, other) in enumerate(pairs, 1) if other.at > one.at + 1}
         self.literal = literal
+
+    @staticmethod
+    def _is_letter(units: list[Unit], at: int) -> bool:
+        """In a run with a letter or digit, and not a symbol of the inner ones at its beginning."""
+        start, end = at, at + 1
+        while start > 0 and units[start - 1].kind <= Kind.SYMBOL:
+            start -= 1
+        while end < len(units) and units[end].kind <= Kind.SYMBOL:
+            end += 1
+        whole = units[at].kind <= Kind.SYMBOL and any(unit.kind < Kind.SYMBOL for unit in units[start:end])
+        return whole and any(not is_inner(unit) for unit in units[start : at + 1])
 
     def spacings(self) -> Iterator[tuple[set[int], bool]]:
         """Before which letters a separator is that counts, and whether that is spelled out."""
@@ -56,20 +61,22 @@ class Wanted:
             yield set(range(1, len(self.letters))), True
 
 
+def is_inner(unit: Unit) -> bool:
+    return unit.kind == Kind.SYMBOL and unit.char in "it"
+
+
 def readings(text: str) -> Iterator[tuple[list[tuple[Unit, int]], list[Letter], int | None]]:
     """The units, those of them that are letters, and the first symbol among these."""
     units = list(normalise(text))
     symbols = [at for at, (unit, _) in enumerate(units) if unit.kind == Kind.SYMBOL]
     for first in (None, *symbols):
-        yield (
-            units,
-            [
-                Letter(unit, at, offset)
-                for at, (unit, offset) in enumerate(units)
-                if unit.kind < Kind.SYMBOL or (unit.kind == Kind.SYMBOL and first is not None and at >= first)
-            ],
-            first,
-        )
+        letters: list[Letter] = []
+        for at, (unit, offset) in enumerate(units):
+            follows = bool(letters) and letters[-1].at == at - 1
+            taken = first is not None and at >= first and (follows or not is_inner(unit))
+            if unit.kind < Kind.SYMBOL or (unit.kind == Kind.SYMBOL and taken):
+                letters.append(Letter(unit, at, offset))
+        yield units, letters, first
 
 
 def counted_gaps(units: list[tuple[Unit, int]], letters: list[Letter]) -> set[int] | None:
@@ -80,7 +87,7 @@ def counted_gaps(units: list[tuple[Unit, int]], letters: list[Letter]) -> set[in
         between = [unit for unit, _ in units[one.at + 1 : other.at]]
         if len(between) > 3:
             return None
-        stops = any(unit.kind == Kind.STOP or unit.plain in "!|" for unit in between)
+        stops = any(unit.kind == Kind.STOP or unit.plain in ("!", "|") for unit in between)
         if between and ((is_spaced(one) and is_spaced(other)) or stops):
             found.add(number)
     return found
@@ -99,7 +106,7 @@ def may_stand_for(wanted: str, letters: list[Letter]) -> bool:
     symbols = [unit for unit in units if unit.kind == Kind.SYMBOL and unit not in strange]
     if len(units) - len(digits) - len(strange) - len(symbols) - len(numbers) < 1 or len(digits) * 3 >= len(units) * 2:
         return False
-    if units[-1] in strange and units[-1].plain in "!|+" and wanted[-1] != units[-1].plain:
+    if is_inner(units[-1]) and wanted[-1] != units[-1].plain:
         return False
     small = any(unit.plain.isalpha() and not unit.capital for unit in units)
     for want, unit in other:
@@ -121,14 +128,14 @@ def in_a_row(letters: list[Letter]) -> int:
 
 
 def matches(text: str, literals: list[Literal], *, merged: bool = False) -> set[Found]:
-    """All matches in a whole text. `merged`: whatever letters stand for letters, as the stream sees it before an end."""
+    """All matches in a whole text. `merged`: whatever stands for letters, as the stream sees it before an end."""
     found: set[Found] = set()
     for units, letters, first in readings(text):
         for pattern, wanted in enumerate(map(Wanted, literals)):
             size = len(wanted.letters)
             for start in range(len(letters) - size + 1):
                 here = letters[start : start + size]
-                if first is not None and not here[0].at <= first <= here[-1].at:
+                if first is not None and first not in [letter.at for letter in here]:
                     continue
                 if _fits(units, here, wanted, merged=merged):
                     found.add(Found(here[0].offset, here[-1].offset + 1, pattern))
@@ -138,7 +145,7 @@ def matches(text: str, literals: list[Literal], *, merged: bool = False) -> set[
 def _fits(units: list[tuple[Unit, int]], here: list[Letter], wanted: Wanted, *, merged: bool) -> bool:
     if [one.unit.char for one in here] != [one.unit.char for one in wanted.letters]:
         return False
-    if in_a_row(here) > 3 or (here[0].unit.kind == Kind.SYMBOL and here[0].unit.plain in "!|+"):
+    if in_a_row(here) > 3 or is_inner(here[0].unit):
         return False
     if not merged and not may_stand_for("".join(one.unit.plain for one in wanted.letters), here):
         return False

@@ -1,11 +1,10 @@
-"""Literals against brute force: whatever the parts, the same matches, nothing leaves early, nothing is held for long."""
+"""Literals against brute force: whatever the parts, the same matches; nothing leaves early, nothing is held in vain."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.moderation.forms import Literal
@@ -75,3 +74,14 @@ def test_no_more_is_held_than_could_become_a_match(case: tuple[list[Literal], st
     stream = Literals(literals).stream()
     told = set(stream.feed(text))
     assert stream.hold_from == oracle.hold_from(text, literals, told)
+
+
+@settings(max_examples=200, deadline=None)
+@given(LITERALS, st.data())
+def test_a_long_text_is_the_sum_of_its_windows(literals: list[Literal], data: st.DataObject) -> None:
+    """The whole text is looked at in windows, a stream is not."""
+    parts = [data.draw(texts_with(literals)) for _ in range(data.draw(st.integers(1, 6)))]
+    text = data.draw(st.sampled_from((" ", " nothing much ", ", " + "\u0301" * 40))).join(parts * 8)
+    stream = Literals(literals).stream()
+    told = stream.feed(text)
+    assert Literals(literals, window=1).scan(text) == sorted(told + stream.finish())

@@ -22,7 +22,7 @@ from server.config import Model
 from server.moderation.build import build_matchers
 from server.moderation.edits import Edit, applied, merged
 from server.moderation.guard import Guard
-from server.moderation.policy import Policy, PolicyFile
+from server.moderation.policy import JudgeUse, Policy, PolicyFile
 from server.moderation.ruleset import Ruleset
 from server.openai.chunks import ENCODER, Choice, Chunk, Delta, FunctionDelta, ToolCallDelta
 from server.openai.events import Batch, ChunkEvent, TextEvent, learn
@@ -60,7 +60,11 @@ def ruleset(rules: list[dict[str, Any]]) -> Ruleset:
         for at, one in enumerate(rules)
     ]  # fmt: skip
     file = PolicyFile.model_validate({"name": "p", "version": 1, "rules": written})
-    return Ruleset(Policy(file, b"", {}), build_matchers)
+    return Ruleset(Policy(file, b"", {}), build_matchers, _no_judge)
+
+
+def _no_judge(policy: Policy, use: JudgeUse) -> Any:
+    raise AssertionError("these policies have no judges")
 
 
 def whole(text: str, of: Ruleset, channel: str) -> tuple[str, bool]:

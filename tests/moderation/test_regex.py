@@ -28,6 +28,7 @@ REFUSED = {
     "(?:abcde){1,999}": "its longest match has 4995 characters, and at most 2048 are held back in a stream",
     "(?:" + "|".join(["a{1,1000}"] * 9) + ")": "with every repetition written out it has 9000 characters, "
     "and 8192 is the most",
+    r"\p{L}{1,999}x": "RE2 would need too much memory for it; repeat large classes (\\p{...}, [^...]) less often",
     "a{,3}": "character 2: write {0,3}: engines do not agree on {,3}",
     "a{1,2}{3}": "character 7: a repetition is repeated; put the first into a group (?:...)",
     "a{1,2}+": "character 7: a repetition is repeated; put the first into a group (?:...)",

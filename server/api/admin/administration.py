@@ -13,6 +13,7 @@ from server.api.admin.bodies import Grants
 from server.call import ServedModel
 from server.config import Server
 from server.errors import InvalidValue
+from server.moderation.policies import Loaded
 from server.stores.base import AuditLog, Directory, Ledger
 from server.stores.records import NO_GRANTS, KeyGrants
 
@@ -28,6 +29,7 @@ class Administration:
     models: Mapping[str, ServedModel]  # by public id
     settings: Server
     clock: Callable[[], float] = time
+    policies: Callable[[], Loaded] = lambda: Loaded({}, None)  # that are loaded now
 
     def now(self) -> int:
         """Unix seconds."""

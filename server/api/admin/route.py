@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl, urlencode
@@ -10,14 +9,14 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from server.api.admin.guard import AdminGuard
 from server.api.admin.refusals import of_store, of_validation
-from server.api.http import check_content, too_large
+from server.api.http import check_content
+from server.api.plain import read_body
 from server.config import Server
-from server.errors import InvalidValue, RequestTimedOut
+from server.errors import InvalidValue
 from server.stores.base import NotAllowed, NotThere, StoreDown
 from server.stores.records import Actor
 
@@ -53,7 +52,7 @@ def admin_route(guard: AdminGuard, settings: Server) -> type[APIRoute]:
                 try:
                     request.state.actor = await guard.admit(headers)
                     check_content(headers, settings.max_body_bytes)
-                    body = await _body(request, settings)
+                    body = await read_body(request, settings)
                     scope = {**request.scope, "query_string": _query(request.scope)}
                     return await endpoint(Request(scope, _replay(body)))
                 except RequestValidationError as error:
@@ -64,20 +63,6 @@ def admin_route(guard: AdminGuard, settings: Server) -> type[APIRoute]:
             return handle
 
     return AdminRoute
-
-
-async def _body(request: Request, settings: Server) -> bytes:
-    """Raises `BodyTooLarge`, `RequestTimedOut`."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(settings.client_timeout_s):
-            async for part in request.stream():
-                body += part
-                if len(body) > settings.max_body_bytes:
-                    raise too_large(settings.max_body_bytes)
-    except (TimeoutError, ClientDisconnect):
-        raise RequestTimedOut("The request did not come in time.") from None
-    return bytes(body)
 
 
 def _replay(body: bytes) -> Receive:

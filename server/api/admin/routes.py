@@ -9,13 +9,14 @@ from server.api.admin.administration import Administration
 from server.api.admin.audit_logs import AuditLogs
 from server.api.admin.guard import AdminGuard
 from server.api.admin.keys import Keys
+from server.api.admin.moderation import Moderation
 from server.api.admin.projects import Projects
 from server.api.admin.rate_limits import RateLimits
 from server.api.admin.route import admin_route
 from server.api.admin.service_accounts import ServiceAccounts
 from server.api.admin.usage import Usage
 
-FAMILIES = (Projects, Keys, ServiceAccounts, RateLimits, AdminKeys, AuditLogs, Usage)
+FAMILIES = (Projects, Keys, ServiceAccounts, RateLimits, AdminKeys, AuditLogs, Usage, Moderation)
 
 
 def admin_routes(administration: Administration) -> APIRouter:

@@ -1,0 +1,50 @@
+"""/v1/organization/moderation"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from server.api.admin.administration import Administration
+from server.api.admin.bodies import Body
+from server.api.admin.listing import Json
+from server.api.admin.route import Endpoint
+from server.api.turns import MOST_CHARACTERS, Turns
+from server.config import Name
+from server.errors import NotFound
+from server.moderation.described import described
+from server.moderation.explain import explaining
+from server.moderation.policy import Channel, Direction
+from server.moderation.ruleset import Ruleset
+
+
+class ToExplain(Body):
+    text: str = Field(max_length=MOST_CHARACTERS)
+    policy: Name | None = Field(default=None, description="Null: the one of the configuration.")
+    direction: Direction = "input"
+    channel: Channel = "content"
+
+
+class Moderation:
+    def __init__(self, administration: Administration) -> None:
+        self._admin = administration
+        self._turns = Turns()
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        yield Endpoint("POST", "/moderation/explain", self.explain, "What a policy makes of a text, and why")
+
+    async def explain(self, body: ToExplain) -> Json:
+        ruleset = self._ruleset(body.policy)
+        steps = explaining(ruleset, (body.text,), body.direction, body.channel)
+        explanation = await self._turns.take(steps, len(body.text))
+        return {"object": "organization.moderation.explanation"} | described(explanation, ruleset)
+
+    def _ruleset(self, name: str | None) -> Ruleset:
+        """Raises `NotFound`."""
+        loaded = self._admin.policies()
+        found = loaded.mandatory if name is None else loaded.rulesets.get(name)
+        if found is None:
+            which = "The configuration names no moderation.policy" if name is None else "No policy has that name"
+            raise NotFound(f"{which}. Policies: {', '.join(loaded.rulesets) or 'none'}.", param="policy")
+        return found

@@ -1,0 +1,101 @@
+"""An explanation as facts: what `portico moderate --json` prints and the administration answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import msgspec
+
+from server.moderation.explain import Because, Explanation
+from server.moderation.normalise import Kind, Unit, normalise
+from server.moderation.ruleset import Ruleset
+
+MOST_DESCRIBED = 1000  # matches; more are counted
+
+Literals = Callable[[str], Collection[str]]
+"""Of a rule, by its id: in folded case."""
+
+
+def described(explanation: Explanation, ruleset: Ruleset) -> dict[str, Any]:
+    """`ruleset` is the one that it is of. `leaves` is a text: explanations of several parts are not described."""
+    literals = literals_of(ruleset, explanation)
+    leaves = explanation.leaves
+    return {
+        "policy": explanation.policy,
+        "version": explanation.version,
+        "hash": explanation.hash,
+        "direction": explanation.direction,
+        "channel": explanation.channel,
+        "verdict": explanation.verdict,
+        "matches": [_match(one, explanation, literals) for one in explanation.matches[:MOST_DESCRIBED]],
+        "more_matches": max(0, len(explanation.matches) - MOST_DESCRIBED),
+        "leaves": None if leaves is None else "".join(leaves),
+        "message": explanation.message,
+        "not_asked": list(explanation.not_asked),
+    }
+
+
+def literals_of(ruleset: Ruleset, explanation: Explanation) -> Literals:
+    """Read once for each rule that matched."""
+    matched = {one.rule for one in explanation.matches}
+    known = {
+        rule.id: frozenset(text.casefold() for text in ruleset.policy.literals(rule))
+        for rule in ruleset.rules
+        if rule.id in matched
+    }
+    return lambda rule: known.get(rule, frozenset())
+
+
+def _match(one: Because, explanation: Explanation, literals: Literals) -> dict[str, Any]:
+    return {
+        "rule": one.rule,
+        "category": one.category,
+        "action": one.action,
+        "tier": one.tier,
+        "start": one.start,
+        "end": one.end,
+        "text": one.text,
+        "normalised": normalised(one, explanation.channel == "tool_arguments", literals),
+    }
+
+
+def normalised(one: Because, raw: bool, literals: Literals) -> str | None:
+    """A matched text as literals are compared with it; None where it says nothing new, or for no literal.
+
+    Of letters that are written in one another's stead, digits and symbols beside letters are shown as the letters
+    that they stand for; i and l only where nothing else differs. `raw`: the text is JSON.
+    """
+    known = literals(one.rule)
+    written = _within(one.text) if raw else one.text
+    if not known or (written == one.text and written.casefold() in known):
+        return None
+    units = [unit for unit, _ in normalise(written)]
+    shown = "".join(_readable(units))
+    if shown == written.casefold() and written == one.text:
+        shown = "".join([unit.char for unit in units])
+    return None if shown == one.text.casefold() else shown
+
+
+def _readable(units: list[Unit]) -> list[str]:
+    """Digits and symbols as letters, in words that have letters."""
+    out: list[str] = []
+    word: list[Unit] = []
+    for unit in [*units, None]:
+        if unit is not None and unit.kind <= Kind.SYMBOL:
+            word.append(unit)
+            continue
+        spelled = any(one.plain.isalpha() for one in word)
+        out += [one.char if spelled and not one.plain.isalpha() else one.plain for one in word]
+        word.clear()
+        if unit is not None:
+            out.append(unit.char)
+    return out
+
+
+def _within(raw: str) -> str:
+    r"""The text within JSON text, as `\u0062` is b; a piece that cannot be read stays as it is."""
+    try:
+        return msgspec.json.decode(f'"{raw}"', type=str)
+    except msgspec.DecodeError:
+        return raw

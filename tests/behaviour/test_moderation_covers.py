@@ -1,0 +1,73 @@
+"""Every route that takes content is moderated, or is named here with the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.routing import BaseRoute, Route
+
+from server.app import Parts
+from tests.behaviour.conftest import Shared
+from tests.behaviour.engine_double import EngineDouble
+from tests.behaviour.serving import MESSAGES, MODEL, portico
+
+BAD = "project lantern"
+COVERED: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"model": MODEL, "messages": [*MESSAGES, {"role": "user", "content": BAD}]},
+    "/v1/completions": {"model": MODEL, "prompt": BAD},
+    "/v1/moderations": {"input": BAD},
+}
+"""By path, a body that must not pass."""
+
+RECORDS = "an administrator's names and settings, which no model reads"
+EXEMPT = {
+    "/v1/organization/projects": RECORDS,
+    "/v1/organization/projects/{project_id}": RECORDS,
+    "/v1/organization/projects/{project_id}/archive": RECORDS,
+    "/v1/organization/projects/{project_id}/api_keys": RECORDS,
+    "/v1/organization/projects/{project_id}/api_keys/{key_id}": RECORDS,
+    "/v1/organization/projects/{project_id}/api_keys/{key_id}/rotate": RECORDS,
+    "/v1/organization/projects/{project_id}/service_accounts": RECORDS,
+    "/v1/organization/projects/{project_id}/service_accounts/{account_id}/api_keys": RECORDS,
+    "/v1/organization/projects/{project_id}/rate_limits/{rate_limit_id:path}": RECORDS,
+    "/v1/organization/admin_api_keys": RECORDS,
+    "/v1/organization/moderation/explain": "shows an administrator what a policy makes of a text",
+}
+READING = {"GET", "HEAD", "OPTIONS", "DELETE"}
+
+
+def taking_content(parts: Parts) -> set[str]:
+    return {*parts.relays, *(one.path for one in flat(parts.app.routes) if (one.methods or READING) - READING)}
+
+
+def flat(routes: list[BaseRoute]) -> Iterator[Route]:
+    """A kind of route that is not known here cannot be looked at, so it fails."""
+    for one in routes:
+        router = getattr(one, "original_router", None)
+        if router is not None:
+            assert not one.include_context.prefix, "the paths of its routes are not whole"  # type: ignore[attr-defined]
+            yield from flat(router.routes)
+        else:
+            assert isinstance(one, Route) or hasattr(one, "methods"), type(one)
+            yield one  # type: ignore[misc]
+
+
+def test_every_route_is_named(shared: Shared) -> None:
+    assert not COVERED.keys() & EXEMPT.keys()
+    assert taking_content(shared.gate.parts) == COVERED.keys() | EXEMPT.keys()
+
+
+@pytest.mark.parametrize("path", COVERED)
+async def test_what_is_covered_does_not_pass(path: str, tmp_path: Path) -> None:
+    policy = tmp_path / "house.yaml"
+    policy.write_text(f"name: h\nversion: 1\nrules: [{{id: r, category: own, literals: [{BAD}], action: block}}]\n")
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
+        reply = await gate.request("POST", path, COVERED[path])
+        assert not engine.calls
+        if path == "/v1/moderations":
+            assert reply.json["results"][0]["flagged"]
+        else:
+            assert reply.error["code"] == "content_filter"

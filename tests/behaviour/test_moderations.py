@@ -1,0 +1,200 @@
+"""POST /v1/moderations: OpenAI's shape, over the policies of this server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from server.api.turns import MOST_CHARACTERS
+from server.moderation.policy import OPENAI_CATEGORIES
+from server.openai.moderation_request import MOST_TEXTS
+from tests.behaviour.engine_double import EngineDouble
+from tests.behaviour.serving import KEY, Gate, portico
+from tests.behaviour.tenants import Tenants
+from tests.behaviour.wire import Reply
+from tests.openai_schema import validator
+
+PATH = "/v1/moderations"
+HOUSE = """
+name: house
+version: 7
+rules:
+  - {id: codename, category: business/confidential, literals: [project lantern], action: block}
+  - {id: mood, category: harassment, literals: [grumble], action: flag}
+  - {id: mail, category: privacy, detectors: [email], action: redact}
+  - {id: trial, category: violence, literals: [banana], action: shadow}
+  - {id: told, category: hate, literals: [told], action: block, directions: [output]}
+"""
+TEAM = """
+name: team
+version: 2
+bidi_overrides: allow
+rules:
+  - {id: pear, category: violence/graphic, literals: [pear], action: redact}
+"""
+
+
+@pytest.fixture
+def moderation(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "house.yaml").write_text(HOUSE, encoding="utf-8")
+    (tmp_path / "team.yaml").write_text(TEAM, encoding="utf-8")
+    return {"policy": str(tmp_path / "house.yaml"), "folder": str(tmp_path)}
+
+
+async def ask(gate: Gate, given: Any, key: str | None = KEY, **more: Any) -> Reply:
+    reply = await gate.request("POST", PATH, {"input": given, **more}, key)
+    if reply.status == 200:
+        validator("CreateModerationResponse")(reply.json)
+    return reply
+
+
+def flagged(reply: Reply) -> list[list[str]]:
+    """The categories of each result; the other facts of it must agree."""
+    out: list[list[str]] = []
+    for result in reply.json["results"]:
+        names = [name for name, is_so in result["categories"].items() if is_so]
+        assert result["category_scores"] == {name: float(name in names) for name in result["categories"]}
+        assert set(result["category_applied_input_types"]) == set(result["categories"]) >= set(OPENAI_CATEGORIES)
+        assert result["flagged"] == bool(names)
+        out.append(names)
+    return out
+
+
+async def test_the_official_sdk(moderation: dict[str, Any]) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate, gate.sdk() as client:
+        answer = await client.moderations.create(input="grumble, project lantern")
+        assert (answer.model, len(answer.results)) == ("house-7", 1)
+        assert answer.id.startswith("modr-") and answer.id != (await client.moderations.create(input="")).id
+        (result,) = answer.results
+        assert result.flagged and result.categories.harassment and not result.categories.violence
+        assert result.category_scores.harassment == 1 and result.category_scores.sexual_minors == 0
+        assert result.category_applied_input_types.harassment == ["text"]
+        assert result.categories.model_dump()["business/confidential"] is True
+        answer = await client.moderations.create(model="omni-moderation-latest", input=["hello", "grumble"])
+        assert [one.flagged for one in answer.results] == [False, True]
+        parts = [{"type": "text", "text": "project "}, {"type": "text", "text": "lantern"}]
+        answer = await client.moderations.create(input=parts)  # type: ignore[arg-type]
+        assert [one.flagged for one in answer.results] == [True]
+        with pytest.raises(openai.NotFoundError):
+            await client.moderations.create(input="hello", model="no-such")
+        assert not engine.calls
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("hello", [[]]),
+        ("a banana", [[]]),
+        ("told", [[]]),
+        ("to bob@corp.com", [["privacy"]]),
+        (
+            ["grumble at bob@corp.com", "x", "PROJECT-LANTERN"],
+            [["harassment", "privacy"], [], ["business/confidential"]],
+        ),
+        ("a \u202ex", [["bidi_overrides"]]),
+        ([{"type": "text", "text": "grumble"}, {"type": "text", "text": "bob@corp.com"}], [["harassment", "privacy"]]),
+        (["project", "lantern"], [[], []]),
+    ],
+)
+async def test_what_counts(moderation: dict[str, Any], given: Any, names: list[list[str]]) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate:
+        reply = await ask(gate, given)
+        assert [sorted(one) for one in flagged(reply)] == [sorted(one) for one in names]
+
+
+async def test_which_categories_are_looked_for_at_all(moderation: dict[str, Any]) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate:
+        (result,) = (await ask(gate, "x")).json["results"]
+        applied = {name for name, kinds in result["category_applied_input_types"].items() if kinds == ["text"]}
+        assert applied == {"business/confidential", "harassment", "privacy", "bidi_overrides"}
+        assert list(result["categories"])[: len(OPENAI_CATEGORIES)] == list(OPENAI_CATEGORIES)
+
+
+async def test_whose_policies(moderation: dict[str, Any]) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate:
+        tenants = Tenants(gate)
+        secret, _ = await tenants.key(policy="team")
+        reply = await ask(gate, "a pear and a grumble", secret)
+        assert (reply.json["model"], flagged(reply)) == ("house-7+team-2", [["harassment", "violence/graphic"]])
+        reply = await ask(gate, "a pear and a grumble", model="team")
+        assert (reply.json["model"], flagged(reply)) == ("team-2", [["violence/graphic"]])
+        gone, _ = await tenants.key(policy="gone")
+        assert (await ask(gate, "x", gone)).error["code"] == "moderation_unavailable"
+
+
+async def test_without_any_policy(tmp_path: Path) -> None:
+    (tmp_path / "team.yaml").write_text(TEAM, encoding="utf-8")
+    async with EngineDouble() as engine, portico(engine, moderation={"folder": str(tmp_path)}) as gate:
+        reply = await ask(gate, "x")
+        assert (reply.status, reply.error["code"], reply.error["param"]) == (404, "model_not_found", "model")
+        assert "moderation.policy" in reply.error["message"] and "team" in reply.error["message"]
+        assert flagged(await ask(gate, "pear", model="team")) == [["violence/graphic"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "param"),
+    [
+        ({}, 400, "missing_required_parameter", "input"),
+        ({"input": 5}, 400, "invalid_type", "input"),
+        ({"input": []}, 400, "invalid_value", "input"),
+        ({"input": ["x"] * (MOST_TEXTS + 1)}, 400, "invalid_value", "input"),
+        ({"input": "x" * (MOST_CHARACTERS + 1)}, 400, "invalid_value", "input"),
+        ({"input": ["x", {"type": "text", "text": "x"}]}, 400, "invalid_type", "input[1]"),
+        ({"input": [{"type": "text", "text": "x"}, "x"]}, 400, "invalid_type", "input[1]"),
+        (
+            {"input": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "data:"}}]},
+            400,
+            "unsupported_value",
+            "input[1]",
+        ),
+        ({"input": [{"type": "sound"}]}, 400, "invalid_value", "input[0].type"),
+        ({"input": "x", "threshold": 1}, 400, "unknown_parameter", "threshold"),
+        ({"input": "x", "model": "gpt-oss-20b"}, 404, "model_not_found", "model"),
+        (b"{", 400, "invalid_json", None),
+    ],
+    ids=str,
+)
+async def test_refused(moderation: dict[str, Any], body: Any, status: int, code: str, param: str | None) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate:
+        reply = await gate.request("POST", PATH, body)
+        assert (reply.status, reply.error["code"], reply.error["param"]) == (status, code, param)
+
+
+async def test_keys_and_bodies_as_elsewhere(moderation: dict[str, Any]) -> None:
+    async with (
+        EngineDouble() as engine,
+        portico(engine, moderation=moderation, server={"max_body_bytes": 1024}) as gate,
+    ):
+        assert (await ask(gate, "x", None)).error["code"] == "invalid_api_key"
+        assert (await ask(gate, "x" * 1024)).error["code"] == "request_too_large"
+        secret, _ = await Tenants(gate).key(endpoints=("chat.completions",))
+        assert (await ask(gate, "x", secret)).status == 403
+        secret, _ = await Tenants(gate).key(endpoints=("moderations",))
+        assert (await ask(gate, "x", secret)).status == 200
+
+
+async def test_counted_and_logged_without_the_text(moderation: dict[str, Any]) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate:
+        reply = await ask(gate, "project lantern")
+        assert reply.headers["x-request-id"]
+        assert (await ask(gate, 5)).status == 400
+        for outcome in ("ok", "invalid"):
+            assert gate.total("portico_requests_total", endpoint="moderations", outcome=outcome) == 1
+        lines = [(line["endpoint"], line["status"]) for line in gate.log_lines()]
+        assert lines == [("moderations", 200), ("moderations", 400)]
+        assert "lantern" not in gate.log_text()
+
+
+async def test_long_texts_take_turns(moderation: dict[str, Any]) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate:
+        long = asyncio.create_task(ask(gate, "all is well here. " * 20_000 + "grumble"))
+        overtaken = 0
+        while not long.done():
+            assert (await ask(gate, "hello")).status == 200
+            overtaken += not long.done()
+        assert flagged(await long) == [["harassment"]]
+        assert overtaken
