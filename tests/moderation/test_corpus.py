@@ -95,7 +95,7 @@ def test_each_half_has_every_rule_and_every_disguise_in_both_languages(half: str
     assert min(languages["en", False, True], languages["zh", False, True]) >= 30
 
 
-# The targets: measured at 100 % of 294 and of 298 spans, 0 of 145 and of 101 ordinary texts
+# The targets. Measured: 305 of 305 and 298 of 298 spans in disguise, 0 of 146 and 0 of 101 ordinary texts touched
 
 
 @each_half
