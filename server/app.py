@@ -147,7 +147,7 @@ def build(
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
     app.include_router(moderation_routes(keys, library, config.server))
-    administered = Administration(durable, tag_key(worker.server_secret), models, config.server, policies=library.now)
+    administered = Administration(durable, tag_key(worker.server_secret), models, config.server, library.now)
     app.include_router(admin_routes(administered))
     describe(app)
     answer_failures(app)
