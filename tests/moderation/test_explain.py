@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.moderation.build import build_matchers
-from server.moderation.described import MOST_DESCRIBED, described
-from server.moderation.explain import Explanation, explain, explaining, whole
+from server.moderation.described import MOST_DESCRIBED, described, literals_of, normalised
+from server.moderation.explain import Because, Explanation, explain, explaining, whole
 from server.moderation.files import load_policy
 from server.moderation.input import STEP
 from server.moderation.policy import Channel, Direction
@@ -175,6 +175,16 @@ def test_the_normal_form_where_it_says_something(house: Ruleset, text: str, show
 def test_the_normal_form_within_json(house: Ruleset) -> None:
     (match,) = facts(house, r'{"a": "project \u006cantern"}', channel="tool_arguments")["matches"]
     assert match["normalised"] == "project lantern"
+
+
+def test_no_normal_form_of_what_is_encoded(tmp_path: Path) -> None:
+    """The letters of base64 spell nothing."""
+    head = "name: p\nversion: 1\ndecode: {encodings: [base64]}\n"
+    one = made(tmp_path / "p.yaml", f"{head}rules: [{{id: r, category: own, literals: [lantern], action: flag}}]\n")
+    plain, encoded = (Because(0, "r", "own", "flag", "rules", 0, 1, text) for text in ("L4ntern", "bGFudGVybg=="))
+    literals = literals_of(one, explain(one, "lantern", "input", "content"))
+    assert normalised(plain, False, literals, decoded=True) == "lantern"
+    assert normalised(encoded, False, literals, decoded=True) is None
 
 
 def test_facts(house: Ruleset) -> None:
