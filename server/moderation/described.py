@@ -65,8 +65,8 @@ def normalised(one: Because, raw: bool, literals: Literals, decoded: bool = Fals
     """A matched text as literals are compared with it; None where it says nothing new, or for no literal.
 
     Of letters that are written in one another's stead, digits and symbols beside letters are shown as the letters
-    that they stand for; i and l only where nothing else differs. `raw`: the text is JSON. `decoded`: it may be that what
-    it encodes was found.
+    that they stand for; i and l only where nothing else differs. `raw`: the text is JSON. `decoded`: perhaps what it
+    encodes was found.
     """
     known = literals(one.rule)
     written = _within(one.text) if raw else one.text
