@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -152,8 +151,7 @@ def build(
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
     app.include_router(moderation_routes(keys, library, config.server))
-    administered = Administration(durable, tag_key(secret), models, config.server, policies=library.now)
-    app.include_router(admin_routes(administered))
+    app.include_router(admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
@@ -296,7 +294,7 @@ def _asking(config: Config, addresses: Mapping[str, EngineAddress], watchdog: Wa
 
 def check_policies(config: Config) -> None:
     """As a worker will load them. Raises `ConfigError`."""
-    policy_places(config, Seats(judging_models(config), Nowhere, secrets.token_bytes(16)).seat).load()
+    policy_places(config, Seats(judging_models(config), Nowhere, bytes(32)).seat).load()
 
 
 def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:

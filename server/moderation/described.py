@@ -20,6 +20,7 @@ Literals = Callable[[str], Collection[str]]
 def described(explanation: Explanation, ruleset: Ruleset) -> dict[str, Any]:
     """`ruleset` is the one that it is of. `leaves` is a text: explanations of several parts are not described."""
     literals = literals_of(ruleset, explanation)
+    decoded = bool(ruleset.policy.file.decode.encodings)
     leaves = explanation.leaves
     return {
         "policy": explanation.policy,
@@ -28,7 +29,7 @@ def described(explanation: Explanation, ruleset: Ruleset) -> dict[str, Any]:
         "direction": explanation.direction,
         "channel": explanation.channel,
         "verdict": explanation.verdict,
-        "matches": [_match(one, explanation, literals) for one in explanation.matches[:MOST_DESCRIBED]],
+        "matches": [_match(one, explanation, literals, decoded) for one in explanation.matches[:MOST_DESCRIBED]],
         "more_matches": max(0, len(explanation.matches) - MOST_DESCRIBED),
         "leaves": None if leaves is None else "".join(leaves),
         "message": explanation.message,
@@ -47,7 +48,7 @@ def literals_of(ruleset: Ruleset, explanation: Explanation) -> Literals:
     return lambda rule: known.get(rule, frozenset())
 
 
-def _match(one: Because, explanation: Explanation, literals: Literals) -> dict[str, Any]:
+def _match(one: Because, explanation: Explanation, literals: Literals, decoded: bool) -> dict[str, Any]:
     return {
         "rule": one.rule,
         "category": one.category,
@@ -56,25 +57,32 @@ def _match(one: Because, explanation: Explanation, literals: Literals) -> dict[s
         "start": one.start,
         "end": one.end,
         "text": one.text,
-        "normalised": normalised(one, explanation.channel == "tool_arguments", literals),
+        "normalised": normalised(one, explanation.channel == "tool_arguments", literals, decoded),
     }
 
 
-def normalised(one: Because, raw: bool, literals: Literals) -> str | None:
+def normalised(one: Because, raw: bool, literals: Literals, decoded: bool = False) -> str | None:
     """A matched text as literals are compared with it; None where it says nothing new, or for no literal.
 
     Of letters that are written in one another's stead, digits and symbols beside letters are shown as the letters
-    that they stand for; i and l only where nothing else differs. `raw`: the text is JSON.
+    that they stand for; i and l only where nothing else differs. `raw`: the text is JSON. `decoded`: perhaps what it
+    encodes was found.
     """
     known = literals(one.rule)
     written = _within(one.text) if raw else one.text
     if not known or (written == one.text and written.casefold() in known):
         return None
     units = [unit for unit, _ in normalise(written)]
+    if decoded and _letters(units) not in {_letters([unit for unit, _ in normalise(text)]) for text in known}:
+        return None
     shown = "".join(_readable(units))
     if shown == written.casefold() and written == one.text:
         shown = "".join([unit.char for unit in units])
     return None if shown == one.text.casefold() else shown
+
+
+def _letters(units: list[Unit]) -> str:
+    return "".join([unit.char for unit in units if unit.kind < Kind.SYMBOL])
 
 
 def _readable(units: list[Unit]) -> list[str]:

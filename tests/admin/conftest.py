@@ -87,7 +87,7 @@ class Office:
         app = FastAPI()
         settings = Server(max_body_bytes=65_536, client_timeout_s=5)
         administration = Administration(
-            self.store, self.tag_key, self.models, settings, self.clock, lambda: self.policies
+            self.store, self.tag_key, self.models, settings, lambda: self.policies, self.clock
         )
         app.include_router(admin_routes(administration))
         answer_failures(app)

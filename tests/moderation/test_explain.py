@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.moderation.build import build_matchers
-from server.moderation.described import MOST_DESCRIBED, described
-from server.moderation.explain import Explanation, explain, explaining, whole
+from server.moderation.described import MOST_DESCRIBED, described, literals_of, normalised
+from server.moderation.explain import Because, Explanation, explain, explaining, whole
 from server.moderation.files import load_policy
 from server.moderation.input import STEP
 from server.moderation.policy import Channel, Direction
@@ -133,21 +133,26 @@ WORDS = ("project ", "lantern", " ", "bob@corp.com", "grumble", "banana", "x", "
 PIECES = st.lists(st.sampled_from(WORDS))
 
 
+def cut_out(text: str, explanation: Explanation) -> str:
+    """What leaves by the matches alone: nothing from the first that blocks on, replacements for what is redacted."""
+    cut = min([one.start for one in explanation.matches if one.action == "block"], default=len(text))
+    redacted = [one for one in explanation.matches if one.action == "redact"]
+    out: list[str] = []
+    for at in range(cut):
+        over = [one for one in redacted if one.start <= at < one.end]
+        out.append(text[at] if not over else '"mail"' if all(one.start == at for one in over) else "")
+    return "".join(out)
+
+
 @given(PIECES, st.sampled_from(get_args(Direction)))
-def test_what_leaves_holds_nothing_that_is_cut(house: Ruleset, pieces: list[str], direction: Direction) -> None:
+def test_what_leaves_is_what_the_matches_say(house: Ruleset, pieces: list[str], direction: Direction) -> None:
     text = "".join(pieces)
     one = explain(house, text, direction, "content")
     assert all(match.text == text[match.start : match.end] for match in one.matches)
     actions = {match.action for match in one.matches}
     assert one.verdict == next((name for name in ("block", "redact", "flag", "shadow") if name in actions), "pass")
-    if direction == "input" and one.verdict == "block":
-        assert one.leaves is None
-        return
-    assert one.leaves is not None
-    again = explain(house, one.leaves[0], direction, "content")
-    assert not {"block", "redact"} & {match.action for match in again.matches if match.rule == "codename"}
-    if not {"block", "redact"} & actions:
-        assert one.leaves == (text,)
+    refused = direction == "input" and one.verdict == "block"
+    assert one.leaves == (None if refused else (cut_out(text, one),))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +176,16 @@ def test_the_normal_form_where_it_says_something(house: Ruleset, text: str, show
 def test_the_normal_form_within_json(house: Ruleset) -> None:
     (match,) = facts(house, r'{"a": "project \u006cantern"}', channel="tool_arguments")["matches"]
     assert match["normalised"] == "project lantern"
+
+
+def test_no_normal_form_of_what_is_encoded(tmp_path: Path) -> None:
+    """The letters of base64 spell nothing."""
+    head = "name: p\nversion: 1\ndecode: {encodings: [base64]}\n"
+    one = made(tmp_path / "p.yaml", f"{head}rules: [{{id: r, category: own, literals: [lantern], action: flag}}]\n")
+    plain, encoded = (Because(0, "r", "own", "flag", "rules", 0, 1, text) for text in ("L4ntern", "bGFudGVybg=="))
+    literals = literals_of(one, explain(one, "lantern", "input", "content"))
+    assert normalised(plain, False, literals, decoded=True) == "lantern"
+    assert normalised(encoded, False, literals, decoded=True) is None
 
 
 def test_facts(house: Ruleset) -> None:

@@ -28,8 +28,8 @@ class Administration:
     tag_key: bytes  # `secrets.tag_key`
     models: Mapping[str, ServedModel]  # by public id
     settings: Server
+    policies: Callable[[], Loaded]  # those that are loaded now
     clock: Callable[[], float] = time
-    policies: Callable[[], Loaded] = lambda: Loaded({}, None)  # that are loaded now
 
     def now(self) -> int:
         """Unix seconds."""
