@@ -294,7 +294,11 @@ def _asking(config: Config, addresses: Mapping[str, EngineAddress], watchdog: Wa
 
 def check_policies(config: Config) -> None:
     """As a worker will load them. Raises `ConfigError`."""
-    policy_places(config, Seats(judging_models(config), Nowhere, bytes(32)).seat).load()
+    models = judging_models(config)
+    for name, engine in config.engines.items():
+        if engine.managed and not models[name]:
+            models[name] = "planned"  # what it serves is known later
+    policy_places(config, Seats(models, Nowhere, bytes(32)).seat).load()
 
 
 def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from server.moderation.decisions import SEVERITY, Tier
 from server.moderation.editor import RuleEditor
-from server.moderation.input import STEP, Hit, Inspection
+from server.moderation.input import NO_DECODING, STEP, Hit, Inspection
 from server.moderation.matches import Found, Stream
 from server.moderation.normalise import has_bidi_override
 from server.moderation.policy import Action, Channel, Direction
@@ -70,7 +70,8 @@ def explain(ruleset: Ruleset, text: str, direction: Direction, channel: Channel)
 def explaining(ruleset: Ruleset, parts: Sequence[str], direction: Direction, channel: Channel) -> Steps[Explanation]:
     """The same in steps, also of several texts that belong together, as the parts of a message do."""
     segments = [Segment(f"input[{index}]", channel, text, _nowhere) for index, text in enumerate(parts)]
-    inspection = Inspection(segments, ruleset.screens(direction), ruleset.rules)
+    decoding = ruleset.policy.file.decode if direction == "input" else NO_DECODING
+    inspection = Inspection(segments, ruleset.screens(direction), ruleset.rules, decoding)
     yield from inspection.steps()
     matches = [_because(ruleset, hit, parts) for hit in inspection.hits]
     if direction == "input":

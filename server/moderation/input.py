@@ -19,7 +19,7 @@ from server.moderation.policy import Channel, Decoding, Rule
 from server.moderation.segments import Segment
 from server.moderation.unescape import UnescapedStream
 
-STEP = 16_384  # characters, about a millisecond
+STEP = 4096  # characters, a millisecond or two
 SEAM = 512  # characters on both sides of a seam: more than any literal
 NO_DECODING = Decoding()
 GAP = "\ue003"  # a private-use character stands for what lies between two seams, and is part of no word
