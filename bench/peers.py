@@ -130,15 +130,18 @@ AMPLE = 10**12
 
 
 def portico_config(
-    engine_url: str, ports: tuple[int, int], folder: Path, model: Served, volatile: str = "memory://"
+    engine_url: str, ports: tuple[int, int], folder: Path, model: Served, volatile: str | None = None
 ) -> str:
-    """Portico with all on: a key, limits of each kind, prices, metrics, a line per request; one engine by its URL."""
+    """Portico as a user has it: a key, usage, metrics, a line per request; one engine by its URL.
+
+    With a `volatile` store also limits of every kind, counted there.
+    """
     port, metrics_port = ports
     kinds = ("requests_per_minute", "requests_per_day", "tokens_per_minute", "tokens_per_day", "concurrent_requests")
-    limits = ", ".join(f"{kind}: {AMPLE}" for kind in (*kinds, "spend_per_month"))
+    limits = ", ".join(f"{kind}: {AMPLE}" for kind in (*kinds, "spend_per_month")) if volatile else ""
     return f"""server: {{host: 127.0.0.1, port: {port}}}
 metrics: {{host: 127.0.0.1, port: {metrics_port}}}
-stores: {{durable: "sqlite:///{folder}/portico.db", volatile: "{volatile}"}}
+stores: {{durable: "sqlite:///{folder}/portico.db", volatile: "{volatile or "memory://"}"}}
 limits: {{default: {{{limits}}}}}
 auth: {{mode: keys, static_keys: [{{name: bench, key_sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]}}
 engines: {{engine: {{url: "{engine_url}/v1", api_key: {json.dumps(model.api_key)}, max_in_flight: 4096}}}}
@@ -157,7 +160,7 @@ def portico_program() -> Path:
     return program
 
 
-def start_portico_at(engine_url: str, folder: Path, model: Served, volatile: str = "memory://") -> Running:
+def start_portico_at(engine_url: str, folder: Path, model: Served, volatile: str | None = None) -> Running:
     """`portico serve` of this checkout, one worker, in front of any engine; its log goes to a file."""
     program = portico_program()
     port, metrics_port = free_ports(2)
@@ -172,8 +175,13 @@ def start_portico(engine_port: int, folder: Path) -> Running:
     return start_portico_at(_url(engine_port), folder, Served())
 
 
+def start_portico_limits(engine_port: int, folder: Path) -> Running:
+    """The same with limits of every kind, counted in memory."""
+    return start_portico_at(_url(engine_port), folder, Served(), "memory://")
+
+
 def start_portico_redis(engine_port: int, folder: Path) -> Running:
-    """The same with its limits in a redis-server, whose own CPU is not counted."""
+    """The same with these limits in a redis-server, whose own CPU is not counted."""
     program = shutil.which("redis-server")
     if program is None:
         raise StartError("redis-server is not installed (Debian: apt-get install redis-server)")
@@ -187,6 +195,7 @@ def start_portico_redis(engine_port: int, folder: Path) -> Running:
 GATEWAYS: dict[str, Start] = {
     "nginx": start_nginx,
     "portico": start_portico,
+    "portico-limits": start_portico_limits,
     "portico-redis": start_portico_redis,
     "vllm-router": start_vllm_router,
     "sglang-router": start_sglang_router,
