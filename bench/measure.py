@@ -202,9 +202,7 @@ def bars(rows: dict[str, Row]) -> list[Bar]:
         Bar("unary CPU, portico / sglang-router", unary / sglang.cpu_us_per_request, 1.0, "x"),
         Bar("unary CPU, portico / vllm-router", unary / vllm.cpu_us_per_request, 1.0, "x (moonshot)"),
         Bar("CPU per chunk, portico / vllm-router", portico.cpu_us_per_chunk / vllm.cpu_us_per_chunk, 1.3, "x"),
-        Bar(
-            "unary CPU, portico-limits / sglang-router", limits.cpu_us_per_request / sglang.cpu_us_per_request, 1.0, "x"
-        ),
+        Bar("unary CPU, portico-limits / sglang-router", limited / sglang.cpu_us_per_request, 1.0, "x"),
         Bar("CPU per chunk, portico-limits / vllm-router", limits.cpu_us_per_chunk / vllm.cpu_us_per_chunk, 1.3, "x"),
         Bar("added latency at one client, p50", portico.added_p50_ms, 0.25, "ms"),
         Bar("added latency at one client, p99", portico.added_p99_ms, 1.0, "ms"),
