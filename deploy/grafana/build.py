@@ -20,7 +20,7 @@ Json = dict[str, Any]
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 MODEL = 'model=~"$model"'
 # Outcomes that are the service's fault (server/errors.py): a client's mistakes do not count against it.
-FAILED = 'outcome=~"error|engine_.*|store_unavailable|shutting_down"'
+FAILED = 'outcome=~"error|engine_.*|store_unavailable|moderation_unavailable|shutting_down"'
 # A refusal takes no time; among the answers it would only flatter them.
 ANSWERED = 'outcome="ok"'
 
@@ -199,8 +199,8 @@ def now() -> list[Json]:
         stat("Requests", "Calls ended per second, mean of 5 minutes.", asked, "reqps", neutral, "none yet", decimals=2),
         stat(
             "Failed",
-            "Share of calls that failed by the service's fault (error, engine_*, store_unavailable, shutting_down), "
-            "last 5 minutes. Refused and mistaken calls do not count.",
+            "Share of calls that failed by the service's fault (error, engine_*, store_unavailable, "
+            "moderation_unavailable, shutting_down), last 5 minutes. Refused and mistaken calls do not count.",
             f"{failed} / ({asked} > 0)",
             "percentunit",
             steps((0.01, AMBER), (0.05, RED)),
