@@ -8,7 +8,11 @@ a round nothing is gained by that, and it goes out at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
+
+
+log = logging.getLogger("portico")
 
 
 class Sink(Protocol):
@@ -42,8 +46,11 @@ class Outbox:
         """Write now what waits for the end of the round."""
         waiting, self._waiting = self._waiting, []
         for sink, data in waiting:
-            if not sink.is_closing():
-                sink.write(data)
+            try:
+                if not sink.is_closing():
+                    sink.write(data)
+            except Exception:  # of one connection: what the others wait for goes out all the same
+                log.exception("a connection takes no more")
 
     def _end_round(self) -> None:
         self._in_round = False

@@ -88,3 +88,16 @@ async def test_what_is_written_while_it_flushes_goes_out_too() -> None:
     for _ in range(2):
         await asyncio.sleep(0)
     assert other.written == [b"1"]
+
+
+async def test_a_connection_that_takes_nothing_more_takes_no_other_answer_along() -> None:
+    outbox, other = await busy(), Wire()
+
+    class Ended(Wire):
+        def write(self, data: bytes) -> None:
+            raise RuntimeError("Cannot call write() after write_eof()")
+
+    outbox.write(Ended(), b"1")
+    outbox.write(other, b"2")
+    await asyncio.sleep(0)
+    assert other.written == [b"2"]

@@ -150,7 +150,8 @@ class Check:
             return
         body = self._call.body
         for name in ("logprobs", "echo"):
-            if getattr(body, name, None):
+            asked = getattr(body, name, None)
+            if not (asked is None or asked is False):  # a completion's logprobs of 0 show the tokens too
                 raise UnsupportedValue(f"'{name}' is not available under this server's content policy.", param=name)
 
     def _refuse_bidi(self, segments: list[Segment]) -> None:

@@ -184,6 +184,9 @@ async def test_no_way_around_by_logprobs(policy: Path, way: dict[str, Any]) -> N
     async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
         reply = await gate.chat(**way)
         assert (reply.status, reply.json["error"]["param"]) == (400, "logprobs")
+        for count in (0, 3):  # 0 shows the tokens too
+            reply = await gate.complete(logprobs=count)
+            assert (reply.status, reply.json["error"]["param"]) == (400, "logprobs")
         reply = await gate.complete(echo=True)
         assert (reply.status, reply.json["error"]["param"]) == (400, "echo")
         assert not engine.calls
