@@ -11,7 +11,6 @@ import asyncio
 import logging
 from typing import Protocol
 
-
 log = logging.getLogger("portico")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from server.answers.edit import PASSING, EditStage
 from server.answers.stage import Stage
 from server.call import Call
-from server.openai.chat_request import CompletionRequest
+from server.openai.chat_request import choices_of
 
 
 class Refusing:
@@ -29,7 +29,7 @@ class Refusing:
 def without(call: Call, refused: Collection[int]) -> Stage:
     """A stage that ends some choices at once, whatever comes of them."""
     refusing = Refusing()
-    return EditStage(call, lambda index, channel: refusing if index in refused else PASSING, choices(call))
+    return EditStage(call, lambda index, channel: refusing if index in refused else PASSING, choices_of(call.body))
 
 
 def moderated(call: Call) -> Stage | None:
@@ -37,11 +37,4 @@ def moderated(call: Call) -> Stage | None:
     check = call.check
     if check is None or not check.edits:
         return None
-    return EditStage(call, check.editor, choices(call))
-
-
-def choices(call: Call) -> int:
-    """How many the engine makes."""
-    body = call.body
-    prompts = len(body.prompt) if isinstance(body, CompletionRequest) and isinstance(body.prompt, list) else 1
-    return (body.n or 1) * prompts
+    return EditStage(call, check.editor, choices_of(call.body))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from server.call import Call, Key, ServedModel, Tokens
 from server.config import Limit
-from server.openai.chat_request import ChatRequest
+from server.openai.chat_request import ChatRequest, choices_of
 from server.stores.base import Charge, LimitKind
 
 REQUESTS: frozenset[LimitKind] = frozenset(("requests_per_minute", "requests_per_day"))
@@ -97,8 +97,7 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
 
 def choices(call: Call) -> int:
     """How many answers, each with a prompt of its own if there are several prompts."""
-    prompts = 1 if isinstance(call.body, ChatRequest) or isinstance(call.body.prompt, str) else len(call.body.prompt)
-    return (call.body.n or 1) * prompts
+    return choices_of(call.body)
 
 
 def need(plan: Plan, call: Call, prompt: int, answer: int) -> Need:

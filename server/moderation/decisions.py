@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -52,6 +52,6 @@ class Told(Protocol):
 SEVERITY: Mapping[Action, int] = {"shadow": 0, "flag": 1, "redact": 2, "block": 3}
 
 
-def severest(matches: list[Match]) -> Action:
-    """Of at least one match."""
-    return max((one.action for one in matches), key=SEVERITY.__getitem__)
+def severest(actions: Iterable[Action]) -> Action:
+    """Of at least one."""
+    return max(actions, key=SEVERITY.__getitem__)

@@ -10,15 +10,13 @@ from typing import Literal, TypeVar
 
 from msgspec import Struct
 
-from server.moderation.decisions import SEVERITY, Tier
-from server.moderation.editor import RuleEditor
+from server.moderation.decisions import Tier, severest
 from server.moderation.input import NO_DECODING, STEP, Hit, Inspection
-from server.moderation.matches import Found, Stream
+from server.moderation.matches import Found
 from server.moderation.normalise import has_bidi_override
 from server.moderation.policy import Action, Channel, Direction
 from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
 from server.moderation.segments import Segment
-from server.moderation.unescape import UnescapedStream
 
 BIDI = "bidi_overrides"
 """Rule and category of characters that override the direction, which no rule of the file names."""
@@ -76,7 +74,7 @@ def explaining(ruleset: Ruleset, parts: Sequence[str], direction: Direction, cha
     matches = [_because(ruleset, hit, parts) for hit in inspection.hits]
     if direction == "input":
         matches = [*_backwards(ruleset, parts), *matches]
-    verdict = severest(matches)
+    verdict: Verdict = severest(one.action for one in matches) if matches else "pass"
     leaves: list[str] | None = None
     if direction == "output":
         leaves = []
@@ -109,13 +107,6 @@ def whole(steps: Steps[T]) -> T:
             return end.value
 
 
-def severest(matches: Sequence[Because]) -> Verdict:
-    if not matches:
-        return "pass"
-    worst: Action = max((one.action for one in matches), key=SEVERITY.__getitem__)
-    return worst
-
-
 def _because(ruleset: Ruleset, hit: Hit, parts: Sequence[str]) -> Because:
     rule, text = ruleset.rules[hit.rule], parts[hit.segment]
     found = text[hit.start : hit.end]
@@ -140,12 +131,9 @@ def _message(ruleset: Ruleset, matches: Sequence[Because], parts: Sequence[str])
 
 def _answered(ruleset: Ruleset, text: str, channel: Channel) -> Steps[str]:
     """What leaves of an answer."""
-    screen = ruleset.screens("output").get(channel)
-    if screen is None:
+    editor = ruleset.editor(channel, _noted)
+    if editor is None:
         return text
-    raw = channel == "tool_arguments"
-    stream: Stream = UnescapedStream(screen.stream()) if raw else screen.stream()
-    editor = RuleEditor(stream, ruleset.rules_in_json if raw else ruleset.rules, _noted)
     left: list[str] = []
     for start in range(0, len(text), STEP):
         left.append(editor.feed(text[start : start + STEP]))

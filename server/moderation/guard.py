@@ -17,7 +17,6 @@ from server.moderation.matches import Found, Stream
 from server.moderation.policy import Channel, Direction, Rule
 from server.moderation.ruleset import CUTS, Ruleset
 from server.moderation.segments import Segment
-from server.moderation.unescape import UnescapedStream
 
 TOOL_ARGUMENTS = "tool_arguments/"
 
@@ -58,18 +57,13 @@ class Guard:
         """Of a choice's channel, as `answers.edit.NewEditor` names them; None where nothing is looked for."""
         raw = channel.startswith(TOOL_ARGUMENTS)
         name: Channel = "tool_arguments" if raw else "reasoning" if channel == "reasoning" else "content"
-        screen = self.ruleset.screens("output").get(name)
-        if screen is None:
-            return None
-        rules = self.ruleset.rules_in_json if raw else self.ruleset.rules
-        stream: Stream = UnescapedStream(screen.stream()) if raw else screen.stream()
         where = f"choices[{index}].{channel}"
 
         def noted(found: Found) -> None:
             rule = self.ruleset.rules[found.pattern]
             self._output.note(self._match(rule, found, where))
 
-        return RuleEditor(Watched(stream, name, self._output), rules, noted)
+        return self.ruleset.editor(name, noted, lambda stream: Watched(stream, name, self._output))
 
     # Judges
 
@@ -117,7 +111,7 @@ class Guard:
             policy.file.version,
             policy.hash,
             direction,
-            severest(notes.matches),
+            severest(one.action for one in notes.matches),
             tuple(notes.matches),
             notes.more,
             notes.scanned,

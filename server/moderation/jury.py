@@ -9,7 +9,7 @@ from typing import NamedTuple
 from server.errors import ModerationUnavailable
 from server.moderation.decisions import Tier
 from server.moderation.judges.judge import Judge
-from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Span, Verdict
+from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Verdict
 from server.moderation.policy import Action, Direction, JudgeUse, Policy
 
 NO_VERDICT = "no-verdict/"
@@ -33,12 +33,11 @@ NewSeat = Callable[[Policy, JudgeUse], Seat]
 
 
 class Finding(NamedTuple):
-    """What a judge objects to. Without `spans` it is the whole text. `category` names why there was no verdict, too."""
+    """What a judge objects to in a text. `category` names why there was no verdict, too."""
 
     seat: Seat
     action: Action
     category: str
-    spans: tuple[Span, ...] = ()
 
 
 async def ask(seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool) -> list[Finding]:
@@ -81,7 +80,7 @@ def _finding(seat: Seat, outcome: Verdict | Failure) -> Finding | None:
     named = [name for name, _ in sorted(outcome.categories.items(), key=lambda one: -one[1]) if one_of(name, wanted)]
     if wanted and not named:
         return None
-    return Finding(seat, seat.use.action, named[0] if named else "violation", outcome.spans)
+    return Finding(seat, seat.use.action, named[0] if named else "violation")
 
 
 def one_of(category: str, wanted: Sequence[str]) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
+from server.moderation.editor import Noted, RuleEditor
 from server.moderation.input import within_json
 from server.moderation.jury import NewSeat
-from server.moderation.matches import Matcher
+from server.moderation.matches import Matcher, Stream
 from server.moderation.normalise import has_bidi_override
 from server.moderation.policy import Channel, Direction, Policy, Rule
 from server.moderation.screen import Part, Screen
+from server.moderation.unescape import UnescapedStream
 
 CUTS = frozenset(("block", "redact"))
 BIDI_MESSAGE = (
@@ -23,6 +25,10 @@ Raises `ConfigError`, one line that names the rule.
 """
 
 
+def _as_it_is(stream: Stream) -> Stream:
+    return stream
+
+
 class Ruleset:
     """Immutable: all calls under a policy share it."""
 
@@ -30,7 +36,7 @@ class Ruleset:
         self.policy = policy
         self.seats = [new_seat(policy, use) for use in policy.file.judges]
         self.rules: Sequence[Rule] = policy.file.rules
-        self.rules_in_json: Sequence[Rule] = [
+        self._rules_in_json: Sequence[Rule] = [
             rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in self.rules
         ]
         made: dict[tuple[int, ...], Screen] = {}
@@ -54,6 +60,17 @@ class Ruleset:
     def screens(self, direction: Direction) -> Mapping[Channel, Screen]:
         """By channel; one that nothing is looked for in has none."""
         return self._screens[direction]
+
+    def editor(
+        self, channel: Channel, noted: Noted, watched: Callable[[Stream], Stream] = _as_it_is
+    ) -> RuleEditor | None:
+        """Of an answer's text on a channel; None where nothing is looked for. Arguments of calls are JSON text."""
+        screen = self._screens["output"].get(channel)
+        if screen is None:
+            return None
+        if channel == "tool_arguments":
+            return RuleEditor(watched(UnescapedStream(screen.stream())), self._rules_in_json, noted)
+        return RuleEditor(watched(screen.stream()), self.rules, noted)
 
     def cuts(self, direction: Direction) -> bool:
         """Whether a rule or a judge may change or end texts of this direction."""

@@ -233,3 +233,9 @@ class CompletionRequest(Sampling, kw_only=True):
 
     best_of: Any = None  # 1 is OpenAI's default and says nothing
     suffix: Any = None
+
+
+def choices_of(body: Sampling) -> int:
+    """How many answers an engine makes: `n` for each prompt."""
+    prompts = len(body.prompt) if isinstance(body, CompletionRequest) and isinstance(body.prompt, list) else 1
+    return (body.n or 1) * prompts
