@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from server.call import Call, Key
@@ -16,7 +17,6 @@ from server.config import ConfigError
 from server.errors import InvalidValue, ModerationUnavailable
 from server.moderation.files import load_policy
 from server.moderation.jury import NewSeat
-from server.moderation.policy import files_of
 from server.moderation.ruleset import Build, Ruleset
 
 log = logging.getLogger("portico")
@@ -40,13 +40,15 @@ class PolicyPlaces:
         self._folders = folders
         self._build = build
         self._new_seat = new_seat
+        self._beside: dict[Path, list[Path]] = {}  # by policy: the files it named when it was last read
 
     def load(self) -> Loaded:
         """Raises `ConfigError`."""
         rulesets: dict[str, Ruleset] = {}
         mandatory: Ruleset | None = None
         for path in self._paths():
-            ruleset = Ruleset(load_policy(path), self._build, self._new_seat)
+            policy = load_policy(path, partial(self._beside.__setitem__, path))
+            ruleset = Ruleset(policy, self._build, self._new_seat)
             name = ruleset.policy.name
             if name in rulesets:
                 raise ConfigError(f"{path}: name: another policy is called {name} too")
@@ -56,10 +58,10 @@ class PolicyPlaces:
         return Loaded(rulesets, mandatory)
 
     def stamp(self) -> Stamp:
-        """Changes whenever a file does. What cannot be looked at counts as absent."""
+        """Changes whenever a file does that `load` has read or missed. What cannot be looked at counts as absent."""
         found: list[tuple[str, int, int]] = []
         for path in self._paths():
-            for file in (path, *_beside(path)):
+            for file in (path, *self._beside.get(path, ())):
                 try:
                     stat = file.stat()
                 except OSError:
@@ -116,8 +118,7 @@ class PolicyLibrary:
 
     async def start(self) -> None:
         """Raises `ConfigError`."""
-        self._stamp = await asyncio.to_thread(self._places.stamp)
-        self._loaded = await asyncio.to_thread(self._places.load)
+        await self._load()
         self._watching = asyncio.get_running_loop().create_task(self._watch(), name="watch policies")
 
     async def stop(self) -> None:
@@ -135,12 +136,10 @@ class PolicyLibrary:
 
     async def reload(self) -> None:
         """Look at the files, and load them if there is a change."""
-        stamp = await asyncio.to_thread(self._places.stamp)
-        if stamp == self._stamp:
+        if await asyncio.to_thread(self._places.stamp) == self._stamp:
             return
-        self._stamp = stamp
         try:
-            self._loaded = await asyncio.to_thread(self._places.load)
+            await self._load()
         except ConfigError as error:
             log.error("policies stay as they were: %s", error)
             self._on_reload(False)
@@ -149,10 +148,13 @@ class PolicyLibrary:
         log.warning("policies loaded anew: %s", names)
         self._on_reload(True)
 
-
-def _beside(path: Path) -> list[Path]:
-    """The files that a policy names, if it can be read at all."""
-    try:
-        return [path.parent / name for name in files_of(load_policy(path).file)]
-    except ConfigError:
-        return []
+    async def _load(self) -> None:
+        """Raises `ConfigError`."""
+        before = await asyncio.to_thread(self._places.stamp)
+        try:
+            self._loaded = await asyncio.to_thread(self._places.load)
+        finally:
+            # What changed meanwhile may have been read before it did: then it is read again the next time.
+            after = await asyncio.to_thread(self._places.stamp)
+            files = {file for file, _, _ in after}
+            self._stamp = after if {one for one in before if one[0] in files} <= set(after) else ()

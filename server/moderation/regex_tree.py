@@ -5,6 +5,7 @@ Everything here is bounded: a `Repeat` always knows how many times at most.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 Ranges = tuple[tuple[int, int], ...]
@@ -56,51 +57,40 @@ DEEP = 100  # groups within each other, before the text is halved: RE2 reads at 
 
 def width(node: Node) -> int:
     """Characters of the longest match."""
-    match node:
-        case Chars():
-            return 1
-        case Assertion():
-            return 0
-        case Seq(parts):
-            return sum(map(width, parts))
-        case Alt(options):
-            return max(map(width, options))
-        case Repeat(inner, _, most):
-            return most * width(inner)
-        case Capture(inner):
-            return width(inner)
+    return _measured(node, 0, max, lambda _, most: most)
 
 
 def least(node: Node) -> int:
     """Characters of the shortest match, as if every assertion held."""
-    match node:
-        case Chars():
-            return 1
-        case Assertion():
-            return 0
-        case Seq(parts):
-            return sum(map(least, parts))
-        case Alt(options):
-            return min(map(least, options))
-        case Repeat(inner, times, _):
-            return times * least(inner)
-        case Capture(inner):
-            return least(inner)
+    return _measured(node, 0, min, lambda times, _: times)
 
 
 def size(node: Node) -> int:
     """Characters and assertions once every repetition is written out: what a compiled automaton grows with."""
-    match node:
-        case Chars() | Assertion():
-            return 1
-        case Seq(parts):
-            return sum(map(size, parts))
-        case Alt(options):
-            return sum(map(size, options))
-        case Repeat(inner, _, most):
-            return (most or 1) * size(inner)
-        case Capture(inner):
-            return size(inner)
+    return _measured(node, 1, sum, lambda _, most: most or 1)
+
+
+def _measured(
+    node: Node, assertion: int, of_options: Callable[[Iterable[int]], int], times: Callable[[int, int], int]
+) -> int:
+    """Characters, each of which counts as 1; a repetition as so many `times`, from its least and its most."""
+
+    def of(node: Node) -> int:
+        match node:
+            case Chars():
+                return 1
+            case Assertion():
+                return assertion
+            case Seq(parts):
+                return sum(map(of, parts))
+            case Alt(options):
+                return of_options(map(of, options))
+            case Repeat(inner, low, most):
+                return times(low, most) * of(inner)
+            case Capture(inner):
+                return of(inner)
+
+    return of(node)
 
 
 def source(node: Node) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from server.moderation.judges.neutral import neutralised
 from server.moderation.judges.verdicts import MalformedAnswer
 
 
@@ -51,3 +52,14 @@ def messages(text: str, role: str) -> list[dict[str, str]]:
     """`text` as the last message. What an assistant says comes after a user, who is not quoted here."""
     last = {"role": role, "content": text}
     return [last] if role == "user" else [{"role": "user", "content": ""}, last]
+
+
+def question(model: str, text: str, role: str, max_tokens: int) -> bytes:
+    """For a model whose chat template holds the policy: the text as the last message, control tokens broken."""
+    body = {
+        "model": model,
+        "messages": messages(neutralised(text), role),
+        "temperature": 0,
+        "max_tokens": max_tokens,
+    }
+    return msgspec.json.encode(body)

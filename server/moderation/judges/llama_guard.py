@@ -10,12 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
 from server.moderation.judges.adapter import digest
 from server.moderation.judges.categories import LLAMA_GUARD, scores
-from server.moderation.judges.chat import content_of, messages
-from server.moderation.judges.neutral import neutralised
+from server.moderation.judges.chat import content_of, question
 from server.moderation.judges.verdicts import SAFE, MalformedAnswer, Verdict
 from server.moderation.judges.windows import Windows
 
@@ -40,13 +37,7 @@ class LlamaGuard:
         return digest("llama-guard", self.role, sorted(self.ignored), self.windows)
 
     def question(self, text: str, nonce: str) -> bytes:
-        body = {
-            "model": self.model,
-            "messages": messages(neutralised(text), self.role),
-            "temperature": 0,
-            "max_tokens": MAX_TOKENS,
-        }
-        return msgspec.json.encode(body)
+        return question(self.model, text, self.role, MAX_TOKENS)
 
     def verdict(self, answer: bytes, text: str) -> Verdict:
         content = content_of(answer).strip()

@@ -16,12 +16,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
 from server.moderation.judges.adapter import digest
 from server.moderation.judges.categories import QWEN3GUARD, scores
-from server.moderation.judges.chat import content_of, messages
-from server.moderation.judges.neutral import neutralised
+from server.moderation.judges.chat import content_of, question
 from server.moderation.judges.verdicts import SAFE, MalformedAnswer, Verdict
 from server.moderation.judges.windows import Windows
 
@@ -50,13 +47,7 @@ class Qwen3Guard:
         return digest("qwen3guard", self.role, self.strict, self.windows)
 
     def question(self, text: str, nonce: str) -> bytes:
-        body = {
-            "model": self.model,
-            "messages": messages(neutralised(text), self.role),
-            "temperature": 0,
-            "max_tokens": MAX_TOKENS,
-        }
-        return msgspec.json.encode(body)
+        return question(self.model, text, self.role, MAX_TOKENS)
 
     def verdict(self, answer: bytes, text: str) -> Verdict:
         match = _ANSWER.fullmatch(content_of(answer).strip())

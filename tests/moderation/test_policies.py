@@ -1,0 +1,77 @@
+"""Which change of which file is noticed, and that looking for one reads none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.config import ConfigError
+from server.moderation import policies
+from server.moderation.build import build_matchers
+from server.moderation.policies import PolicyLibrary, PolicyPlaces
+from server.moderation.seats import unasked
+
+HOUSE = "name: house\nversion: {}\nrules: [{{id: r, category: own, literals_file: words.txt, action: block}}]\n"
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def library(folder: Path, told: list[bool]) -> PolicyLibrary:
+    return PolicyLibrary(PolicyPlaces(None, [folder], build_matchers, unasked), 3600, told.append)
+
+
+async def test_a_change_of_any_of_its_files(tmp_path: Path) -> None:
+    write(tmp_path / "words.txt", "bomb\n")
+    write(tmp_path / "house.yaml", HOUSE.format(1))
+    told: list[bool] = []
+    tested = library(tmp_path, told)
+    await tested.start()
+    first = tested.now()
+    await tested.reload()
+    assert tested.now() is first and told == []
+    write(tmp_path / "words.txt", "bomb\nlantern\n")
+    await tested.reload()
+    assert tested.now().rulesets["house"].policy.hash != first.rulesets["house"].policy.hash
+    write(tmp_path / "house.yaml", HOUSE.format(22))
+    await tested.reload()
+    assert tested.now().rulesets["house"].policy.file.version == 22
+    last = tested.now()
+    await tested.reload()
+    assert tested.now() is last and told == [True, True]
+    await tested.stop()
+
+
+async def test_a_file_that_was_missing(tmp_path: Path) -> None:
+    write(tmp_path / "words.txt", "bomb\n")
+    write(tmp_path / "house.yaml", HOUSE.format(1))
+    told: list[bool] = []
+    tested = library(tmp_path, told)
+    await tested.start()
+    write(tmp_path / "house.yaml", HOUSE.format(2).replace("words.txt", "others.txt"))
+    await tested.reload()
+    await tested.reload()
+    assert told == [False], "it is told once, and the one before stays"
+    assert tested.now().rulesets["house"].policy.file.version == 1
+    write(tmp_path / "others.txt", "lantern\n")
+    await tested.reload()
+    assert (told[-1], tested.now().rulesets["house"].policy.file.version) == (True, 2)
+    await tested.stop()
+
+
+async def test_looking_for_a_change_reads_no_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "words.txt", "bomb\n")
+    write(tmp_path / "house.yaml", HOUSE.format(1))
+    tested = library(tmp_path, [])
+    await tested.start()
+
+    def read(*_: object) -> None:
+        raise ConfigError("it was read")
+
+    monkeypatch.setattr(policies, "load_policy", read)
+    first = tested.now()
+    await tested.reload()
+    assert tested.now() is first
+    await tested.stop()
