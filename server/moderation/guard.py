@@ -12,7 +12,7 @@ from server.errors import ContentFiltered
 from server.moderation.decisions import MOST_MATCHES, Decision, Match, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.input import Hit, Inspection
-from server.moderation.jury import Finding, ask
+from server.moderation.jury import Finding, ask, check_judged
 from server.moderation.matches import Found, Stream
 from server.moderation.policy import Channel, Direction, Rule
 from server.moderation.ruleset import CUTS, Ruleset
@@ -89,6 +89,7 @@ class Guard:
         for one in found:
             action = "block" if one.action in CUTS else one.action
             notes.note(Match(one.seat.name, one.category, action, one.seat.tier, where, 0, len(text)))
+        check_judged(found)
         return found
 
     def close(self) -> None:

@@ -38,21 +38,21 @@ class Finding(NamedTuple):
     seat: Seat
     action: Action
     category: str
+    failed: bool = False  # it gave no verdict
 
 
 async def ask(seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool) -> list[Finding]:
-    """All judges for this direction at once; those to escalate to where something was found before (`suspicious`).
-
-    Raises `ModerationUnavailable` where one that fails closed gives no verdict and none of the others blocks.
-    """
+    """All judges for this direction at once; those to escalate to where something was found before (`suspicious`)."""
     asked = [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious) and text]
     outcomes = await asyncio.gather(*(_outcome(seat.judges[direction], text) for seat in asked))
-    findings = [one for seat, outcome in zip(asked, outcomes, strict=True) if (one := _finding(seat, outcome))]
-    failed = any(_failure(outcome) and seat.use.on_failure == "closed"
-                 for seat, outcome in zip(asked, outcomes, strict=True))  # fmt: skip
-    if failed and not any(one.action == "block" for one in findings):
+    return [one for seat, outcome in zip(asked, outcomes, strict=True) if (one := _finding(seat, outcome))]
+
+
+def check_judged(findings: Sequence[Finding]) -> None:
+    """Raises `ModerationUnavailable` where a judge that fails closed gave no verdict and none of the others blocks."""
+    blocking = [one for one in findings if one.action == "block"]
+    if blocking and all(one.failed for one in blocking):
         raise ModerationUnavailable("The content could not be checked at the moment. Try again.", retry_after=2)
-    return findings
 
 
 async def _outcome(judge: Judge, text: str) -> Verdict | Failure:
@@ -72,7 +72,8 @@ def _failure(outcome: Verdict | Failure) -> str | None:
 def _finding(seat: Seat, outcome: Verdict | Failure) -> Finding | None:
     failure = _failure(outcome)
     if failure is not None:
-        return Finding(seat, "flag", f"{NO_VERDICT}{failure}")
+        action = "block" if seat.use.on_failure == "closed" else "flag"
+        return Finding(seat, action, f"{NO_VERDICT}{failure}", failed=True)
     assert isinstance(outcome, Verdict)  # noqa: S101
     if not outcome.flagged:
         return None

@@ -139,6 +139,8 @@ async def test_without_a_verdict_nothing_passes(tmp_path: Path, direction: str, 
         assert (reply.status, reply.json["error"]["code"]) == (503, "moderation_unavailable")
         assert len(engine.calls) == (direction == "output")
         assert "retry-after" in reply.headers
+        assert gate.total("portico_moderation_judge_failures_total", judge="safeguard@two") == 1
+        assert gate.total("portico_moderation_decisions_total", direction=direction, action="block") == 1
 
 
 @pytest.mark.parametrize("direction", ["input", "output"])
