@@ -80,10 +80,10 @@ class Refused:
 
 async def flood(base: str, connections: int) -> None:
     """Until the process is ended; a line on stdout for every 100 refusals."""
-    body, refused = chat_body(MODEL, 8, stream=False), 0
+    body, answered = chat_body(MODEL, 8, stream=False), 0
 
     async def one() -> None:
-        nonlocal refused
+        nonlocal answered
         client = Client(Target(base, ""))
         while True:
             try:
@@ -91,9 +91,9 @@ async def flood(base: str, connections: int) -> None:
             except Fault as fault:
                 if "status 401" not in str(fault):
                     raise
-            refused += 1
-            if refused % 100 == 0:
-                print(refused, flush=True)
+            answered += 1
+            if answered % 100 == 0:
+                print(answered, flush=True)
 
     await asyncio.gather(*(one() for _ in range(connections)))
 

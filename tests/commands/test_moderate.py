@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from server import cli
+from tests.commands import shell
 
 HOUSE = """
 name: house
@@ -22,30 +20,10 @@ rules:
 """
 
 
-class Shell:
+class Shell(shell.Shell):
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        super().__init__(capsys, patch, "moderate")
         self.folder = folder
-        self._capsys = capsys
-        self._patch = patch
-        self.err = ""
-
-    def __call__(self, *words: str, status: int = 0, given: bytes = b"") -> str:
-        self._patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
-        try:
-            ended = cli.main(["moderate", *words])
-        except SystemExit as exit_:
-            ended = exit_.code
-        out, self.err = self._capsys.readouterr()
-        assert ended == status, self.err
-        return out.removesuffix("\n")
-
-    def json(self, *words: str, status: int = 0) -> Any:
-        return json.loads(self(*words, "--json", status=status))
-
-    def fails(self, *words: str, given: bytes = b"") -> str:
-        assert self(*words, status=1, given=given) == ""
-        assert self.err.startswith("portico: ") and self.err.count("\n") == 1
-        return self.err
 
     def write(self, name: str, text: str | bytes) -> str:
         path = self.folder / name

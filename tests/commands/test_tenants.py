@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import pwd
 import sqlite3
@@ -14,41 +13,20 @@ from typing import Any
 
 import pytest
 
-from server import cli
 from server.auth.secrets import digest_of, parse_secret, tag_key
 from server.config import Limit
 from server.stores.records import UsageRecord
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore
+from tests.commands import shell
 
 URL = "sqlite:///var/portico.db"
 
 
-class Shell:
-    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class Shell(shell.Shell):
+    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        super().__init__(capsys, patch)
         self.home = home
-        self._capsys = capsys
-        self.err = ""
-
-    def __call__(self, *words: str, status: int = 0) -> str:
-        """What the command printed to standard output."""
-        self._capsys.readouterr()
-        try:
-            ended = cli.main(words)
-        except SystemExit as exit_:
-            ended = exit_.code
-        out, self.err = self._capsys.readouterr()
-        assert ended == status, self.err
-        return out.removesuffix("\n")
-
-    def json(self, *words: str, status: int = 0) -> Any:
-        return json.loads(self(*words, "--json", status=status))
-
-    def fails(self, *words: str, status: int = 1) -> str:
-        """The one line that it says instead of data."""
-        assert self(*words, status=status) == ""
-        assert self.err.startswith("portico: ") and self.err.count("\n") == 1
-        return self.err
 
     def on_store(self, work: Callable[[SqlStore], Any]) -> Any:
         async def run() -> Any:
@@ -66,7 +44,7 @@ def portico(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setenv("PORTICO_HOME", str(tmp_path))
     monkeypatch.delenv("PORTICO_CONFIG", raising=False)
     monkeypatch.delenv("SUDO_USER", raising=False)
-    return Shell(tmp_path, capsys)
+    return Shell(tmp_path, capsys, monkeypatch)
 
 
 def test_a_key_alone_on_standard_output(portico: Shell) -> None:
