@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from server.api.admin.buckets import BucketsAsked, span
 from server.stores.records import UsageRecord
 from tests.admin.conftest import Office
 from tests.openai_schema import validator
@@ -135,3 +136,9 @@ def test_costs(office: Office) -> None:
 def test_what_is_refused(office: Office, query: str, param: str) -> None:
     answer = office.send("GET", f"/usage/completions?{query}")
     assert (answer.status, answer.error["param"]) == (400, param)
+
+
+def test_what_was_used_this_very_second_is_in_it() -> None:
+    asked = BucketsAsked(start_time=DAY)
+    assert span(asked, DAY + 90, 7, 31).until == DAY + 91
+    assert span(asked, DAY, 7, 31).until == DAY + 1

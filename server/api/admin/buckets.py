@@ -22,7 +22,7 @@ _CURSOR = re.compile(r"page_(\d{1,12})\Z", re.ASCII)
 
 class BucketsAsked(Asked):
     start_time: Time = Field(description="Unix seconds. The first bucket begins here.")
-    end_time: Time | None = Field(default=None, description="Unix seconds, exclusive. Default: now.")
+    end_time: Time | None = Field(default=None, description="Unix seconds, exclusive. Default: the end of this second.")
     bucket_width: Width = Field(default="1d", description="Length of a bucket.")
     project_ids: Ids = Field(default=[], description="Only these projects.")
     api_key_ids: Ids = Field(default=[], description="Only these keys.")
@@ -44,7 +44,7 @@ def span(asked: BucketsAsked, now: int, default: int, most: int) -> Span:
     width, limit = SECONDS[asked.bucket_width], asked.limit or default
     if limit > most:
         raise InvalidValue(f"Invalid 'limit': at most {most} with bucket_width {asked.bucket_width}.", param="limit")
-    end = now if asked.end_time is None else asked.end_time
+    end = now + 1 if asked.end_time is None else asked.end_time  # the present second is not over
     if end <= asked.start_time:
         raise InvalidValue("Invalid 'end_time': must be after start_time (default: now).", param="end_time")
     since = _begin(asked, width, end)
