@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Protocol
 
 from server.admission.admission import Admission, Slot
-from server.answers.moderated import without
+from server.answers.moderated import edited
 from server.answers.stage import NewStage, Stage
 from server.call import Call
 from server.engines.engine import Engine
@@ -21,7 +21,7 @@ from server.engines.exchange import Exchange
 from server.errors import GatewayError, ShuttingDown
 from server.limits.limiter import Hold, Limiter
 from server.metering import Meter
-from server.moderation.held import HeldAnswer
+from server.moderation.judged import JudgedAnswer
 from server.moderation.moderator import Check, Moderator
 from server.openai.events import Batch
 from server.openai.reader import View
@@ -129,8 +129,8 @@ class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
     __slots__ = (
-        "_answer", "_call", "_check", "_exchange", "_gateway", "_held", "_hold", "_judging", "_meter", "_over",
-        "_paused", "_slot", "_stages",
+        "_answer", "_call", "_check", "_exchange", "_gateway", "_hold", "_judged", "_meter", "_over", "_paused",
+        "_slot", "_stages",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
@@ -143,8 +143,7 @@ class Trip:
         self._exchange: Exchange | None = None
         self._meter = Meter(call, gateway.metrics)
         self._stages: list[Stage] = []
-        self._held: HeldAnswer | None = None  # what must be judged before it leaves
-        self._judging = False
+        self._judged: JudgedAnswer | None = None
         self._over = False
         self._paused = False
 
@@ -182,8 +181,8 @@ class Trip:
             return
         try:
             self._stages = self._gateway.stages(call)
-            if self._check is not None and self._check.holds_answer:
-                self._held = HeldAnswer()
+            if self._check is not None:
+                self._judged = self._check.answer(edited, self._leaves, self.fail)
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
             if self._paused:
                 self._exchange.pause()
@@ -204,8 +203,8 @@ class Trip:
                 ended = ended or stage.ended
                 if not batch:
                     break
-            if batch and self._held is not None:
-                self._held.add(batch)
+            if self._judged is not None:
+                self._leaves(self._judged.feed(batch))
             elif batch:
                 self._answer.feed(batch)
             if ended:
@@ -213,43 +212,35 @@ class Trip:
         except Exception as error:
             self.fail(error)
 
+    def _leaves(self, batch: Batch) -> None:
+        """What judges let go, as it comes or later."""
+        try:
+            if batch:
+                self._answer.feed(batch)
+            self._flow()
+            if self._judged is not None and self._judged.over:
+                self.done()
+        except Exception as error:
+            self.fail(error)
+
     def done(self) -> None:
-        """The client has all of it."""
+        """Nothing more comes."""
         if self._over:
             return
-        if self._held is not None and self._check is not None:
-            self._judge(self._held, self._check)
-            return
+        judged = self._judged
         try:
+            if judged is not None:
+                rest = judged.finish()
+                if rest:
+                    self._answer.feed(rest)
+                if not judged.over:
+                    self._leave_engine()
+                    return
             self._answer.end()
         except Exception as error:
             self.fail(error)
             return
         self._finish()
-
-    def _judge(self, held: HeldAnswer, check: Check) -> None:
-        """The engine is done; the client gets the answer when it has been judged."""
-        if self._judging:
-            return
-        self._judging = True
-        self._leave_engine()
-        check.answer(held, self._judged, self.fail)
-
-    def _judged(self, refused: Mapping[int, str]) -> None:
-        """Let the answer go, without the choices that were refused."""
-        held, self._held = self._held, None
-        try:
-            last = without(self._call, refused) if refused else None
-            for batch in held.batches if held is not None else ():
-                rest = batch if last is None or last.ended else last.feed(batch)
-                if rest:
-                    self._answer.feed(rest)
-                if last is not None and last.ended:
-                    break
-        except Exception as error:
-            self.fail(error)
-            return
-        self.done()
 
     # Other ways to end
 
@@ -279,7 +270,7 @@ class Trip:
             self._hold = None
         if self._check is not None:
             self._check.close()
-            self._check = self._call.check = None
+            self._check = self._call.check = self._judged = None
         self._gateway.finish(self, self._call)
 
     def _leave_engine(self) -> None:
@@ -295,12 +286,19 @@ class Trip:
     def pause(self) -> None:
         """The client does not keep up."""
         self._paused = True
-        if self._exchange is not None:
-            self._exchange.pause()
+        self._flow()
 
     def resume(self) -> None:
         self._paused = False
-        if self._exchange is not None:
+        self._flow()
+
+    def _flow(self) -> None:
+        """The engine is read as fast as the client reads and the judges judge."""
+        if self._exchange is None:
+            return
+        if self._paused or (self._judged is not None and self._judged.crowded):
+            self._exchange.pause()
+        else:
             self._exchange.resume()
 
     def tick(self, now: float) -> None:
@@ -312,7 +310,8 @@ class Trip:
                 return
             if self._slot is not None:
                 self._slot.check(now)
-            if self._judging or (self._exchange is not None and self._exchange.sent):
+            judging = self._judged is not None and self._exchange is None  # the engine is done, the judges are not
+            if judging or (self._exchange is not None and self._exchange.sent):
                 self._answer.beat(now)
             if self._exchange is not None and self._exchange.sent:
                 self._exchange.tick(now)

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
-from server.answers.ending import is_usage, last_chunk, usage_event
 from server.call import Call
 from server.openai.chunks import (
     ENCODER,
@@ -23,9 +22,10 @@ from server.openai.chunks import (
     TokenLogprob,
     ToolCallDelta,
 )
+from server.openai.ending import is_usage, last_chunk, usage_event
 from server.openai.events import Batch, ChunkEvent, TextEvent
 
-TOOL_ARGUMENTS = "tool_arguments/"
+TOOL_ARGUMENTS, TOOL_NAME = "tool_arguments/", "tool_name/"
 
 
 class Editor(Protocol):
@@ -65,7 +65,10 @@ class Passing:
 
 PASSING = Passing()
 NewEditor = Callable[[int, str], Editor]
-"""For a channel of a choice: `content`, `reasoning`, `refusal`, or `tool_arguments/N` of its N-th call."""
+"""For a channel of a choice: `content`, `reasoning`, `refusal`; of its N-th call `tool_arguments/N` and `tool_name/N`.
+
+A name is never changed: its editor can only end the choice.
+"""
 
 
 def on_content(new_editor: Callable[[], Editor]) -> NewEditor:
@@ -88,6 +91,7 @@ class EditStage:
         self._choices = choices
         self._clean = clean
         self._editors: dict[tuple[int, str], Editor] = {}
+        self._names: dict[tuple[int, int], str] = {}  # of the functions that are called, by choice and call
         self._over: dict[int, str] = {}  # by choice: what it finished with
         self._logprobs: dict[int, LogprobsHold] = {}
         self._like: AnyChunk | None = None  # the latest chunk: what chunks of our own are made after
@@ -182,14 +186,27 @@ class EditStage:
     def _calls(self, index: int, delta: Delta, *, last: bool) -> None:
         for position, call in enumerate(delta.tool_calls or ()):
             function = call.function
-            if function is None or function.arguments is None:
+            if function is None:
                 continue
             number = call.index if isinstance(call.index, int) else position
-            function.arguments = self._edit(index, f"{TOOL_ARGUMENTS}{number}", function.arguments, last=False)
+            if function.name:
+                self._name(index, number, function.name)
+            if function.arguments is not None:
+                function.arguments = self._edit(index, f"{TOOL_ARGUMENTS}{number}", function.arguments, last=False)
         if index in self._over:
             delta.tool_calls = None
         elif last:
             self._held_arguments(index, delta)
+
+    def _name(self, index: int, number: int, name: str) -> None:
+        """It comes whole; should an engine send it in parts, each is looked at with those before it."""
+        whole = self._names[index, number] = self._names.get((index, number), "") + name
+        editor = self._new_editor(index, f"{TOOL_NAME}{number}")
+        editor.feed(whole)
+        if not editor.ended:
+            editor.finish()
+        if editor.ended:
+            self._over[index] = editor.finish_reason
 
     def _held_arguments(self, index: int, delta: Delta) -> None:
         """What the editors of a choice's calls still hold goes out with its last chunk."""

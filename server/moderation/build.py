@@ -27,7 +27,6 @@ log = logging.getLogger("portico")
 
 def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, Sequence[int]]]:
     """Of some of a policy's rules, by their indexes. Raises `ConfigError`, one line that names the rule."""
-    _refuse_what_is_missing(policy)
     parts: list[tuple[Matcher, Sequence[int]]] = []
     literals = [(one, index) for index in rules for one in _literals(policy, policy.file.rules[index])]
     if literals:
@@ -36,13 +35,6 @@ def build_matchers(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, 
     if patterns:
         parts.append((PatternMatcher([one for one, _ in patterns]), [index for _, index in patterns]))
     return parts
-
-
-def _refuse_what_is_missing(policy: Policy) -> None:
-    """Nobody shall believe that something is looked at which is not."""
-    mode = policy.file.stream.mode
-    if mode != "full":
-        raise ConfigError(f"policy {policy.name}: stream.mode: {mode} is not available in this version")
 
 
 def _literals(policy: Policy, rule: Rule) -> Iterator[Literal]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from server.moderation.unescape import escape
 
 
 class Edit(NamedTuple):
@@ -13,6 +16,28 @@ class Edit(NamedTuple):
     end: int
     replacement: str
     order: int = 0
+
+
+def extended(
+    edits: Iterable[Edit], text: str, base: int = 0, *, in_json: bool = False, last: bool = True
+) -> list[Edit]:
+    """Each with the combining marks directly behind it, which else would go onto what stands there instead.
+
+    `text` begins at offset `base` of the whole. In JSON text a mark may be an escape; one of which more has to come
+    counts as a mark, unless this is the `last` of the text.
+    """
+    return [one._replace(end=_behind_marks(text, one.end - base, in_json, last) + base) for one in edits]
+
+
+def _behind_marks(text: str, at: int, in_json: bool, last: bool) -> int:
+    while at < len(text):
+        size, char = escape(text, at, last=last) if in_json and text[at] == "\\" else (1, text[at])
+        if not size:
+            return len(text)
+        if unicodedata.category(char)[0] != "M":
+            break
+        at += size
+    return at
 
 
 def merged(edits: Iterable[Edit]) -> list[Edit]:

@@ -6,22 +6,39 @@ import hmac
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from time import perf_counter
+from typing import NamedTuple
 
 from server.call import Call
 from server.errors import ContentFiltered
 from server.moderation.decisions import MOST_MATCHES, Decision, Match, Told, severest
 from server.moderation.editor import RuleEditor
+from server.moderation.edits import Edit, applied
 from server.moderation.input import Hit, Inspection
-from server.moderation.jury import Finding, ask, check_judged
+from server.moderation.judged import Ruling
+from server.moderation.jury import Finding, ask, asked, check_judged
 from server.moderation.matches import Found, Stream
+from server.moderation.passage import JOINT, Window
 from server.moderation.policy import Channel, Direction, Rule
-from server.moderation.ruleset import CUTS, Ruleset
+from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment
+from server.moderation.spans import edits_of, places
 
-TOOL_ARGUMENTS = "tool_arguments/"
+TOOL_ARGUMENTS, TOOL_NAME = "tool_arguments/", "tool_name/"
 
 
-JOINT = "\n\n"  # between the texts that a judge is shown as one
+class Shown(NamedTuple):
+    """One of the texts that judges are shown as one."""
+
+    where: str
+    channel: Channel
+    text: str
+
+
+def channel_of(name: str) -> Channel:
+    """Of a part of an answer, as `answers.edit.NewEditor` names it. A function's name is looked at as arguments are."""
+    if name.startswith((TOOL_ARGUMENTS, TOOL_NAME)):
+        return "tool_arguments"
+    return "reasoning" if name == "reasoning" else "content"
 
 
 class Guard:
@@ -55,42 +72,68 @@ class Guard:
 
     def editor(self, index: int, channel: str) -> RuleEditor | None:
         """Of a choice's channel, as `answers.edit.NewEditor` names them; None where nothing is looked for."""
-        raw = channel.startswith(TOOL_ARGUMENTS)
-        name: Channel = "tool_arguments" if raw else "reasoning" if channel == "reasoning" else "content"
+        name = channel_of(channel)
         where = f"choices[{index}].{channel}"
 
-        def noted(found: Found) -> None:
-            rule = self.ruleset.rules[found.pattern]
-            self._output.note(self._match(rule, found, where))
+        of_name = channel.startswith(TOOL_NAME)
+        rules = self.ruleset.rules_of_names if of_name else self.ruleset.rules
 
-        return self.ruleset.editor(name, noted, lambda stream: Watched(stream, name, self._output))
+        def noted(found: Found) -> None:
+            self._output.note(self._match(rules[found.pattern], found, where))
+
+        new_editor = self.ruleset.name_editor if of_name else self.ruleset.editor
+        return new_editor(name, noted, lambda stream: Watched(stream, name, self._output))
 
     # Judges
 
     async def judge_request(self, segments: Sequence[Segment]) -> None:
-        """Raises `ContentFiltered`, `ModerationUnavailable`."""
-        text = JOINT.join(one.text for one in segments)
-        for finding in await self._asked("input", text):
-            if finding.action in CUTS:
-                raise ContentFiltered(self.ruleset.message(text))
+        """Replaces what judges want replaced. Raises `ContentFiltered`, `ModerationUnavailable`."""
+        shown = [Shown(one.param, one.channel, one.text) for one in segments]
+        edits = await self._judged("input", shown, [(one.channel, one.text) for one in shown], "messages", 0)
+        if edits is None or any(segments[part].put is None for part in edits):
+            raise ContentFiltered(self.ruleset.message(JOINT.join(one.text for one in shown)))
+        for part, of_one in edits.items():
+            segment = segments[part]
+            segment.text = applied(segment.text, of_one)
+            if segment.put is not None:
+                segment.put(segment.text)
 
-    async def judge_answer(self, texts: Mapping[int, Mapping[str, str]]) -> dict[int, str]:
-        """The choices that must not leave, with the category. Raises `ModerationUnavailable`."""
-        refused: dict[int, str] = {}
-        for index, channels in texts.items():
-            for finding in await self._asked("output", JOINT.join(channels.values()), f"choices[{index}]"):
-                if finding.action in CUTS:
-                    refused[index] = finding.category
-        return refused
+    async def judge_window(self, index: int, window: Window) -> Ruling:
+        """Of a choice of the answer. Raises `ModerationUnavailable`."""
+        where = f"choices[{index}]"
+        shown = [Shown(f"{where}.{name}", channel_of(name), text) for name, text in window.parts.items()]
+        fresh: list[tuple[Channel, str]] = [(channel_of(name), text) for name, text in window.fresh.items()]
+        edits = await self._judged("output", shown, fresh, where, window.start)
+        names = list(window.parts)
+        if edits is None or any(names[part].startswith(TOOL_NAME) for part in edits):
+            return Ruling(refused=True)
+        return Ruling(refused=False, edits={names[part]: of_one for part, of_one in edits.items()})
 
-    async def _asked(self, direction: Direction, text: str, where: str = "messages") -> list[Finding]:
+    async def _judged(
+        self, direction: Direction, shown: Sequence[Shown], fresh: Sequence[tuple[Channel, str]], where: str, start: int
+    ) -> dict[int, list[Edit]] | None:
+        """The edits of each text, merged; None if they must not go on. `fresh` of them was not judged before."""
         notes = self._input if direction == "input" else self._output
-        found = await ask(self.ruleset.seats, direction, text, suspicious=bool(notes.matches))
-        for one in found:
-            action = "block" if one.action in CUTS else one.action
-            notes.note(Match(one.seat.name, one.category, action, one.seat.tier, where, 0, len(text)))
-        check_judged(found)
-        return found
+        seats = asked(self.ruleset.seats, direction, suspicious=bool(notes.matches))
+        text = JOINT.join(one.text for one in shown)
+        if not seats or not text:
+            return {}
+        for channel, one in fresh:
+            if channel not in self.ruleset.screens(direction):  # else the rules saw it
+                notes.saw(channel, one)
+        findings = await ask(seats, direction, text)
+        cuts: dict[int, list[Edit]] = {}
+        for found in findings:
+            if not found.spans:
+                notes.note(_judged_match(found, found.category, where, start, start + len(text)))
+            for span in found.spans:
+                for part, first, last in places(span.start, span.end, [len(one.text) for one in shown], len(JOINT)):
+                    notes.note(_judged_match(found, span.label, shown[part].where, first, last))
+                    cuts.setdefault(part, []).append(Edit(first, last, found.seat.use.replacement))
+        check_judged(findings)
+        if any(found.action == "block" for found in findings):
+            return None
+        return _edits(shown, cuts)
 
     def close(self) -> None:
         """The call has ended: tell what was decided."""
@@ -119,6 +162,20 @@ class Guard:
             round(notes.seconds * 1000, 3),
             notes.hmac(),
         )
+
+
+def _judged_match(found: Finding, category: str, where: str, start: int, end: int) -> Match:
+    return Match(found.seat.name, category, found.action, found.seat.tier, where, start, end)
+
+
+def _edits(shown: Sequence[Shown], cuts: Mapping[int, Sequence[Edit]]) -> dict[int, list[Edit]] | None:
+    made: dict[int, list[Edit]] = {}
+    for part, of_one in cuts.items():
+        edits = edits_of(shown[part].text, of_one, in_json=shown[part].channel == "tool_arguments")
+        if edits is None:
+            return None
+        made[part] = edits
+    return made
 
 
 class Notes:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from server.moderation.decoders import decoded
-from server.moderation.edits import Edit, applied, merged
+from server.moderation.edits import Edit, applied, extended, merged
 from server.moderation.matches import Found, Matcher, Stream
 from server.moderation.policy import Channel, Decoding, Rule
 from server.moderation.segments import Segment
@@ -132,7 +132,8 @@ class Inspection:
         for index, of_one in edits.items():
             segment = self.segments[index]
             if segment.put is not None:
-                segment.text = applied(segment.text, merged(of_one))
+                in_json = segment.channel == "tool_arguments"
+                segment.text = applied(segment.text, merged(extended(of_one, segment.text, in_json=in_json)))
                 segment.put(segment.text)
 
     def _to_redact(self) -> list[Hit]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from server.errors import ModerationUnavailable
 from server.moderation.decisions import Tier
 from server.moderation.judges.judge import Judge
-from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Verdict
+from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Span, Verdict
 from server.moderation.policy import Action, Direction, JudgeUse, Policy
 
 NO_VERDICT = "no-verdict/"
@@ -36,16 +36,21 @@ class Finding(NamedTuple):
     """What a judge objects to in a text. `category` names why there was no verdict, too."""
 
     seat: Seat
-    action: Action
+    action: Action  # redact only with spans
     category: str
-    failed: bool = False  # it gave no verdict
+    failed: bool = False  # it gave no verdict, or none on all of the text
+    spans: tuple[Span, ...] = ()  # to be replaced, in characters of the text
 
 
-async def ask(seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool) -> list[Finding]:
-    """All judges for this direction at once; those to escalate to where something was found before (`suspicious`)."""
-    asked = [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious) and text]
-    outcomes = await asyncio.gather(*(_outcome(seat.judges[direction], text) for seat in asked))
-    return [one for seat, outcome in zip(asked, outcomes, strict=True) if (one := _finding(seat, outcome))]
+def asked(seats: Sequence[Seat], direction: Direction, *, suspicious: bool) -> list[Seat]:
+    """Who judges a text: those to escalate to only where something was found before (`suspicious`)."""
+    return [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious)]
+
+
+async def ask(seats: Sequence[Seat], direction: Direction, text: str) -> list[Finding]:
+    """All of them at once."""
+    outcomes = await asyncio.gather(*(_outcome(seat.judges[direction], text) for seat in seats))
+    return [one for seat, outcome in zip(seats, outcomes, strict=True) for one in _findings(seat, outcome)]
 
 
 def check_judged(findings: Sequence[Finding]) -> None:
@@ -62,28 +67,33 @@ async def _outcome(judge: Judge, text: str) -> Verdict | Failure:
         return error.failure
 
 
-def _failure(outcome: Verdict | Failure) -> str | None:
-    """Why it is not known whether the text is safe."""
+def _findings(seat: Seat, outcome: Verdict | Failure) -> Iterator[Finding]:
     if isinstance(outcome, Failure):
-        return outcome.value
-    return None if outcome.flagged or outcome.whole else PARTLY_SCANNED
+        yield _no_verdict(seat, outcome.value)
+        return
+    finding = _objection(seat, outcome) if outcome.flagged else None
+    if finding is not None:
+        yield finding
+    # What was not looked at matters where nothing was found, and where only what was found is to be replaced.
+    if not outcome.whole and (not outcome.flagged or (finding is not None and finding.action == "redact")):
+        yield _no_verdict(seat, PARTLY_SCANNED)
 
 
-def _finding(seat: Seat, outcome: Verdict | Failure) -> Finding | None:
-    failure = _failure(outcome)
-    if failure is not None:
-        action = "block" if seat.use.on_failure == "closed" else "flag"
-        return Finding(seat, action, f"{NO_VERDICT}{failure}", failed=True)
-    assert isinstance(outcome, Verdict)  # noqa: S101
-    if not outcome.flagged:
-        return None
-    wanted = seat.use.categories
-    named = [name for name, _ in sorted(outcome.categories.items(), key=lambda one: -one[1]) if one_of(name, wanted)]
+def _no_verdict(seat: Seat, why: str) -> Finding:
+    return Finding(seat, "block" if seat.use.on_failure == "closed" else "flag", f"{NO_VERDICT}{why}", failed=True)
+
+
+def _objection(seat: Seat, verdict: Verdict) -> Finding | None:
+    wanted, action = seat.use.categories, seat.use.action
+    named = [name for name, _ in sorted(verdict.categories.items(), key=lambda one: -one[1]) if _counts(name, wanted)]
     if wanted and not named:
         return None
-    return Finding(seat, seat.use.action, named[0] if named else "violation")
+    spans = tuple(one for one in verdict.spans if _counts(one.label, wanted)) if action == "redact" else ()
+    if action == "redact" and not spans:
+        action = "block"  # nobody says what to replace
+    return Finding(seat, action, named[0] if named else "violation", spans=spans)
 
 
-def one_of(category: str, wanted: Sequence[str]) -> bool:
-    """No `wanted` ones are all."""
-    return not wanted or category in wanted
+def _counts(category: str, wanted: Sequence[str]) -> bool:
+    """No `wanted` ones are all; `a` is every `a/b` too."""
+    return not wanted or category in wanted or category.partition("/")[0] in wanted

@@ -13,9 +13,11 @@ from server.moderation.chain import Chain
 from server.moderation.decisions import Told
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
-from server.moderation.held import HeldAnswer
+from server.moderation.judged import Edited, JudgedAnswer, Ruling, united
+from server.moderation.passage import WHOLE, Window, strictest
 from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
 from server.moderation.segments import Segment, segments_of
+from server.openai.events import Batch
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
 Failed = Callable[[Exception], None]
@@ -103,15 +105,18 @@ class Check:
         editors = [editor for guard in self._guards if (editor := guard.editor(index, channel)) is not None]
         return editors[0] if len(editors) == 1 else Chain(editors)
 
-    @property
-    def holds_answer(self) -> bool:
-        """Whether the answer must be judged before any of it leaves."""
-        return any(guard.ruleset.judges("output") for guard in self._guards)
+    def answer(self, edited: Edited, leaves: Callable[[Batch], None], failed: Failed) -> JudgedAnswer | None:
+        """The way of the answer past the judges; None where there are none. Only a stream can be judged in windows."""
+        paces = [pace for guard in self._guards if (pace := guard.ruleset.pace) is not None]
+        if not paces:
+            return None
 
-    def answer(self, held: HeldAnswer, go: Callable[[dict[int, str]], None], failed: Failed) -> None:
-        """Judge an answer that is complete. Later `go` is called with the choices that must not leave, or `failed`."""
-        refused: dict[int, str] = {}
-        self._moderator.spawn(self._later(self._judged(held, refused), lambda: go(refused), failed))
+        def judges(index: int, window: Window, ruled: Callable[[Ruling], None]) -> None:
+            rulings: list[Ruling] = []
+            work = self._judged(index, window, rulings)
+            self._moderator.spawn(self._later(work, lambda: ruled(united(rulings)), failed))
+
+        return JudgedAnswer(self._call, strictest(paces) if self._call.stream else WHOLE, judges, edited, leaves)
 
     def close(self) -> None:
         """The call has ended."""
@@ -140,10 +145,12 @@ class Check:
             guard.decide(inspection)
             await guard.judge_request(segments)
 
-    async def _judged(self, held: HeldAnswer, refused: dict[int, str]) -> None:
-        texts = held.texts()
+    async def _judged(self, index: int, window: Window, rulings: list[Ruling]) -> None:
+        """By each policy until one refuses."""
         for guard in self._guards:
-            refused |= await guard.judge_answer(texts)
+            rulings.append(await guard.judge_window(index, window))
+            if rulings[-1].refused:
+                return
 
     def _refuse_ways_around(self) -> None:
         if not any(guard.ruleset.cuts("output") for guard in self._guards):

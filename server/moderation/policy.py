@@ -81,6 +81,7 @@ class JudgeUse(Section):
     )
     directions: tuple[Direction, ...] = Field(default=get_args(Direction), min_length=1, description="Of the text.")
     action: Action = Field(default="block", description="What is done about a text it objects to.")
+    replacement: str = Field(default="[removed]", max_length=256, description="For redact, which needs spans.")
     controversial: Literal["unsafe", "safe"] = Field(default="unsafe", description="qwen3guard: what that counts as.")
     categories: tuple[Category, ...] = Field(default=(), description="Of its categories, those that count; empty: all.")
     on_failure: Literal["closed", "open"] = Field(
@@ -98,7 +99,7 @@ class JudgeUse(Section):
 
 
 class Streaming(Section):
-    """How classifiers and judges see streamed answers. Rules hold back exactly what could become a match."""
+    """How classifiers and judges see streamed answers (`passage`). Rules hold back what could become a match."""
 
     mode: Literal["full", "chunked", "async"] = Field(
         default="full", description="full: hold all until the verdict; chunked: by windows; async: stop later."

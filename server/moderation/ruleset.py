@@ -10,6 +10,7 @@ from server.moderation.input import within_json
 from server.moderation.jury import NewSeat
 from server.moderation.matches import Matcher, Stream
 from server.moderation.normalise import has_bidi_override
+from server.moderation.passage import WHOLE, Pace, pace_of
 from server.moderation.policy import Channel, Direction, Policy, Rule
 from server.moderation.screen import Part, Screen
 from server.moderation.unescape import UnescapedStream
@@ -38,6 +39,9 @@ class Ruleset:
         self.rules: Sequence[Rule] = policy.file.rules
         self._rules_in_json: Sequence[Rule] = [
             rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in self.rules
+        ]
+        self.rules_of_names: Sequence[Rule] = [
+            rule.model_copy(update={"action": "block"}) if rule.action == "redact" else rule for rule in self.rules
         ]
         made: dict[tuple[int, ...], Screen] = {}
         self._screens: dict[Direction, dict[Channel, Screen]] = {"input": {}, "output": {}}
@@ -69,13 +73,30 @@ class Ruleset:
         if screen is None:
             return None
         if channel == "tool_arguments":
-            return RuleEditor(watched(UnescapedStream(screen.stream())), self._rules_in_json, noted)
+            return RuleEditor(watched(UnescapedStream(screen.stream())), self._rules_in_json, noted, in_json=True)
         return RuleEditor(watched(screen.stream()), self.rules, noted)
+
+    def name_editor(
+        self, channel: Channel, noted: Noted, watched: Callable[[Stream], Stream] = _as_it_is
+    ) -> RuleEditor | None:
+        """Of a function's name that a model calls. Another name would be another function: what is to be replaced in
+        one ends the answer.
+        """
+        screen = self._screens["output"].get(channel)
+        return None if screen is None else RuleEditor(watched(screen.stream()), self.rules_of_names, noted)
 
     def cuts(self, direction: Direction) -> bool:
         """Whether a rule or a judge may change or end texts of this direction."""
         rules = any(rule.action in CUTS and direction in rule.directions for rule in self.rules)
         return rules or any(seat.use.action in CUTS for seat in self.seats if direction in seat.judges)
+
+    @property
+    def pace(self) -> Pace | None:
+        """How judges see streamed answers; None where none does. What is to be replaced they have to see as a whole."""
+        seats = [seat for seat in self.seats if "output" in seat.judges]
+        if not seats:
+            return None
+        return WHOLE if any(seat.use.action == "redact" for seat in seats) else pace_of(self.policy.file.stream)
 
     def judges(self, direction: Direction) -> bool:
         """Whether a judge may be asked about texts of this direction."""

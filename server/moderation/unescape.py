@@ -49,7 +49,7 @@ class UnescapedStream:
         while (slash := text.find("\\", at)) >= 0:
             out.append(text[at:slash])
             self._plain_end += slash - at
-            size, plain = _escape(text, slash, last=last)
+            size, plain = escape(text, slash, last=last)
             if not size:
                 self._waiting = text[slash:]
                 return "".join(out)
@@ -80,7 +80,7 @@ class UnescapedStream:
         return self._raw[index] + plain - self._plain[index]
 
 
-def _escape(text: str, at: int, *, last: bool) -> tuple[int, str]:
+def escape(text: str, at: int, *, last: bool) -> tuple[int, str]:
     """Size and meaning of the escape that begins at `at`; size 0 where more of it has to come."""
     kind = text[at + 1 : at + 2]
     if not kind and not last:

@@ -22,7 +22,8 @@ version: 1
 message: {en: "Not here."}
 rules: [{id: hint, category: own, literals: [hint], action: shadow}]
 judges:
-  - {engine: two, policy_text: rules.md, categories: [illicit], timeout_s: 0.6, SETTINGS}
+  - {engine: two, policy_text: rules.md, categories: [illicit], timeout_s: TIMEOUT, SETTINGS}
+stream: {STREAM}
 """
 
 
@@ -39,11 +40,11 @@ def judging(word: str = "poison") -> Script:
 
 @asynccontextmanager
 async def judged(
-    folder: Path, settings: str = "when: always"
+    folder: Path, settings: str = "when: always", stream: str = "mode: full", timeout_s: float = 0.6
 ) -> AsyncIterator[tuple[Gate, EngineDouble, EngineDouble]]:
     """Portico, its engine, and the judge."""
     policy = folder / "judged.yaml"
-    write(policy, POLICY.replace("SETTINGS", settings))
+    write(policy, POLICY.replace("SETTINGS", settings).replace("STREAM", stream).replace("TIMEOUT", str(timeout_s)))
     write(folder / "rules.md", "No poison.")
     models = {
         MODEL: {"engines": ["one"], "context_length": 4096},

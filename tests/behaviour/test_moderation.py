@@ -127,6 +127,22 @@ def arguments_of(reply: Any, stream: bool) -> str:
 
 
 @pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("name", ["project_lantern", "to_bob@corp.com", "projectLantern"])
+async def test_no_function_is_called_by_a_name_that_says_it(policy: Path, stream: bool, name: str) -> None:
+    """Another name would be another function, so what would be replaced elsewhere ends the answer here."""
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
+        engine.always = answer(Reply(["I call it."], tool_calls=(("good", "{}"), (name, '{"x": 1}'))))
+        tool = {"type": "function", "function": {"name": "good"}}
+        reply = await gate.chat(stream=stream, tools=[tool])
+        assert (reply.text(), reply.finish()) == ("I call it.", "content_filter")
+        assert name.encode() not in reply.body
+        assert gate.total("portico_moderation_decisions_total", direction="output", action="block") == 1
+        lines = [json.loads(line) for line in gate.log_text().splitlines()]
+        (line,) = [line for line in lines if line["msg"] == "moderation"]
+        assert line["matches"][0]["where"] == "choices[0].tool_name/1"
+
+
+@pytest.mark.parametrize("stream", [True, False])
 async def test_each_choice_for_itself(policy: Path, stream: bool) -> None:
     async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
         engine.always = answer(

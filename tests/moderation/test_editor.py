@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.moderation.editor import RuleEditor
-from server.moderation.edits import Edit, applied, merged
+from server.moderation.edits import Edit, applied, extended, merged
 from server.moderation.matches import Found
 from server.moderation.policy import Action, Rule
 from server.moderation.screen import Part, Screen
@@ -19,7 +19,7 @@ from tests.moderation.brute import BruteMatcher
 
 ACTIONS: tuple[Action, ...] = ("block", "redact", "flag", "shadow")
 PATTERNS = st.lists(st.text("abc", min_size=1, max_size=5), min_size=1, max_size=5, unique=True)
-TEXTS = st.text("abcd", max_size=40)
+TEXTS = st.text("abcd\u0301", max_size=40)
 CUTS = st.lists(st.integers(0, 60), max_size=15)
 
 
@@ -34,8 +34,8 @@ def whole(text: str, screen: Screen, of: list[Rule]) -> tuple[str, bool]:
     """By the definition in editor.py."""
     found = screen.scan(text)
     end = min((one.start for one in found if of[one.pattern].action == "block"), default=inf)
-    edits = merged(Edit(one.start, one.end, of[one.pattern].replacement, one.pattern) for one in found
-                   if of[one.pattern].action == "redact")  # fmt: skip
+    edits = merged(extended((Edit(one.start, one.end, of[one.pattern].replacement, one.pattern) for one in found
+                             if of[one.pattern].action == "redact"), text))  # fmt: skip
     if end is inf:
         return applied(text, edits), False
     kept = int(end)
@@ -72,6 +72,29 @@ def test_no_more_is_held_than_could_become_a_match(text: str, patterns: list[str
     out = editor.feed(text)
     held = text[len(out) :]
     assert editor.ended or not held or any(one.startswith(held) for one in patterns)
+
+
+def test_marks_go_with_what_they_stand_on() -> None:
+    """Else they would stand on what replaces it. They may come late, and in JSON as escapes."""
+    of = rules(["redact"])
+    screen = Screen([Part(BruteMatcher(["ab"]), [0])])
+    for text, expected in (
+        ("xab\u0301\u0308y", "x<0>y"),
+        ("xab", "x<0>"),
+        ("ab\u0301ab", "<0><0>"),
+        ("a\u0301b", "a\u0301b"),
+    ):
+        for pieces in ([text], list(text)):
+            assert run(pieces, screen, of)[0] == expected
+    for raw, expected in (
+        (r"ab\u0301y", "<0>y"),
+        (r"ab\u0041", r"<0>\u0041"),
+        (r"ab\u03", r"<0>\u03"),
+        (r"ab\n", r"<0>\n"),
+    ):
+        for pieces in ([raw], list(raw)):
+            editor = RuleEditor(UnescapedStream(screen.stream()), of, lambda _: None, in_json=True)
+            assert "".join([*map(editor.feed, pieces), editor.finish()]) == expected
 
 
 def test_overlapping_redactions_become_one() -> None:

@@ -20,7 +20,7 @@ from server.answers.edit import PASSING, EditStage
 from server.call import Call, Key, Project, ServedModel
 from server.config import Model
 from server.moderation.build import build_matchers
-from server.moderation.edits import Edit, applied, merged
+from server.moderation.edits import Edit, applied, extended, merged
 from server.moderation.guard import Guard
 from server.moderation.policy import JudgeUse, Policy, PolicyFile
 from server.moderation.ruleset import Ruleset
@@ -73,8 +73,8 @@ def whole(text: str, of: Ruleset, channel: str) -> tuple[str, bool]:
     screen = of.screens("output").get(name)  # type: ignore[call-overload]
     found = [] if screen is None else screen.scan(text)
     end = min((one.start for one in found if of.rules[one.pattern].action == "block"), default=inf)
-    edits = merged(Edit(one.start, one.end, of.rules[one.pattern].replacement, one.pattern) for one in found
-                   if of.rules[one.pattern].action == "redact")  # fmt: skip
+    edits = merged(extended((Edit(one.start, one.end, of.rules[one.pattern].replacement, one.pattern) for one in found
+                             if of.rules[one.pattern].action == "redact"), text))  # fmt: skip
     if end == inf:
         return applied(text, edits), False
     kept = int(end)
