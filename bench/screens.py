@@ -76,7 +76,8 @@ def policy(with_literals: bool, with_detectors: bool) -> Policy:
 
 
 def measure(one: Policy) -> Line:
-    build, ruleset = _once(lambda: Ruleset(one, build_matchers, _no_judge))
+    ruleset = Ruleset(one, build_matchers, _no_judge)
+    build, _ = _once(ruleset.prepare)
     prompt = (PROSE * 3)[:1000]
     chunks = [f"{word} " for word in prompt.split(" ")]
     prompts = statistics.median(_once(lambda: inspect(ruleset, prompt))[0] for _ in range(300))

@@ -303,9 +303,9 @@ def check_policies(config: Config) -> None:
 
 def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     """Where policies are: that of every call, the operator's folder, and those that ship."""
-    own = config.moderation.folder
-    folders = ([own] if own is not None else []) + [shipped("config/policies")]
-    return PolicyPlaces(config.moderation.policy, folders, build_matchers, new_seat)
+    own, theirs = config.moderation.folder, shipped("config/policies")
+    folders = ([own] if own is not None else []) + [theirs]
+    return PolicyPlaces(config.moderation.place, folders, build_matchers, new_seat, known_good=(theirs,))
 
 
 def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:

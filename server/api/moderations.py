@@ -21,7 +21,7 @@ from server.call import Key
 from server.config import Server
 from server.errors import InvalidType, InvalidValue, ModelNotFound, UnsupportedValue
 from server.moderation.explain import BIDI, Explanation, Steps, explaining
-from server.moderation.policies import Loaded
+from server.moderation.policies import Loaded, prepare
 from server.moderation.policy import OPENAI_CATEGORIES
 from server.moderation.ruleset import Ruleset
 from server.openai.chat_request import ImagePart
@@ -52,6 +52,7 @@ def moderation_routes(keys: KeyRing, policies: Policies, settings: Server) -> AP
         asked = parse(MODERATION, await read_body(request, settings), settings.max_json_depth)
         texts = texts_of(asked)
         rulesets = chosen(policies, key, asked.model)
+        await prepare(rulesets)
         size = sum(len(part) for parts in texts for part in parts)
         return answer(rulesets, await turns.take(_look(rulesets, texts), size))
 

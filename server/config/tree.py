@@ -264,7 +264,9 @@ class Admission(Section):
 
 
 class Moderation(Section):
-    policy: Path | None = Field(default=None, description="Policy file that every call goes through.")
+    policy: Path | None = Field(
+        default=None, description="Policy that every call goes through: a file, or the name of one that is at hand."
+    )
     folder: Path | None = Field(
         default=None, description="Folder of further policies (*.yaml), which keys and requests can name."
     )
@@ -272,11 +274,18 @@ class Moderation(Section):
 
     @model_validator(mode="after")
     def _there(self) -> Self:
-        if self.policy is not None and not self.policy.is_file():
+        if isinstance(self.place, Path) and not self.place.is_file():
             raise ValueError(f"policy: no such file: {self.policy}")
         if self.folder is not None and not self.folder.is_dir():
             raise ValueError(f"folder: no such folder: {self.folder}")
         return self
+
+    @property
+    def place(self) -> Path | str | None:
+        """Of the policy: its file, or its name among those that ship and those of the folder."""
+        path = self.policy
+        is_name = path is not None and len(path.parts) == 1 and not path.suffix and not path.is_file()
+        return str(path) if is_name else path
 
 
 class Logging(Section):

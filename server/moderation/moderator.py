@@ -15,6 +15,7 @@ from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.judged import Edited, JudgedAnswer, Ruling, united
 from server.moderation.passage import WHOLE, Window, strictest
+from server.moderation.policies import prepare
 from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
 from server.moderation.segments import Segment, segments_of
 from server.openai.events import Batch
@@ -84,8 +85,8 @@ class Check:
         self._refuse_ways_around()
         segments = segments_of(self._call.body)
         self._refuse_bidi(segments)
-        judged = any(guard.ruleset.judges("input") for guard in self._guards)
-        if judged or sum(len(one.text) for one in segments) > AT_ONCE:
+        waits = any(guard.ruleset.judges("input") or not guard.ruleset.ready for guard in self._guards)
+        if waits or sum(len(one.text) for one in segments) > AT_ONCE:
             self._moderator.spawn(self._later(self._in_turns(segments), go, failed))
             return False
         for guard in self._guards:
@@ -136,6 +137,7 @@ class Check:
             go()
 
     async def _in_turns(self, segments: list[Segment]) -> None:
+        await prepare(guard.ruleset for guard in self._guards)
         for guard in self._guards:
             inspection = guard.inspection(segments)
             for _ in inspection.steps():

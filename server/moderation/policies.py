@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,9 +35,21 @@ class Loaded:
 class PolicyPlaces:
     """Where policies are: the one of the configuration, and folders of those that keys and requests may name."""
 
-    def __init__(self, policy: Path | None, folders: Sequence[Path], build: Build, new_seat: NewSeat) -> None:
-        self._policy = policy
+    def __init__(
+        self,
+        policy: Path | str | None,
+        folders: Sequence[Path],
+        build: Build,
+        new_seat: NewSeat,
+        known_good: Collection[Path] = (),
+    ) -> None:
+        """`policy` is a file, or the name of one in the folders. What is in folders of `known_good` policies is built
+        when it is first needed: nobody may ever name it.
+        """
+        self._policy = policy if isinstance(policy, Path) else None
+        self._name = policy if isinstance(policy, str) else None
         self._folders = folders
+        self._known_good = known_good
         self._build = build
         self._new_seat = new_seat
         self._beside: dict[Path, list[Path]] = {}  # by policy: the files it named when it was last read
@@ -53,8 +65,13 @@ class PolicyPlaces:
             if name in rulesets:
                 raise ConfigError(f"{path}: name: another policy is called {name} too")
             rulesets[name] = ruleset
-            if path == self._policy:
+            if path == self._policy or name == self._name:
                 mandatory = ruleset
+            if ruleset is mandatory or path.parent not in self._known_good:
+                ruleset.prepare()
+        if self._name is not None and mandatory is None:
+            there = ", ".join(rulesets) or "none"
+            raise ConfigError(f"moderation.policy: no policy is called {self._name}; policies: {there}")
         return Loaded(rulesets, mandatory)
 
     def stamp(self) -> Stamp:
@@ -75,6 +92,13 @@ class PolicyPlaces:
         own = [] if self._policy is None else [self._policy]
         known = {path.resolve() for path in own}
         return own + [path for path in of_folders if path.resolve() not in known]
+
+
+async def prepare(rulesets: Iterable[Ruleset]) -> None:
+    """Those that were never needed before, in a thread."""
+    for one in rulesets:
+        if not one.ready:
+            await asyncio.to_thread(one.prepare)
 
 
 class PolicyLibrary:

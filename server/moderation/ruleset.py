@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 from typing import get_args
 
 from server.moderation.editor import Noted, RuleEditor
@@ -31,7 +32,7 @@ def _as_it_is(stream: Stream) -> Stream:
 
 
 class Ruleset:
-    """Immutable: all calls under a policy share it."""
+    """All calls under a policy share it. Its matchers are built by `prepare`, or when they are first needed."""
 
     def __init__(self, policy: Policy, build: Build, new_seat: NewSeat) -> None:
         self.policy = policy
@@ -43,33 +44,68 @@ class Ruleset:
         self.rules_of_names: Sequence[Rule] = [
             rule.model_copy(update={"action": "block"}) if rule.action == "redact" else rule for rule in self.rules
         ]
+        self._build = build
+        self._building = Lock()
+        self._built: Mapping[Direction, Mapping[Channel, Screen]] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._built is not None
+
+    def prepare(self) -> None:
+        """Build the matchers, if that has not been done: for a thread, as it may take a second.
+
+        Raises `ConfigError`, one line that names the rule.
+        """
+        with self._building:
+            if self._built is None:
+                self._built = self._screens()
+
+    def _screens(self) -> Mapping[Direction, Mapping[Channel, Screen]]:
+        matchers: dict[tuple[int, ...], Sequence[tuple[Matcher, Sequence[int]]]] = {}
         made: dict[tuple[int, ...], Screen] = {}
-        self._screens: dict[Direction, dict[Channel, Screen]] = {"input": {}, "output": {}}
-        for direction, screens in self._screens.items():
+        found: dict[Direction, dict[Channel, Screen]] = {"input": {}, "output": {}}
+        for direction, screens in found.items():
             for channel in get_args(Channel):
                 wanted = tuple(_rules_for(self.rules, direction, channel))
                 if wanted and wanted not in made:
-                    made[wanted] = self._screen(wanted, build)
+                    made[wanted] = self._screen(wanted, matchers)
                 if wanted:
                     screens[channel] = made[wanted]
+        return found
 
-    def _screen(self, wanted: Sequence[int], build: Build) -> Screen:
-        """Those that only watch hold nothing back: with them alone an answer leaves as it came."""
-        cutting = [index for index in wanted if self.rules[index].action in CUTS]
-        watching = [index for index in wanted if self.rules[index].action not in CUTS]
-        parts = [Part(*part) for part in build(self.policy, cutting)] if cutting else []
-        parts += [Part(*part, holds=False) for part in build(self.policy, watching)] if watching else []
+    def _screen(
+        self, wanted: Sequence[int], matchers: dict[tuple[int, ...], Sequence[tuple[Matcher, Sequence[int]]]]
+    ) -> Screen:
+        """Rules that only watch hold nothing back: with them alone an answer leaves as it came.
+
+        `matchers` were made before: literals apart from the rest, as sets of rules often differ in one of them alone.
+        """
+        parts: list[Part] = []
+        for cutting in (True, False):
+            for spelled in (True, False):
+                some = tuple(one for one in wanted if self._is(one, cutting=cutting, spelled=spelled))
+                if some and some not in matchers:
+                    matchers[some] = self._build(self.policy, some)
+                parts += [Part(*part, holds=cutting) for part in matchers.get(some, ())]
         return Screen(parts)
+
+    def _is(self, index: int, *, cutting: bool, spelled: bool) -> bool:
+        rule = self.rules[index]
+        return (rule.action in CUTS) is cutting and bool(rule.literals or rule.literals_file) is spelled
 
     def screens(self, direction: Direction) -> Mapping[Channel, Screen]:
         """By channel; one that nothing is looked for in has none."""
-        return self._screens[direction]
+        if self._built is None:
+            self.prepare()
+        assert self._built is not None  # noqa: S101
+        return self._built[direction]
 
     def editor(
         self, channel: Channel, noted: Noted, watched: Callable[[Stream], Stream] = _as_it_is
     ) -> RuleEditor | None:
         """Of an answer's text on a channel; None where nothing is looked for. Arguments of calls are JSON text."""
-        screen = self._screens["output"].get(channel)
+        screen = self.screens("output").get(channel)
         if screen is None:
             return None
         if channel == "tool_arguments":
@@ -82,7 +118,7 @@ class Ruleset:
         """Of a function's name that a model calls. Another name would be another function: what is to be replaced in
         one ends the answer.
         """
-        screen = self._screens["output"].get(channel)
+        screen = self.screens("output").get(channel)
         return None if screen is None else RuleEditor(watched(screen.stream()), self.rules_of_names, noted)
 
     def cuts(self, direction: Direction) -> bool:

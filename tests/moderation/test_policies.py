@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from server.config import ConfigError
+from server.config.places import shipped
 from server.moderation import policies
 from server.moderation.build import build_matchers
+from server.moderation.files import load_policy
+from server.moderation.matches import Matcher
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
+from server.moderation.policy import Policy, PolicyFile
+from server.moderation.ruleset import Ruleset
 from server.moderation.seats import unasked
 
 HOUSE = "name: house\nversion: {}\nrules: [{{id: r, category: own, literals_file: words.txt, action: block}}]\n"
@@ -75,3 +81,50 @@ async def test_looking_for_a_change_reads_no_policy(tmp_path: Path, monkeypatch:
     await tested.reload()
     assert tested.now() is first
     await tested.stop()
+
+
+def test_matchers_are_shared_where_sets_of_rules_are_equal() -> None:
+    """A detector for requests alone must not have all literals built twice."""
+    rules = [
+        {"id": "words", "category": "own", "literals": ["lantern"], "action": "block"},
+        {"id": "mail", "category": "own", "detectors": ["email"], "action": "redact", "directions": ["input"]},
+        {"id": "card", "category": "own", "detectors": ["credit_card"], "action": "redact", "channels": ["content"]},
+    ]
+    file = PolicyFile.model_validate({"name": "p", "version": 1, "rules": rules})
+    built: list[tuple[int, ...]] = []
+
+    def build(policy: Policy, some: Sequence[int]) -> Sequence[tuple[Matcher, Sequence[int]]]:
+        built.append(tuple(some))
+        return build_matchers(policy, some)
+
+    ruleset = Ruleset(Policy(file, b"", {}), build, unasked)
+    assert not ruleset.ready
+    assert built == []
+    ruleset.prepare()
+    ruleset.prepare()
+    assert sorted(built) == [(0,), (1,), (1, 2), (2,)]
+    assert [one.pattern for one in ruleset.screens("output")["reasoning"].scan("a lantern, a@b.com")] == [0]
+    assert [one.pattern for one in ruleset.screens("input")["reasoning"].scan("a lantern, a@b.com")] == [0, 1]
+
+
+def test_policies_that_ship_are_built_when_they_are_needed(tmp_path: Path) -> None:
+    own, theirs = tmp_path / "own", tmp_path / "theirs"
+    for folder, name in ((own, "house"), (theirs, "default"), (theirs, "strict")):
+        folder.mkdir(exist_ok=True)
+        rule = "{id: r, category: own, literals: [lantern], action: block}"
+        (folder / f"{name}.yaml").write_text(f"name: {name}\nversion: 1\nrules: [{rule}]")
+    places = PolicyPlaces("strict", [own, theirs], build_matchers, unasked, known_good=(theirs,))
+    loaded = places.load()
+    assert {name: one.ready for name, one in loaded.rulesets.items()} == {
+        "house": True,
+        "default": False,
+        "strict": True,
+    }
+    assert loaded.mandatory is loaded.rulesets["strict"]
+    with pytest.raises(ConfigError, match="no policy is called nobody; policies: house, default, strict"):
+        PolicyPlaces("nobody", [own, theirs], build_matchers, unasked).load()
+
+
+@pytest.mark.parametrize("path", sorted(shipped("config/policies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_policy_that_ships_can_be_built(path: Path) -> None:
+    Ruleset(load_policy(path), build_matchers, unasked).prepare()

@@ -15,6 +15,7 @@ from server.config import Name
 from server.errors import NotFound
 from server.moderation.described import described
 from server.moderation.explain import explaining
+from server.moderation.policies import prepare
 from server.moderation.policy import Channel, Direction
 from server.moderation.ruleset import Ruleset
 
@@ -36,6 +37,7 @@ class Moderation:
 
     async def explain(self, body: ToExplain) -> Json:
         ruleset = self._ruleset(body.policy)
+        await prepare([ruleset])
         steps = explaining(ruleset, (body.text,), body.direction, body.channel)
         explanation = await self._turns.take(steps, len(body.text))
         return {"object": "organization.moderation.explanation"} | described(explanation, ruleset)
