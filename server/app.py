@@ -24,12 +24,14 @@ from server.answers.moderated import moderated
 from server.answers.stage import NewStage, Stage
 from server.answers.stop import stop_texts
 from server.answers.usage import usage_as_asked
+from server.anthropic.signature import Signer
 from server.api.admin.administration import Administration
 from server.api.admin.routes import admin_routes
 from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
 from server.api.failures import answer_failures
+from server.api.messages import MessageAnswers, count_routes
 from server.api.moderations import moderation_routes
 from server.api.plain import Portico
 from server.api.relay import Relay
@@ -122,7 +124,8 @@ def build(
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     counts = _limit_store(config, worker, metrics)
-    limiter = Limiter(counts, durable, _counter(config), config.limits, metrics.limits.refused)
+    counter = _counter(config)
+    limiter = Limiter(counts, durable, counter, config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
@@ -130,13 +133,12 @@ def build(
     moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
-    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
+    signer = Signer(secret)
+    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer)
     refusals = Refusals(metrics, request_log)
-    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
-    relays = {
-        "/v1/chat/completions": relay("chat.completions", factory.chat),
-        "/v1/completions": relay("completions", factory.completion),
-    }
+    relays = _relays(
+        partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals), factory, signer
+    )
     watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
     if worker.status is not None:
         watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
@@ -151,11 +153,21 @@ def build(
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
     app.include_router(moderation_routes(keys, library, config.server))
+    app.include_router(count_routes(keys, factory, counter, config.server))
     app.include_router(admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -> dict[str, Relay]:
+    """The paths that are answered before FastAPI."""
+    return {
+        "/v1/chat/completions": relay("chat.completions", factory.chat),
+        "/v1/completions": relay("completions", factory.completion),
+        "/v1/messages": relay("messages", factory.message, answers=MessageAnswers(signer)),
+    }
 
 
 def _models(config: Config) -> dict[str, ServedModel]:

@@ -124,6 +124,7 @@ class Call:
     retries: int = 0
     streamed: int = 0  # events with text so far: completion tokens, about
     tokens: Tokens | None = None
+    stop_text: str | None = None  # that of the request which ended the answer
     rate: RateState | None = None
     status: int = 0
     outcome: str = "ok"

@@ -31,7 +31,11 @@ from server.telemetry.request_log import RequestLog
 from server.usage.usage_log import UsageLog
 from server.watchdog import Watchdog
 
-ENGINE_PATHS: Mapping[str, str] = {"chat.completions": "/chat/completions", "completions": "/completions"}
+ENGINE_PATHS: Mapping[str, str] = {
+    "chat.completions": "/chat/completions",
+    "completions": "/completions",
+    "messages": "/chat/completions",
+}
 log = logging.getLogger("portico")
 
 
@@ -104,7 +108,7 @@ class Gateway:
         key = (call.model.id, call.endpoint, shown, call.include_usage)
         view = self._views.get(key)
         if view is None:
-            chat = call.endpoint == "chat.completions"
+            chat = call.endpoint != "completions"
             view = self._views[key] = View(call.model.id, reasoning=shown, chat=chat, usage=call.include_usage)
         return view
 

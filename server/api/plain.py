@@ -16,7 +16,7 @@ from server.errors import GatewayError, InvalidApiKey, InvalidRequest, RequestTi
 from server.gateway import as_gateway_error
 from server.telemetry.refusals import Refusals
 
-PLAIN_ENDPOINTS = ("models", "moderations", "organization", "healthz", "readyz", "openapi.json")
+PLAIN_ENDPOINTS = ("models", "moderations", "messages", "organization", "healthz", "readyz", "openapi.json")
 UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 
@@ -32,6 +32,7 @@ class Portico(FastAPI):
             await super().__call__(scope, receive, send)
             return
         answer = _PlainAnswer(scope, send)
+        scope["state"] = {**scope.get("state", {}), "request_id": answer.id}
         try:
             await super().__call__(scope, receive, answer.send)
         except Exception as error:  # the client has been answered by `_any_error`

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
-from server.api.answer import StreamAnswer, WholeAnswer
+from server.api.answer import Answers
 from server.api.cors import Cors
 from server.api.http import answer_headers, check_content, error_headers, lines
 from server.api.inbound import Inbound
@@ -21,7 +21,9 @@ NewCall = Callable[[bytes, Key, str], Call]
 
 
 class Relay:
-    """One endpoint. `new_call(body, key, request_id)` parses and validates; it raises `GatewayError`."""
+    """One endpoint. `new_call(body, key, request_id)` parses and validates; it raises `GatewayError`. `answers` in
+    another shape than OpenAI's.
+    """
 
     def __init__(
         self,
@@ -31,8 +33,10 @@ class Relay:
         keys: KeyRing,
         settings: Server,
         refusals: Refusals,
+        answers: Answers | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._answers = answers or Answers()
         self._new_call = new_call
         self._gateway = gateway
         self._keys = keys
@@ -80,10 +84,7 @@ class Relay:
         call.client_request_id = request.client_id
         origin = request.headers.get(b"origin")
         cors = b"" if origin is None else self._cors.lines(origin)
-        if call.stream:
-            answer = StreamAnswer(call, request, cors, self.silence_s, self._grace_s)
-        else:
-            answer = WholeAnswer(call, request, cors, self.silence_s)
+        answer = self._answers.of(call, request, cors, self.silence_s, self._grace_s)
         request.attach(self._gateway.start(call, answer))
 
     def refuse(self, request: Inbound, error: Exception) -> None:
@@ -94,8 +95,8 @@ class Relay:
         head = answer_headers(request.id, request.client_id, request.started) + lines(error_headers(known))
         if isinstance(known, MethodNotAllowed):
             head += b"allow: POST\r\n"
-        head += self._cors.lines(request.headers.get(b"origin"))
-        request.answer(known.status, head, known.body())
+        head += self._cors.lines(request.headers.get(b"origin")) + self._answers.head(request.id)
+        request.answer(known.status, head, self._answers.error(known, request.id))
         self._count(request, known.status, known.outcome)
 
     def left(self, request: Inbound) -> None:
