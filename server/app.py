@@ -165,9 +165,7 @@ def build(
 
 def _fastapi(refusals: Refusals, lifespan: Lifespan, *routers: APIRouter) -> Portico:
     """What is answered by FastAPI, and its OpenAPI document."""
-    app = Portico(
-        refusals, title="Portico", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/openapi.json"
-    )
+    app = Portico(refusals, title="Portico", lifespan=lifespan, docs_url=None, redoc_url=None)
     for router in routers:
         app.include_router(router)
     describe(app)
