@@ -56,8 +56,10 @@ from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
 from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
+from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import DecisionLine, LogWriter, MatchLine, RequestLog
+from server.telemetry.series import EngineSeries
 from server.telemetry.status import Facts, StatusFile
 from server.tokens.counter import TokenCounter
 from server.usage.usage_log import UsageLog
@@ -78,7 +80,7 @@ class WorkerPlace:
 
     slot: int
     server_secret: bytes
-    status: Path | None = None  # folder for what `portico status` shows
+    folder: Path | None = None  # that all workers of a parent share: metrics, and what `portico status` shows
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ def build(
     The database was opened before, by the parent.
     """
     watchdog, secret = Watchdog(), worker.server_secret
-    metrics = Metrics(registry)
+    metrics = Metrics(registry, _project_names(config, worker))
     request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
-    engines = _engines(config, addresses, watchdog, worker.slot)
+    engines = _engines(config, addresses, watchdog, worker.slot, metrics.engines)
     models = _models(config)
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
@@ -138,8 +140,8 @@ def build(
         "/v1/completions": relay("completions", factory.completion),
     }
     watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
-    if worker.status is not None:
-        watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
+    if worker.folder is not None:
+        watched.append(StatusFile(worker.folder, worker.slot, partial(_status, gateway, engines)))
     app = Portico(
         refusals,
         title="Portico",
@@ -156,6 +158,11 @@ def build(
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:
+    """Those with metrics of their own."""
+    return ProjectNames(config.metrics.projects, None if worker.folder is None else worker.folder / "projects")
 
 
 def _models(config: Config) -> dict[str, ServedModel]:
@@ -190,13 +197,15 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
 
 
 def _engines(
-    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int
+    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int, series: EngineSeries
 ) -> dict[str, Engine]:
     """Each with this worker's share of what it may have in flight."""
     found: dict[str, Engine] = {}
     for name, engine in config.engines.items():
         address, capacity = addresses[name], share(engine.max_in_flight, worker, config.server.workers)
         found[name] = Engine(name, engine, address.url, address.api_key, watchdog, capacity)
+        found[name].on_retry = partial(series.retried, name)
+    series.in_flight = lambda: {name: engine.in_flight for name, engine in found.items()}
     return found
 
 
@@ -340,5 +349,5 @@ def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
-    metrics.engine_up(engine.name, up=bool(engine.up))
+    metrics.engines.up(engine.name, up=bool(engine.up))
     admission.offer(engine)

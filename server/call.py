@@ -118,11 +118,12 @@ class Call:
     dispatched: float | None = None  # the request went to an engine
     first_token: float | None = None
     last_token: float | None = None
-    engine_done: float | None = None  # the last byte of the engine's answer
+    engine_done: float | None = None  # the last byte of the engine's answer, or when it was broken off
     finished: float | None = None
     engine: str | None = None
     retries: int = 0
     streamed: int = 0  # events with text so far: completion tokens, about
+    charged: float = 0.0  # by the fair queue, in weighted tokens
     tokens: Tokens | None = None
     rate: RateState | None = None
     status: int = 0
@@ -138,6 +139,13 @@ class Call:
         if self.tokens is not None:
             return self.tokens
         return Tokens() if self.dispatched is None else Tokens(self.prompt, self.streamed)
+
+    def per_token_s(self) -> float | None:
+        """Mean time of the tokens after the first, as vLLM and its benchmarks define time per output token."""
+        if self.first_token is None or self.last_token is None:
+            return None
+        further = (self.streamed if self.tokens is None else self.tokens.completion) - 1
+        return (self.last_token - self.first_token) / further if further > 0 else None
 
     def overhead_s(self) -> float:
         """Time in the gateway: from request to dispatch, less the queue, and from the engine's last byte to the end."""

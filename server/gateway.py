@@ -286,6 +286,8 @@ class Trip:
         if self._exchange is not None:
             self._exchange.close()
             self._exchange = None
+            if self._call.engine_done is None:
+                self._call.engine_done = perf_counter()
         if self._slot is not None:
             self._slot.release()
             self._slot = None

@@ -82,6 +82,9 @@ class Metrics(Section):
     host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
     port: int = Field(default=9464, ge=0, le=65535, description="Its port, never the public one; 0 takes a free one.")
     token: str | None = Field(default=None, description="Bearer token that a scraper must send.", repr=False)
+    projects: int = Field(
+        default=100, ge=0, le=1000, description="Projects that have metrics of their own; all others count as `other`."
+    )
 
 
 class Limit(Section):

@@ -115,6 +115,7 @@ class Exchange:
                     if not self._slot.move():
                         raise _unavailable() from None
                     self._call.retries += 1
+                    engine.on_retry("connect")
         except Exception as error:
             self._fail(error)
         finally:
@@ -178,6 +179,7 @@ class Exchange:
         if isinstance(error, EngineLost):
             if error.before_answer and not self._call.retries:
                 self._call.retries += 1
+                self._slot.engine.on_retry("closed")
                 self._give_back()
                 self._connect()
                 return
