@@ -127,7 +127,7 @@ JUDGE_FAILURES = CounterFamily(
     "portico_moderation_judge_failures_total",
     "texts",
     "Texts of which a classifier or judge gave no verdict.",
-    ("judge", "failure"),
+    ("judge", "failure", "on_failure"),
 )
 POLICY_RELOADS = CounterFamily(
     "portico_moderation_reloads_total", "reloads", "Policies loaded anew, by outcome.", ("outcome",)

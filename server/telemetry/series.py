@@ -110,6 +110,8 @@ class ModerationSeries:
         self._decisions = local.counters(families.DECISIONS)
         self._failures = local.counters(families.JUDGE_FAILURES)
         self._reloads = local.counters(families.POLICY_RELOADS)
+        for outcome in ("ok", "failed"):  # from 0 on, or an alert would not see the first
+            self._reloads[outcome,].value = 0
         self._time = local.histograms(families.MODERATION_TIME)
         self._scanned = local.counters(families.SCANNED)
 
@@ -125,8 +127,9 @@ class ModerationSeries:
         """A judge was asked; it may have given no verdict."""
         self._time[judge,].observe(seconds)
 
-    def judge_failed(self, judge: str, failure: str) -> None:
-        self._failures[judge, failure].value += 1
+    def judge_failed(self, judge: str, failure: str, on_failure: str) -> None:
+        """`on_failure`: open where the text passed all the same, else closed."""
+        self._failures[judge, failure, on_failure].value += 1
 
     def reloaded(self, good: bool) -> None:
         self._reloads["ok" if good else "failed",].value += 1
