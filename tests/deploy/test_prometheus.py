@@ -12,6 +12,7 @@ import yaml
 
 from server import config
 from tests.deploy.conftest import all_rules
+from tests.deploy.promql import bounds_asked, bounds_of, unknown
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,11 @@ def test_vllms_names_keep_their_colon(prometheus: dict[str, Any]) -> None:
         "vllm:num_requests_running"
     )
     assert not re.fullmatch(rule["regex"], "process_cpu_seconds_total")
+
+
+def test_the_rules_read_what_there_is() -> None:
+    expressions = [rule["expr"] for file in ("recording", "alerts") for rule in all_rules(file)]
+    assert [missing for expr in expressions for missing in unknown(expr)] == []
+    asked = {pair for expr in expressions for pair in bounds_asked(expr)}
+    assert asked
+    assert all(bound in bounds_of(histogram) for histogram, bound in asked)
