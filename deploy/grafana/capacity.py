@@ -6,13 +6,12 @@ from deploy.grafana.panels import AMBER, RED, UP_OR_DOWN, Board, Row, series, st
 from deploy.grafana.queries import RANGE, Query, rate, select, total, total_by
 
 TOKENS, REQUESTS, WAIT = "portico_tokens_total", "portico_requests_total", "portico_queue_wait_seconds_count"
-COMPUTED = 'kind=~"prompt|completion"'
 REACHED = "portico_engine_time_seconds_count"
 
 
-def peak(expr: str) -> str:
-    """The highest in the time range."""
-    return f"max_over_time(({expr})[{RANGE}:1m])"
+def peak(record: str) -> str:
+    """The highest in the time range, of what a recording rule keeps."""
+    return f"max(max_over_time(portico:{record}[{RANGE}]))"
 
 
 CAPACITY = Board(
@@ -27,26 +26,26 @@ CAPACITY = Board(
                 stat(
                     "Requests",
                     "The most calls per second, as a mean of 5 minutes.",
-                    peak(rate(REQUESTS, window="5m")),
+                    peak("requests:rate5m"),
                     "reqps",
                 ),
                 stat(
                     "Tokens",
                     "The most prompt and completion tokens per second, as a mean of 5 minutes.",
-                    peak(rate(TOKENS, COMPUTED, window="5m")),
+                    peak("tokens:rate5m"),
                     "suffix: tok/s",
                     decimals=0,
                 ),
                 stat(
                     "Open calls",
                     "The most at one moment, queue included.",
-                    peak("sum(portico_in_flight_requests)"),
+                    peak("in_flight_requests:sum"),
                     "short",
                 ),
                 stat(
                     "Waiting calls",
-                    "The longest queue at one moment. Above 0 at every peak means: more engines, soon.",
-                    peak("sum(portico_queued_requests) or vector(0)"),
+                    "The longest queue of a model at one moment. Above 0 at every peak means: more engines, soon.",
+                    peak("queued_requests:sum") + " or vector(0)",
                     "short",
                     steps((1, AMBER)),
                 ),

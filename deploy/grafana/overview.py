@@ -23,6 +23,7 @@ from deploy.grafana.queries import (
     MODEL,
     RANGE,
     Query,
+    busy,
     known,
     or_none,
     quantile,
@@ -181,7 +182,7 @@ TRAFFIC_ROW = Row(
         series(
             "Requests by outcome",
             "Calls ended per second. invalid, unauthorized, client_gone are the clients'; engine_*, error are ours.",
-            [Query(rate_by("outcome", REQUESTS, MODEL), "{{outcome}}")],
+            [Query(busy(rate_by("outcome", REQUESTS, MODEL)), "{{outcome}}")],
             "reqps",
             stacked=True,
         ),
@@ -215,7 +216,7 @@ TROUBLE_ROWS = [
             series(
                 "Failures by outcome",
                 "Calls that failed by the service's fault, per second. docs/operations.md explains each outcome.",
-                [Query(or_none(rate_by("outcome", REQUESTS, MODEL, FAILED), "outcome"), "{{outcome}}")],
+                [Query(or_none(busy(rate_by("outcome", REQUESTS, MODEL, FAILED)), "outcome"), "{{outcome}}")],
                 "reqps",
                 stacked=True,
             ),

@@ -20,6 +20,7 @@ GREEN, AMBER, RED, BLUE, GREY = "green", "#EAB839", "red", "#5794F2", "#8E8E8E"
 # By legend; the rest take Grafana's palette.
 COLOURS = {
     "p50": GREEN, "p95": AMBER, "p99": RED, "ok": GREEN, "running": BLUE, "waiting": AMBER, "none": GREY,
+    "client_gone": GREY, "limited": AMBER, "moderated": "#B877D9", "invalid": BLUE, "engine_error": RED, "error": RED,
     "block": RED, "redact": AMBER, "flag": BLUE, "gateway": BLUE, "queue": AMBER, "engine": GREEN,
 }  # fmt: skip
 UP_OR_DOWN = {0: ("down", RED), 1: ("up", GREEN)}

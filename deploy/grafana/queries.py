@@ -6,13 +6,15 @@ what measures waiting says 0 where nobody waited.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 NOW = "$__rate_interval"
 RANGE = "$__range"
 
 MODEL = 'model=~"$model"'
-PROJECT = 'project=~"$project"'
+# Projects are counted by their ids; people know them by their names.
+NAMES = 'topk by (project) (1, portico_project_info{name=~"$project"})'
 # Outcomes that are the service's fault (server/errors.py); rules/recording.yml has them too.
 FAULTS = "error|engine_.*|store_unavailable|moderation_unavailable|shutting_down"
 FAILED = f'outcome=~"{FAULTS}"'
@@ -76,5 +78,21 @@ def or_none(expr: str, label: str) -> str:
     return f'{expr} or on() label_replace(vector(0), "{label}", "none", "", "")'
 
 
+def named(expr: str, by: str = "name") -> str:
+    """What is by `project` (an id): of the chosen ones, by their names."""
+    return f"sum by ({by}) ({expr} * on (project) group_left (name) {NAMES})"
+
+
+def busy(expr: str) -> str:
+    """Without what does not happen, so that a legend names only what does."""
+    return f"{expr} > 0"
+
+
 def top(count: int, expr: str) -> str:
     return f"topk({count}, {expr})"
+
+
+def filled(expr: str, *, rate_interval: str, time_range: str) -> str:
+    """As Grafana sends it where all values of every variable are chosen."""
+    expr = expr.replace(NOW, rate_interval).replace(RANGE, time_range)
+    return re.sub(r"\$\w+", ".*", expr)

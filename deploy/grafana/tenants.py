@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from deploy.grafana.panels import AMBER, GREEN, RED, Board, Row, Variable, bars, mapped, series, stat, steps
 from deploy.grafana.queries import (
-    PROJECT,
     RANGE,
     Query,
+    busy,
     known,
+    named,
     or_none,
     quantile,
     rate_by,
@@ -21,7 +22,7 @@ REQUESTS, TOKENS = "portico_project_requests_total", "portico_project_tokens_tot
 WAIT, SHARE = "portico_project_queue_wait_seconds", "portico_project_share_tokens_total"
 LIMITED = 'outcome="limited"'
 COMPUTED = 'kind=~"prompt|completion"'
-PROJECTS = Variable("project", "Project", REQUESTS, "project")
+PROJECTS = Variable("project", "Project", "portico_project_info", "name")
 
 NOW_ROW = Row(
     "",
@@ -46,7 +47,7 @@ NOW_ROW = Row(
         stat(
             "Refused by limits",
             "Share of the projects' calls, in the time range, that a limit or the full queue refused.",
-            f"{total(REQUESTS, PROJECT, LIMITED)} / (sum(increase({select(REQUESTS, PROJECT)}[{RANGE}])) > 0)",
+            f"{total(REQUESTS, LIMITED)} / (sum(increase({select(REQUESTS)}[{RANGE}])) > 0)",
             "percentunit",
             steps((0.01, AMBER), (0.1, RED)),
             empty="idle",
@@ -86,21 +87,21 @@ USAGE_ROWS = [
             series(
                 "Requests by project",
                 "Calls ended per second, of the 10 projects with most.",
-                [Query(top(10, rate_by("project", REQUESTS, PROJECT)), "{{project}}")],
+                [Query(top(10, named(rate_by("project", REQUESTS))), "{{name}}")],
                 "reqps",
                 stacked=True,
             ),
             series(
                 "Tokens by project",
                 "Prompt and completion tokens per second, of the 10 projects with most.",
-                [Query(top(10, rate_by("project", TOKENS, PROJECT, COMPUTED)), "{{project}}")],
+                [Query(top(10, named(rate_by("project", TOKENS, COMPUTED))), "{{name}}")],
                 "suffix: tok/s",
                 stacked=True,
             ),
             bars(
                 "Tokens in the time range",
                 "Prompt and completion tokens of the 10 projects that used most.",
-                Query(top(10, total_by("project", TOKENS, PROJECT, COMPUTED)), "{{project}}"),
+                Query(top(10, named(total_by("project", TOKENS, COMPUTED))), "{{name}}"),
                 "short",
             ),
         ],
@@ -121,14 +122,14 @@ LIMITS_ROW = Row(
         series(
             "Refused by project",
             "Calls per second that a limit or the full queue refused, of the 10 projects with most.",
-            [Query(or_none(top(10, rate_by("project", REQUESTS, PROJECT, LIMITED)), "project"), "{{project}}")],
+            [Query(or_none(busy(top(10, named(rate_by("project", REQUESTS, LIMITED)))), "name"), "{{name}}")],
             "reqps",
             stacked=True,
         ),
         series(
             "Outcomes",
             "Calls ended per second of the chosen projects, by how they ended.",
-            [Query(rate_by("outcome", REQUESTS, PROJECT), "{{outcome}}")],
+            [Query(busy(named(rate_by("project, outcome", REQUESTS), by="outcome")), "{{outcome}}")],
             "reqps",
             stacked=True,
         ),
@@ -142,22 +143,22 @@ FAIRNESS_ROW = Row(
         series(
             "Queue wait by project, p95",
             "Of the calls that had to wait for a busy engine. A flood makes its own project wait, not the others.",
-            [Query(or_none(top(10, known(quantile(0.95, WAIT, PROJECT, by="project"))), "project"), "{{project}}")],
+            [Query(or_none(top(10, named(f"({known(quantile(0.95, WAIT, by='project'))})")), "name"), "{{name}}")],
             "s",
         ),
         series(
             "Service by project",
             "What the fair queue charged per second: a token of the prompt counts 1, one of the answer 2. While all "
             "wait, projects of one weight get the same.",
-            [Query(top(10, rate_by("project", SHARE, PROJECT)), "{{project}}")],
+            [Query(top(10, named(rate_by("project", SHARE))), "{{name}}")],
             "suffix: tok/s",
         ),
         bars(
             "Share of service",
             "What the fair queue charged in the time range, of the 10 projects with most.",
             Query(
-                f"{top(10, total_by('project', SHARE, PROJECT))} / scalar(sum(increase({select(SHARE)}[{RANGE}])))",
-                "{{project}}",
+                f"{top(10, named(total_by('project', SHARE)))} / scalar(sum(increase({select(SHARE)}[{RANGE}])))",
+                "{{name}}",
             ),
             "percentunit",
             max=1,
@@ -168,7 +169,7 @@ FAIRNESS_ROW = Row(
 TENANTS = Board(
     "portico-tenants",
     "Portico: tenants",
-    "Who uses the service, who meets limits, and whether all get their share. Projects are named by their ids.",
+    "Who uses the service, who meets limits, and whether all get their share.",
     [NOW_ROW, *USAGE_ROWS, LIMITS_ROW, FAIRNESS_ROW],
     [PROJECTS],
     hours=1,

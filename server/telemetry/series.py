@@ -11,7 +11,7 @@ from server.call import Call
 from server.config import PriorityClass
 from server.telemetry import families
 from server.telemetry.local import LocalRegistry
-from server.telemetry.projects import ProjectNames
+from server.telemetry.projects import OTHER, ProjectNames
 
 QueueCounts = Mapping[tuple[str, PriorityClass], int]  # by model and class
 TOKEN_KINDS = ("prompt", "completion", "cached", "reasoning")
@@ -144,9 +144,14 @@ class ProjectSeries:
         self._tokens = local.counters(families.PROJECT_TOKENS)
         self._wait = local.histograms(families.PROJECT_QUEUE_WAIT)
         self._share = local.counters(families.PROJECT_SHARE)
+        self._info = families.PROJECT_INFO.on(local.registry)
+        self._named: set[str] = set()
 
     def finished(self, call: Call) -> None:
         project = self._names.of(call.key.project.id)
+        if project not in self._named:
+            self._named.add(project)
+            self._info.labels(project, OTHER if project == OTHER else call.key.project.name).set(1)
         self._requests[project, call.outcome].value += 1
         if call.queued_s:
             self._wait[project,].observe(call.queued_s)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from deploy.grafana.boards import BOARDS, FOLDER, rendered
-from deploy.grafana.queries import FAULTS
+from deploy.grafana.queries import FAULTS, filled
 from server import errors
 from server.telemetry import families
 from tests.deploy.conftest import all_rules
@@ -77,12 +77,9 @@ def test_histograms_are_read_by_quantile_over_le() -> None:
 
 
 def test_promtool_parses_every_expression(promtool: str, tmp_path: Path) -> None:
-    words = {"$__rate_interval": "1m", "$__range": "30m", "$model": ".*", "$project": ".*", "$policy": ".*"}
-    filled = list(EXPRESSIONS)
-    for word, value in {**words, "$served": ".*"}.items():
-        filled = [expr.replace(word, value) for expr in filled]
-    assert not [expr for expr in filled if "$" in expr]
-    rules = [{"record": f"panel:query:{number}", "expr": expr} for number, expr in enumerate(filled)]
+    expressions = [filled(expr, rate_interval="1m", time_range="30m") for expr in EXPRESSIONS]
+    assert not [expr for expr in expressions if "$" in expr]
+    rules = [{"record": f"panel:query:{number}", "expr": expr} for number, expr in enumerate(expressions)]
     file = tmp_path / "panels.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, check=False)
