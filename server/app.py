@@ -36,6 +36,7 @@ from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
 from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
+from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, home, shipped
@@ -59,7 +60,7 @@ from server.telemetry.metrics import Metrics
 from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import DecisionLine, LogWriter, MatchLine, RequestLog
-from server.telemetry.series import EngineSeries
+from server.telemetry.series import EngineSeries, StoreSeries
 from server.telemetry.status import Facts, StatusFile
 from server.tokens.counter import TokenCounter
 from server.usage.usage_log import UsageLog
@@ -129,7 +130,7 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log))
+    moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log), metrics.moderation)
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
@@ -139,13 +140,12 @@ def build(
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
-    watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
-    if worker.folder is not None:
-        watched.append(StatusFile(worker.folder, worker.slot, partial(_status, gateway, engines)))
+    background = (usage, directory, limiter, library, moderator, seats, _probe(durable, metrics.stores))
+    writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, (usage, directory, limiter, library, moderator, seats), durable, watched, watchdog),
+        lifespan=_lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -188,12 +188,18 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
     """Shared by all, or this worker's share of each limit."""
     replicas = config.limits.replicas
     shares = config.server.workers * replicas
+    metrics.stores.up("volatile", True)
     local = ShareOf(MemoryLimits(), shares, worker.slot if replicas == 1 else None)
     if config.stores.volatile == "memory://":
         return local
     if config.limits.store_down == "closed":
         local = None
-    return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits.degraded)
+    return FailoverLimits(RedisLimits(config.stores.volatile), local, partial(_limits_degraded, metrics))
+
+
+def _limits_degraded(metrics: Metrics, degraded: bool) -> None:
+    metrics.limits.degraded(degraded)
+    metrics.stores.up("volatile", not degraded)
 
 
 def _engines(
@@ -207,6 +213,10 @@ def _engines(
         found[name].on_retry = partial(series.retried, name)
     series.in_flight = lambda: {name: engine.in_flight for name, engine in found.items()}
     return found
+
+
+def _probe(durable: SqlStore, series: StoreSeries) -> DirectoryProbe:
+    return DirectoryProbe(durable, partial(series.up, "durable"), partial(series.keys_expiring, "7d"))
 
 
 class Background(Protocol):
@@ -243,6 +253,13 @@ def _lifespan(
         await watchdog.stop()
 
     return lifespan
+
+
+def _status_file(worker: WorkerPlace, gateway: Gateway, engines: Mapping[str, Engine]) -> list[StatusFile]:
+    """None where nobody reads it."""
+    if worker.folder is None:
+        return []
+    return [StatusFile(worker.folder, worker.slot, partial(_status, gateway, engines))]
 
 
 def _status(gateway: Gateway, engines: Mapping[str, Engine]) -> Facts:

@@ -49,6 +49,14 @@ class Told(Protocol):
     def __call__(self, decision: Decision) -> None: ...
 
 
+class Timings(Protocol):
+    """Who hears how long it took to look, once for each call and direction, and for each question to a judge."""
+
+    def scanned(self, direction: Direction, characters: int, seconds: float) -> None: ...
+
+    def judged(self, judge: str, seconds: float) -> None: ...
+
+
 SEVERITY: Mapping[Action, int] = {"shadow": 0, "flag": 1, "redact": 2, "block": 3}
 
 

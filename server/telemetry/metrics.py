@@ -30,6 +30,7 @@ from server.telemetry.series import (
     UsageSeries,
 )
 
+CHAT = "chat.completions"
 LEFT = 499  # the status of a call whose client had got none
 
 
@@ -175,8 +176,8 @@ class Metrics:
         tokens["completion"].value += call.tokens.completion
         tokens["cached"].value += call.tokens.cached
         tokens["reasoning"].value += call.tokens.reasoning
-        if call.tokens.completion and not call.streamed and call.endpoint == "chat.completions":
-            model.null_answers.value += 1
+        if not call.streamed and call.tokens.completion and not call.tokens.reasoning and call.endpoint == CHAT:
+            model.null_answers.value += 1  # reasoning that is hidden does not come to be streamed, so it is looked for
 
     def _end(self, model: str, endpoint: str, outcome: str) -> EndSeries:
         key = (model, endpoint, outcome)

@@ -96,7 +96,7 @@ class StoreSeries:
         self._up = families.STORE_UP.on(local.registry)
         self._expiring = families.KEYS_EXPIRING.on(local.registry)
 
-    def up(self, store: Literal["durable", "volatile"], *, up: bool) -> None:
+    def up(self, store: Literal["durable", "volatile"], up: bool) -> None:
         self._up.labels(store).set(up)
 
     def keys_expiring(self, within: str, keys: int) -> None:

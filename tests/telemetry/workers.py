@@ -56,10 +56,10 @@ class Workers:
 
 
 def a_call(project: str = "one", outcome: str = "ok", model: ServedModel = MODELS[0]) -> Call:
-    """One that has ended: it waited 0.5 s, then 1 s for its first token and 1 s for the ten after it."""
+    """One that has ended: it waited 0.5 s, then 1 s for its first token and 1 s for the eight after it."""
     key = Key("key_1", "k", Project(project, project))
     call = Call("req_1", "chat.completions", key, model, None, stream=True, include_usage=False, received=1.0)
     call.queued_s, call.dispatched, call.first_token, call.last_token = 0.5, 1.5, 2.5, 3.5
     call.engine_done, call.finished, call.status, call.outcome = 3.5, 3.75, 200, outcome
-    call.tokens, call.streamed, call.charged = Tokens(100, 11, 60, 4), 11, 122.0
+    call.tokens, call.streamed, call.charged = Tokens(100, 9, 60, 4), 9, 118.0
     return call
