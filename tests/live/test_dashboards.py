@@ -16,7 +16,9 @@ from tests.live.conftest import MODEL
 from tests.live.service import Engine, Service
 from tests.services.prometheus import Prometheus
 
-SCRAPES = 6  # that saw the engine at work, for rates need several
+EVERY_S = 3  # a busy vLLM takes a while to tell its metrics
+SCRAPES = 5  # that saw the engine at work, for rates need several
+WITHIN_S = 150
 PANELS = {
     f"{board.uid}: {panel['title']}": panel
     for board in BOARDS.values()
@@ -39,27 +41,30 @@ def calls(service: Service) -> None:
     def one(number: int) -> None:
         messages: Any = [{"role": "user", "content": "Tell me a long story."}]
         if number % 2:
-            client.chat.completions.create(model=MODEL, messages=messages, max_tokens=40)
+            client.chat.completions.create(model=MODEL, messages=messages, max_tokens=20)
         else:
-            list(client.chat.completions.create(model=MODEL, messages=messages, max_tokens=40, stream=True))
+            list(client.chat.completions.create(model=MODEL, messages=messages, max_tokens=20, stream=True))
 
     with client, ThreadPoolExecutor(4) as pool:
-        list(pool.map(one, range(8)))
+        list(pool.map(one, range(4)))
 
 
 @pytest.fixture(scope="module")
 def seen(service: Service, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     targets = {"portico": service.metrics_url, "vllm": f"{engine.root}/metrics"}
     bare = {job: url.removeprefix("http://").removesuffix("/metrics") for job, url in targets.items()}
-    prometheus = Prometheus(tmp_path_factory.mktemp("dashboards"), bare)
+    prometheus = Prometheus(tmp_path_factory.mktemp("dashboards"), bare, EVERY_S)
     prometheus.start()
     try:
         began, scrapes = time.time(), 0.0
         while scrapes < SCRAPES:
+            assert time.time() < began + WITHIN_S, [
+                one["lastError"] for one in prometheus.api("targets")["activeTargets"]
+            ]
             calls(service)
-            time.sleep(1)
-            scrapes += prometheus.value("sum(irate(vllm:generation_tokens_total[5s])) > bool 0")
-        time.sleep(1.5)
+            time.sleep(EVERY_S)
+            scrapes += prometheus.value(f"sum(irate(vllm:generation_tokens_total[{4 * EVERY_S}s])) > bool 0")
+        time.sleep(2 * EVERY_S)
         yield Seen(prometheus, began, time.time())
     finally:
         prometheus.stop()

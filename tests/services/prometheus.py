@@ -1,4 +1,4 @@
-"""A real Prometheus of the tests' own, with the shipped configuration and rules, that scrapes once a second."""
+"""A real Prometheus of the tests' own, with the shipped configuration and rules, that scrapes often."""
 
 from __future__ import annotations
 
@@ -22,25 +22,29 @@ from tests.services.redis import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy/prometheus"
 READY_S = 30
-STEP_S = 1
 
 
 class Prometheus:
-    """`targets`: where the jobs of the shipped configuration are here; jobs not named scrape nothing."""
+    """`targets`: where the jobs of the shipped configuration are here; jobs not named scrape nothing.
 
-    def __init__(self, folder: Path, targets: Mapping[str, str]) -> None:
+    It scrapes every `every_s` seconds, each for as long at most.
+    """
+
+    def __init__(self, folder: Path, targets: Mapping[str, str], every_s: int = 1) -> None:
         if shutil.which("prometheus") is None:
             lacking("prometheus is not installed (Debian's package prometheus)")
         self._folder = folder
+        self.every_s = every_s
+        every = f"{every_s}s"
         self._port = free_port()
         (folder / "rules").mkdir()
         for file in (DEPLOY / "rules").glob("*.yml"):
             groups = yaml.safe_load(file.read_text(encoding="utf-8"))
             for group in groups["groups"]:
-                group["interval"] = f"{STEP_S}s"
+                group["interval"] = every
             (folder / "rules" / file.name).write_text(yaml.safe_dump(groups), encoding="utf-8")
         tree = yaml.safe_load((DEPLOY / "prometheus.yml").read_text(encoding="utf-8"))
-        tree["global"] = {"scrape_interval": f"{STEP_S}s", "scrape_timeout": "1s", "evaluation_interval": f"{STEP_S}s"}
+        tree["global"] = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
         for job in tree["scrape_configs"]:
             if "static_configs" in job:
                 target = targets.get(job["job_name"])
@@ -90,11 +94,11 @@ class Prometheus:
 
     def draw(self, target: Mapping[str, Any], since: float, until: float) -> list[dict[str, str]]:
         """The labels of the series of a panel's query that have a number, as the panel would ask for them."""
-        expr = filled(target["expr"], rate_interval="10s", time_range="5m")
+        expr = filled(target["expr"], rate_interval=f"{10 * self.every_s}s", time_range="5m")
         if target["instant"]:
             found = self.api("query", query=expr, time=until)["result"]
             values = [(series["metric"], [series["value"]]) for series in found]
         else:
-            found = self.api("query_range", query=expr, start=since, end=until, step=STEP_S)["result"]
+            found = self.api("query_range", query=expr, start=since, end=until, step=self.every_s)["result"]
             values = [(series["metric"], series["values"]) for series in found]
         return [labels for labels, points in values if any(math.isfinite(float(value)) for _, value in points)]
