@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from socket import gethostname
 from time import time
 from typing import Any, Protocol
 
@@ -62,6 +64,7 @@ from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import DecisionLine, LogWriter, MatchLine, RequestLog
 from server.telemetry.series import EngineSeries, StoreSeries
 from server.telemetry.status import Facts, StatusFile
+from server.telemetry.tracing import tracer_of
 from server.tokens.counter import TokenCounter
 from server.usage.usage_log import UsageLog
 from server.watchdog import Ticking, Watchdog
@@ -112,7 +115,8 @@ def build(
     """
     watchdog, secret = Watchdog(), worker.server_secret
     metrics = Metrics(registry, _project_names(config, worker))
-    request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
+    request_log = _request_log(config, log)
+    tracer = tracer_of(config.tracing, f"{gethostname()}-{worker.slot}", version("portico"), metrics.spans)
     engines = _engines(config, addresses, watchdog, worker.slot, metrics.engines)
     models = _models(config)
     catalogue = Catalogue(models)
@@ -132,15 +136,15 @@ def build(
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
     moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log), metrics.moderation)
     stages = tuple(_stages(metrics).values())
-    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
+    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
     refusals = Refusals(metrics, request_log)
-    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
+    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
     relays = {
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
-    background = (usage, directory, limiter, library, moderator, seats, _probe(durable, metrics.stores))
+    background = (usage, directory, limiter, library, moderator, seats, _probe(durable, metrics.stores), tracer)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = Portico(
         refusals,
@@ -163,6 +167,12 @@ def build(
 def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:
     """Those with metrics of their own."""
     return ProjectNames(config.metrics.projects, None if worker.folder is None else worker.folder / "projects")
+
+
+def _request_log(config: Config, log: LogWriter | None) -> RequestLog:
+    settings = config.logging
+    as_json = settings.format != "text"
+    return RequestLog(log, requests=settings.requests, as_json=as_json, successes=settings.sample_successes)
 
 
 def _models(config: Config) -> dict[str, ServedModel]:
@@ -351,6 +361,7 @@ def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
             round(time(), 3),
             "moderation",
             decision.call_id,
+            decision.trace_id,
             decision.project_id,
             decision.key_id,
             decision.policy,

@@ -43,6 +43,22 @@ class Key:
     plans: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)  # of limits, by model
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A call's place in a trace, with ids in lower-case hexadecimal as W3C Trace Context writes them."""
+
+    trace_id: str
+    parent: str | None  # the client's span
+    span: str | None  # this call's; None where Portico makes no spans
+    engine_parent: str  # the span that the engine continues
+    sampled: bool
+
+    @property
+    def header(self) -> str:
+        """`traceparent` for the engine."""
+        return f"00-{self.trace_id}-{self.engine_parent}-{'01' if self.sampled else '00'}"
+
+
 @dataclass(slots=True)
 class Tokens:
     prompt: int = 0
@@ -113,6 +129,7 @@ class Call:
     guards: tuple[str, ...] = ()  # policies that the client asked for besides, by name
     check: Any = None  # of moderation: what its policies do to the call
     client_request_id: str | None = None
+    trace: Trace | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
     queued_s: float = 0.0  # waited for an engine
     dispatched: float | None = None  # the request went to an engine
@@ -128,6 +145,10 @@ class Call:
     rate: RateState | None = None
     status: int = 0
     outcome: str = "ok"
+
+    @property
+    def trace_id(self) -> str | None:
+        return None if self.trace is None else self.trace.trace_id
 
     @property
     def prompt(self) -> int:

@@ -27,6 +27,7 @@ from server.openai.events import Batch
 from server.openai.reader import View
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
+from server.telemetry.tracing import Tracer
 from server.usage.usage_log import UsageLog
 from server.watchdog import Watchdog
 
@@ -71,6 +72,7 @@ class Gateway:
         watchdog: Watchdog,
         metrics: Metrics,
         log: RequestLog,
+        tracer: Tracer,
     ) -> None:
         self.admission = admission
         self.limiter = limiter
@@ -80,6 +82,7 @@ class Gateway:
         self.metrics = metrics
         self._stages = stages
         self._log = log
+        self._tracer = tracer
         self.draining = False
         self.trips: set[Trip] = set()
         self._views: dict[tuple[str, str, bool, bool], View] = {}
@@ -114,6 +117,8 @@ class Gateway:
         self.metrics.finished(call)
         self.usage.finished(call)
         self._log.finished(call)
+        if call.trace is not None:
+            self._tracer.finished(call)
 
     def drain(self) -> None:
         """Take no more calls."""
@@ -257,7 +262,7 @@ class Trip:
         """Tell the client."""
         if self._over:
             return
-        known = as_gateway_error(error, self._call.id)
+        known = as_gateway_error(error, self._call.id, self._call.trace_id)
         self._call.outcome = known.outcome
         try:
             self._answer.fail(known)
@@ -322,9 +327,9 @@ class Trip:
             self.fail(error)
 
 
-def as_gateway_error(error: Exception, request_id: str) -> GatewayError:
+def as_gateway_error(error: Exception, request_id: str, trace_id: str | None = None) -> GatewayError:
     """Anything but a `GatewayError` is a bug of ours: logged under the request's id, and the client gets no detail."""
     if isinstance(error, GatewayError):
         return error
-    log.error("a bug in the gateway", exc_info=error, extra={"request_id": request_id})
+    log.error("a bug in the gateway", exc_info=error, extra={"request_id": request_id, "trace_id": trace_id})
     return GatewayError("The server had an error. It was logged under this request id.")

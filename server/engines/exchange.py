@@ -127,7 +127,7 @@ class Exchange:
         self._call.engine = engine.name
         body = engine_request(self._call, streams=self._reader is not None, vllm=engine.vllm)
         try:
-            connection.send(engine.client.post_head(self._path, body, self._call.id), body, self)
+            connection.send(engine.client.post_head(self._path, body, self._call.id, self._call.trace), body, self)
         except EngineLost:
             engine.client.give_back(connection)
             raise

@@ -41,6 +41,7 @@ class Decision(Struct, frozen=True):
     scanned: Mapping[Channel, int]
     ms: float  # of looking, not of waiting for the text
     text_hmac: str  # of all that was seen, with the server's secret
+    trace_id: str | None = None
 
 
 class Told(Protocol):

@@ -140,6 +140,7 @@ class Guard:
             notes.scanned,
             round(notes.seconds * 1000, 3),
             notes.hmac(),
+            call.trace_id,
         )
 
 

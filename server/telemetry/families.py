@@ -138,6 +138,10 @@ POLICY_RELOADS = CounterFamily(
 
 # The service itself
 
+TRACE_SPANS = CounterFamily(
+    "portico_trace_spans_total", "spans", "Spans of traces by what became of them.", ("outcome",)
+)
+
 BUILD_INFO = GaugeFamily("portico_build_info", "always 1", "Which version runs.", ("version",))
 CERTIFICATE_EXPIRY = GaugeFamily(
     "portico_certificate_expiry_timestamp_seconds", "Unix seconds", "When the certificate of the public port expires."

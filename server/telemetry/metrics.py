@@ -98,6 +98,7 @@ class Metrics:
         self._leaks = local.counters(families.LEAKS)
         self._null_answers = local.counters(families.NULL_ANSWERS)
         self._disconnects = local.counters(families.DISCONNECTS)
+        self._spans = local.counters(families.TRACE_SPANS)
         self._in_flight = families.IN_FLIGHT.on(registry)
         self._queue = QueueLength(registry)
         self.engines = EngineSeries(local)
@@ -155,6 +156,10 @@ class Metrics:
             self._disconnects[phase_of(call),].value += 1
         self._count_tokens(call, model)
         self._projects.finished(call)
+
+    def spans(self, outcome: str, number: int) -> None:
+        """What became of spans of traces."""
+        self._spans[outcome,].value += number
 
     def tick(self, now: float) -> None:
         self.flush()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry
 
-from server.call import Call
+from server.call import Call, Project
 from server.config import PriorityClass
 from server.telemetry import families
-from server.telemetry.local import LocalRegistry
+from server.telemetry.local import LocalCounter, LocalHistogram, LocalRegistry
 from server.telemetry.projects import OTHER, ProjectNames
 
 QueueCounts = Mapping[tuple[str, PriorityClass], int]  # by model and class
-TOKEN_KINDS = ("prompt", "completion", "cached", "reasoning")
+TOKEN_KINDS = ("prompt", "completion", "cached", "reasoning")  # in the order of the fields of `OneProject`
 BreakerState = Literal["closed", "half_open", "open"]
 BREAKER_STATES: Mapping[BreakerState, int] = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -135,6 +136,19 @@ class ModerationSeries:
         self._reloads["ok" if good else "failed",].value += 1
 
 
+@dataclass(frozen=True, slots=True)
+class OneProject:
+    """The series under one name."""
+
+    ends: dict[str, LocalCounter]  # by outcome
+    wait: LocalHistogram
+    share: LocalCounter
+    prompt: LocalCounter
+    completion: LocalCounter
+    cached: LocalCounter
+    reasoning: LocalCounter
+
+
 class ProjectSeries:
     """The series of the projects, under no more names than `names` gives."""
 
@@ -145,22 +159,30 @@ class ProjectSeries:
         self._wait = local.histograms(families.PROJECT_QUEUE_WAIT)
         self._share = local.counters(families.PROJECT_SHARE)
         self._info = families.PROJECT_INFO.on(local.registry)
-        self._named: set[str] = set()
+        self._by_name: dict[str, OneProject] = {}
 
     def finished(self, call: Call) -> None:
-        project = self._names.of(call.key.project.id)
-        if project not in self._named:
-            self._named.add(project)
-            self._info.labels(project, OTHER if project == OTHER else call.key.project.name).set(1)
-        self._requests[project, call.outcome].value += 1
+        name = self._names.of(call.key.project.id)
+        of = self._by_name.get(name) or self._first_of(name, call.key.project)
+        end = of.ends.get(call.outcome)
+        if end is None:
+            end = of.ends[call.outcome] = self._requests[name, call.outcome]
+        end.value += 1
+        of.share.value += call.charged
         if call.queued_s:
-            self._wait[project,].observe(call.queued_s)
-        self._share[project,].value += call.charged
+            of.wait.observe(call.queued_s)
         tokens = call.tokens
         if tokens is None:
-            self._tokens[project, "completion"].value += call.streamed
+            of.completion.value += call.streamed
             return
-        for kind in TOKEN_KINDS:
-            count: int = getattr(tokens, kind)
-            if count:
-                self._tokens[project, kind].value += count
+        of.prompt.value += tokens.prompt
+        of.completion.value += tokens.completion
+        of.cached.value += tokens.cached
+        of.reasoning.value += tokens.reasoning
+
+    def _first_of(self, name: str, project: Project) -> OneProject:
+        """`name` is the label, `project` the first that has it."""
+        self._info.labels(name, OTHER if name == OTHER else project.name).set(1)
+        tokens = (self._tokens[name, kind] for kind in TOKEN_KINDS)
+        made = self._by_name[name] = OneProject({}, self._wait[name,], self._share[name,], *tokens)
+        return made
