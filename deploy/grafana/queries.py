@@ -78,9 +78,9 @@ def or_none(expr: str, label: str) -> str:
     return f'{expr} or on() label_replace(vector(0), "{label}", "none", "", "")'
 
 
-def named(expr: str, by: str = "name") -> str:
-    """What is by `project` (an id): of the chosen ones, by their names."""
-    return f"sum by ({by}) ({expr} * on (project) group_left (name) {NAMES})"
+def named(expr: str) -> str:
+    """What is by `project` (an id): of the chosen ones, with their names. Projects of one name stay apart."""
+    return f"({expr} * on (project) group_left (name) {NAMES})"
 
 
 def busy(expr: str) -> str:

@@ -129,7 +129,7 @@ LIMITS_ROW = Row(
         series(
             "Outcomes",
             "Calls ended per second of the chosen projects, by how they ended.",
-            [Query(busy(named(rate_by("project, outcome", REQUESTS), by="outcome")), "{{outcome}}")],
+            [Query(busy(f"sum by (outcome) {named(rate_by('project, outcome', REQUESTS))}"), "{{outcome}}")],
             "reqps",
             stacked=True,
         ),

@@ -149,6 +149,13 @@ def test_trouble_is_drawn_by_its_names(seen: Seen, title: str, legends: set[str]
     assert {value for labels in drawn for value in labels.values()} - {"none"} >= legends
 
 
+def test_projects_have_their_names_and_those_of_one_name_stay_apart(seen: Seen) -> None:
+    (target,) = PANELS["portico-tenants: Requests by project"]["targets"]
+    drawn = seen.prometheus.draw(target, seen.well, seen.troubled)
+    assert [labels["name"] for labels in drawn] == ["team", "team"]
+    assert len({labels["project"] for labels in drawn}) == 2
+
+
 def test_every_rule_can_be_worked_out(seen: Seen) -> None:
     assert [(rule["name"], rule.get("lastError")) for rule in rules(seen.prometheus) if rule["health"] != "ok"] == []
 
