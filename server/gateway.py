@@ -7,6 +7,7 @@ before the read that brought it returns, and whatever ends a call ends it at onc
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from time import perf_counter
@@ -86,6 +87,7 @@ class Gateway:
         self.draining = False
         self.trips: set[Trip] = set()
         self._views: dict[tuple[str, str, bool, bool], View] = {}
+        self._ended: list[Call] = []  # in this round
 
     def start(self, call: Call, answer: Answer) -> Trip:
         """Send a call on its way; all else happens to the trip and to `answer`."""
@@ -110,15 +112,26 @@ class Gateway:
         return view
 
     def finish(self, trip: Trip, call: Call) -> None:
-        """The last thing done for a call, however it ended: count it and write its line."""
+        """The last thing done for a call, however it ended: within the round it is counted and has its line."""
         call.finished = perf_counter()
         self.trips.discard(trip)
         self.watchdog.discard(trip)
-        self.metrics.finished(call)
-        self.usage.finished(call)
-        self._log.finished(call)
-        if call.trace is not None:
-            self._tracer.finished(call)
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._write_down)
+        self._ended.append(call)
+
+    def _write_down(self) -> None:
+        """For all calls that ended in one round of the event loop: one sort of record after the other is cheaper."""
+        ended, self._ended = self._ended, []
+        for call in ended:
+            self.usage.finished(call)
+        for call in ended:
+            self.metrics.finished(call)
+        for call in ended:
+            self._log.finished(call)
+        for call in ended:
+            if call.trace is not None:
+                self._tracer.finished(call)
 
     def drain(self) -> None:
         """Take no more calls."""
