@@ -367,7 +367,9 @@ def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
         metrics.moderation.decided(decision.policy, decision.direction, tier, action)
     for match in decision.matches:
         if match.category.startswith(NO_VERDICT):
-            metrics.moderation.judge_failed(match.rule, match.category.removeprefix(NO_VERDICT))
+            failure = match.category.removeprefix(NO_VERDICT)
+            on_failure = "closed" if match.action == "block" else "open"
+            metrics.moderation.judge_failed(match.rule, failure, on_failure)
     matches = [
         MatchLine(one.rule, one.category, one.tier, one.action, one.where, one.start, one.end)
         for one in decision.matches

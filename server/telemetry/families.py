@@ -81,6 +81,9 @@ PROJECT_TOKENS = CounterFamily(
 PROJECT_QUEUE_WAIT = HistogramFamily(
     "portico_project_queue_wait_seconds", "seconds", "Wait of a project's calls for an engine.", ("project",), LATENCY_S
 )
+PROJECT_INFO = GaugeFamily(
+    "portico_project_info", "always 1", "Of a project: its name.", ("project", "name"), "livemax"
+)
 PROJECT_SHARE = CounterFamily(
     "portico_project_share_tokens_total", "weighted tokens", "Service that the fair queue charged.", ("project",)
 )
@@ -127,7 +130,7 @@ JUDGE_FAILURES = CounterFamily(
     "portico_moderation_judge_failures_total",
     "texts",
     "Texts of which a classifier or judge gave no verdict.",
-    ("judge", "failure"),
+    ("judge", "failure", "on_failure"),
 )
 POLICY_RELOADS = CounterFamily(
     "portico_moderation_reloads_total", "reloads", "Policies loaded anew, by outcome.", ("outcome",)

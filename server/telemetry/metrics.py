@@ -39,6 +39,13 @@ def use_worker_slot(slot: int) -> None:
     prometheus_values.ValueClass = prometheus_values.MultiProcessValue(lambda: slot)  # pyright: ignore[reportUnknownMemberType]
 
 
+FAULTS = (
+    "error", "engine_error", "engine_unavailable", "engine_overloaded", "engine_timeout", "store_unavailable",
+    "moderation_unavailable", "shutting_down",
+)  # fmt: skip
+"""Outcomes that are the service's fault. They are counted from 0 on, for a rate does not see the first of a series."""
+
+
 @dataclass(slots=True)
 class ModelSeries:
     """The series of one model."""
@@ -181,6 +188,8 @@ class Metrics:
         key = (model, endpoint, outcome)
         known = self._ends.get(key)
         if known is None:
+            for fault in FAULTS:
+                self._requests[model, endpoint, fault].value += 0
             known = EndSeries(self._requests[key], self._duration[key], self._overhead[endpoint,])
             self._ends[key] = known
         return known

@@ -8,11 +8,11 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry
 
-from server.call import Call
+from server.call import Call, Project
 from server.config import PriorityClass
 from server.telemetry import families
 from server.telemetry.local import LocalCounter, LocalHistogram, LocalRegistry
-from server.telemetry.projects import ProjectNames
+from server.telemetry.projects import OTHER, ProjectNames
 
 QueueCounts = Mapping[tuple[str, PriorityClass], int]  # by model and class
 TOKEN_KINDS = ("prompt", "completion", "cached", "reasoning")  # in the order of the fields of `OneProject`
@@ -111,6 +111,8 @@ class ModerationSeries:
         self._decisions = local.counters(families.DECISIONS)
         self._failures = local.counters(families.JUDGE_FAILURES)
         self._reloads = local.counters(families.POLICY_RELOADS)
+        for outcome in ("ok", "failed"):  # from 0 on, or an alert would not see the first
+            self._reloads[outcome,].value = 0
         self._time = local.histograms(families.MODERATION_TIME)
         self._scanned = local.counters(families.SCANNED)
 
@@ -126,8 +128,9 @@ class ModerationSeries:
         """A judge was asked; it may have given no verdict."""
         self._time[judge,].observe(seconds)
 
-    def judge_failed(self, judge: str, failure: str) -> None:
-        self._failures[judge, failure].value += 1
+    def judge_failed(self, judge: str, failure: str, on_failure: str) -> None:
+        """`on_failure`: open where the text passed all the same, else closed."""
+        self._failures[judge, failure, on_failure].value += 1
 
     def reloaded(self, good: bool) -> None:
         self._reloads["ok" if good else "failed",].value += 1
@@ -155,11 +158,12 @@ class ProjectSeries:
         self._tokens = local.counters(families.PROJECT_TOKENS)
         self._wait = local.histograms(families.PROJECT_QUEUE_WAIT)
         self._share = local.counters(families.PROJECT_SHARE)
+        self._info = families.PROJECT_INFO.on(local.registry)
         self._by_name: dict[str, OneProject] = {}
 
     def finished(self, call: Call) -> None:
         name = self._names.of(call.key.project.id)
-        of = self._by_name.get(name) or self._first_of(name)
+        of = self._by_name.get(name) or self._first_of(name, call.key.project)
         end = of.ends.get(call.outcome)
         if end is None:
             end = of.ends[call.outcome] = self._requests[name, call.outcome]
@@ -176,7 +180,9 @@ class ProjectSeries:
         of.cached.value += tokens.cached
         of.reasoning.value += tokens.reasoning
 
-    def _first_of(self, name: str) -> OneProject:
+    def _first_of(self, name: str, project: Project) -> OneProject:
+        """`name` is the label, `project` the first that has it."""
+        self._info.labels(name, OTHER if name == OTHER else project.name).set(1)
         tokens = (self._tokens[name, kind] for kind in TOKEN_KINDS)
         made = self._by_name[name] = OneProject({}, self._wait[name,], self._share[name,], *tokens)
         return made

@@ -206,6 +206,9 @@ async def test_projects() -> None:
             for project in ("lab", "shop", "third", "other")
         }
         assert found == {"lab": 2, "shop": 1, "third": 0, "other": 1}
+        for project in ("lab", "shop", "other"):  # static keys name their projects
+            assert f'portico_project_info{{name="{project}",project="{project}"}} 1.0' in gate.exposition()
+        assert gate.total("portico_project_info") == 3
         assert gate.metric("portico_project_tokens_total", project="lab", kind="prompt") == 240
         assert gate.total("portico_project_tokens_total", kind="completion") == gate.metric(
             "portico_tokens_total", model=MODEL, kind="completion"
