@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import perf_counter
 from typing import NamedTuple
 
 from server.errors import ModerationUnavailable
@@ -32,6 +33,10 @@ NewSeat = Callable[[Policy, JudgeUse], Seat]
 """Raises `ConfigError`, one line, for an engine or model that is not there."""
 
 
+Judged = Callable[[str, float], None]
+"""Hears which judge was asked and how many seconds that took."""
+
+
 class Finding(NamedTuple):
     """What a judge objects to in a text. `category` names why there was no verdict, too."""
 
@@ -47,9 +52,9 @@ def asked(seats: Sequence[Seat], direction: Direction, *, suspicious: bool) -> l
     return [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious)]
 
 
-async def ask(seats: Sequence[Seat], direction: Direction, text: str) -> list[Finding]:
+async def ask(seats: Sequence[Seat], direction: Direction, text: str, *, judged: Judged) -> list[Finding]:
     """All of them at once."""
-    outcomes = await asyncio.gather(*(_outcome(seat.judges[direction], text) for seat in seats))
+    outcomes = await asyncio.gather(*(_outcome(seat, direction, text, judged) for seat in seats))
     return [one for seat, outcome in zip(seats, outcomes, strict=True) for one in _findings(seat, outcome)]
 
 
@@ -60,11 +65,14 @@ def check_judged(findings: Sequence[Finding]) -> None:
         raise ModerationUnavailable("The content could not be checked at the moment. Try again.", retry_after=2)
 
 
-async def _outcome(judge: Judge, text: str) -> Verdict | Failure:
+async def _outcome(seat: Seat, direction: Direction, text: str, judged: Judged) -> Verdict | Failure:
+    begun = perf_counter()
     try:
-        return await judge.ask(text)
+        return await seat.judges[direction].ask(text)
     except JudgeFailed as error:
         return error.failure
+    finally:
+        judged(seat.name, perf_counter() - begun)
 
 
 def _findings(seat: Seat, outcome: Verdict | Failure) -> Iterator[Finding]:
