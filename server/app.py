@@ -150,7 +150,7 @@ def build(
     )
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
-    app.include_router(moderation_routes(keys, library, config.server))
+    app.include_router(moderation_routes(keys, library, limiter, config.server))
     app.include_router(admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)))
     describe(app)
     answer_failures(app)
