@@ -96,7 +96,7 @@ class Inspection:
     def _walked(self, walk: Walk, screen: Matcher) -> Iterator[None]:
         self._note_across(walk, screen.scan(walk.text))
         yield
-        if self._decoding.encodings:
+        if walk.decoded and self._decoding.encodings:
             for one in decoded(walk.text, self._decoding.encodings, self._decoding.depth):
                 self._note_across(
                     walk, [found._replace(start=one.start, end=one.end) for found in screen.scan(one.text)]

@@ -38,9 +38,12 @@ class _Piece(NamedTuple):
 
 
 class Walk:
-    """Pieces one after the other, with `between` them."""
+    """Pieces one after the other, with `between` them. `decoded`: what is encoded in them is looked at too."""
 
-    def __init__(self, pieces: Sequence[_Piece], segments: Sequence[Segment], between: str = "") -> None:
+    def __init__(
+        self, pieces: Sequence[_Piece], segments: Sequence[Segment], between: str = "", *, decoded: bool = False
+    ) -> None:
+        self.decoded = decoded
         self._pieces = pieces
         self._segments = segments
         self._starts: list[int] = []
@@ -77,11 +80,12 @@ def walks(segments: Sequence[Segment], channel: Channel) -> Iterator[Walk]:
         return
     texts = [piece for piece in pieces if not piece.beside]
     written = [piece for piece in texts if piece.offset is not None]
+    runs = [tuple(part) for part in _slices(texts)]
+    for part in runs:
+        yield Walk(part, segments, decoded=True)
     for pair in dict.fromkeys(chain(pairwise(texts), pairwise(pieces))):
-        if pair[0].segment != pair[1].segment and None not in (pair[0].offset, pair[1].offset):
+        if pair not in runs and pair[0].segment != pair[1].segment and None not in (pair[0].offset, pair[1].offset):
             yield Walk(pair, segments)
-    for part in _slices(texts):
-        yield Walk(part, segments)
     for part in _slices(written):
         yield Walk(part, segments, " ")
     for _, schema in groupby([piece for piece in pieces if piece.offset is None], lambda one: one.segment):

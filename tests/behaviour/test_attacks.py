@@ -588,7 +588,7 @@ async def test_policy_reloaded_in_mid_stream(tmp_path: Path) -> None:
             parts = wire.parts()
             first = await anext(parts)
             (tmp_path / "house.yaml").write_text(POLICY.replace("candle", "lamp"), encoding="utf-8")
-            await eventually(lambda: gate.metric("portico_moderation_reloads_total", outcome="ok"))
+            await eventually(lambda: gate.metric("portico_moderation_reloads_total", outcome="ok"), 30)
             go_on.set()
             body = b"".join([first, *[part async for part in parts]])
         old, new = Answered(200, wire.headers, body), await gate.chat(stream=True)
