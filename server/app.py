@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from socket import gethostname
 from time import time
 from typing import Any, Protocol
 
@@ -36,6 +38,7 @@ from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
 from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
+from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, home, shipped
@@ -56,9 +59,12 @@ from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
 from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
+from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
 from server.telemetry.request_log import DecisionLine, LogWriter, MatchLine, RequestLog
+from server.telemetry.series import EngineSeries, StoreSeries
 from server.telemetry.status import Facts, StatusFile
+from server.telemetry.tracing import tracer_of
 from server.tokens.counter import TokenCounter
 from server.usage.usage_log import UsageLog
 from server.watchdog import Ticking, Watchdog
@@ -78,7 +84,7 @@ class WorkerPlace:
 
     slot: int
     server_secret: bytes
-    status: Path | None = None  # folder for what `portico status` shows
+    folder: Path | None = None  # that all workers of a parent share: metrics, and what `portico status` shows
 
 
 @dataclass(frozen=True)
@@ -108,9 +114,10 @@ def build(
     The database was opened before, by the parent.
     """
     watchdog, secret = Watchdog(), worker.server_secret
-    metrics = Metrics(registry)
-    request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
-    engines = _engines(config, addresses, watchdog, worker.slot)
+    metrics = Metrics(registry, _project_names(config, worker))
+    request_log = _request_log(config, log)
+    tracer = tracer_of(config.tracing, f"{gethostname()}-{worker.slot}", version("portico"), metrics.spans)
+    engines = _engines(config, addresses, watchdog, worker.slot, metrics.engines)
     models = _models(config)
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
@@ -127,35 +134,45 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log))
+    moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log), metrics.moderation)
     stages = tuple(_stages(metrics).values())
-    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
+    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
     refusals = Refusals(metrics, request_log)
-    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
+    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
     relays = {
         "/v1/chat/completions": relay("chat.completions", factory.chat),
         "/v1/completions": relay("completions", factory.completion),
     }
-    watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
-    if worker.status is not None:
-        watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
+    background = (usage, directory, limiter, library, moderator, seats, _probe(durable, metrics.stores), tracer)
+    writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, (usage, directory, limiter, library, moderator, seats), durable, watched, watchdog),
+        lifespan=_lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
     app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
     app.include_router(model_routes(catalogue, keys))
-    app.include_router(moderation_routes(keys, library, limiter, config.server))
+    app.include_router(moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server))
     app.include_router(admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)))
     describe(app)
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:
+    """Those with metrics of their own."""
+    return ProjectNames(config.metrics.projects, None if worker.folder is None else worker.folder / "projects")
+
+
+def _request_log(config: Config, log: LogWriter | None) -> RequestLog:
+    settings = config.logging
+    as_json = settings.format != "text"
+    return RequestLog(log, requests=settings.requests, as_json=as_json, successes=settings.sample_successes)
 
 
 def _models(config: Config) -> dict[str, ServedModel]:
@@ -181,23 +198,35 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
     """Shared by all, or this worker's share of each limit."""
     replicas = config.limits.replicas
     shares = config.server.workers * replicas
+    metrics.stores.up("volatile", True)
     local = ShareOf(MemoryLimits(), shares, worker.slot if replicas == 1 else None)
     if config.stores.volatile == "memory://":
         return local
     if config.limits.store_down == "closed":
         local = None
-    return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits.degraded)
+    return FailoverLimits(RedisLimits(config.stores.volatile), local, partial(_limits_degraded, metrics))
+
+
+def _limits_degraded(metrics: Metrics, degraded: bool) -> None:
+    metrics.limits.degraded(degraded)
+    metrics.stores.up("volatile", not degraded)
 
 
 def _engines(
-    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int
+    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int, series: EngineSeries
 ) -> dict[str, Engine]:
     """Each with this worker's share of what it may have in flight."""
     found: dict[str, Engine] = {}
     for name, engine in config.engines.items():
         address, capacity = addresses[name], share(engine.max_in_flight, worker, config.server.workers)
         found[name] = Engine(name, engine, address.url, address.api_key, watchdog, capacity)
+        found[name].on_retry = partial(series.retried, name)
+    series.in_flight = lambda: {name: engine.in_flight for name, engine in found.items()}
     return found
+
+
+def _probe(durable: SqlStore, series: StoreSeries) -> DirectoryProbe:
+    return DirectoryProbe(durable, partial(series.up, "durable"), partial(series.keys_expiring, "7d"))
 
 
 class Background(Protocol):
@@ -234,6 +263,13 @@ def _lifespan(
         await watchdog.stop()
 
     return lifespan
+
+
+def _status_file(worker: WorkerPlace, gateway: Gateway, engines: Mapping[str, Engine]) -> list[StatusFile]:
+    """None where nobody reads it."""
+    if worker.folder is None:
+        return []
+    return [StatusFile(worker.folder, worker.slot, partial(_status, gateway, engines))]
 
 
 def _status(gateway: Gateway, engines: Mapping[str, Engine]) -> Facts:
@@ -323,6 +359,7 @@ def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
             round(time(), 3),
             "moderation",
             decision.call_id,
+            decision.trace_id,
             decision.project_id,
             decision.key_id,
             decision.policy,
@@ -340,5 +377,5 @@ def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
-    metrics.engine_up(engine.name, up=bool(engine.up))
+    metrics.engines.up(engine.name, up=bool(engine.up))
     admission.offer(engine)

@@ -24,7 +24,7 @@ from server.config import Model, Server
 from server.errors import GatewayError, InvalidType, InvalidValue, UnsupportedValue
 from server.moderation.explain import Explanation, Steps, explaining
 from server.moderation.guard import JOINT
-from server.moderation.jury import ask, check_judged
+from server.moderation.jury import Judged, ask, check_judged
 from server.moderation.results import looked_for, model_of, result
 from server.moderation.ruleset import Ruleset
 from server.openai.chat_request import ImagePart
@@ -55,7 +55,8 @@ class Scored(NamedTuple):
     silent: frozenset[str]
 
 
-def moderation_routes(keys: KeyRing, policies: Policies, limits: Limits, settings: Server) -> APIRouter:
+def moderation_routes(keys: KeyRing, policies: Policies, limits: Limits, judged: Judged, settings: Server) -> APIRouter:
+    """`judged` hears how long each question to a judge took."""
     router = APIRouter()
     turns = Turns()
 
@@ -72,12 +73,12 @@ def moderation_routes(keys: KeyRing, policies: Policies, limits: Limits, setting
         async with limits.counted(call):
             size = sum(len(part) for parts in texts for part in parts)
             found = await turns.take(_look(rulesets, texts), size)
-            judged = await _judged(rulesets, texts, found)
+            scored = await _judged(rulesets, texts, found, judged)
         if call.rate is not None:
             response.headers.update(
                 {name.decode(): value.decode() for name, value in pairs(rate_headers(call.rate, None))}
             )
-        return answer(rulesets, found, judged)
+        return answer(rulesets, found, scored)
 
     return router
 
@@ -132,7 +133,10 @@ def _look(rulesets: Sequence[Ruleset], texts: Sequence[Sequence[str]]) -> Steps[
 
 
 async def _judged(
-    rulesets: Sequence[Ruleset], texts: Sequence[Sequence[str]], found: Sequence[Sequence[Explanation]]
+    rulesets: Sequence[Ruleset],
+    texts: Sequence[Sequence[str]],
+    found: Sequence[Sequence[Explanation]],
+    judged: Judged,
 ) -> list[Scored]:
     """What judges say of each text. Raises `ModerationUnavailable`."""
     if not any(one.judges("input") for one in rulesets):
@@ -141,7 +145,7 @@ async def _judged(
 
     async def one(parts: Sequence[str], under: Sequence[Explanation]) -> Scored:
         async with turn:
-            return await _asked(rulesets, JOINT.join(parts), under)
+            return await _asked(rulesets, JOINT.join(parts), under, judged)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -151,11 +155,11 @@ async def _judged(
     return [task.result() for task in tasks]
 
 
-async def _asked(rulesets: Sequence[Ruleset], text: str, under: Sequence[Explanation]) -> Scored:
+async def _asked(rulesets: Sequence[Ruleset], text: str, under: Sequence[Explanation], judged: Judged) -> Scored:
     scores: dict[str, float] = {}
     silent: set[str] = set()
     for ruleset, explanation in zip(rulesets, under, strict=True):
-        findings = await ask(ruleset.seats, "input", text, suspicious=bool(explanation.matches))
+        findings = await ask(ruleset.seats, "input", text, suspicious=bool(explanation.matches), judged=judged)
         check_judged(findings)
         silent |= {one.seat.name for one in findings if one.failed}
         for finding in findings:

@@ -16,6 +16,8 @@ from server.config import Server
 from server.errors import GatewayError, MethodNotAllowed
 from server.gateway import Gateway, as_gateway_error
 from server.telemetry.refusals import Refusals
+from server.telemetry.trace_context import trace_id_of
+from server.telemetry.tracing import Tracer
 
 NewCall = Callable[[bytes, Key, str], Call]
 
@@ -31,12 +33,14 @@ class Relay:
         keys: KeyRing,
         settings: Server,
         refusals: Refusals,
+        tracer: Tracer,
     ) -> None:
         self._endpoint = endpoint
         self._new_call = new_call
         self._gateway = gateway
         self._keys = keys
         self._refusals = refusals
+        self._tracer = tracer
         self._cors = Cors(settings.cors_origins)
         self._grace_s = settings.first_event_grace_s
         self.max_body_bytes = settings.max_body_bytes
@@ -78,6 +82,7 @@ class Relay:
             return
         call.received = request.started
         call.client_request_id = request.client_id
+        call.trace = self._tracer.begin(request.headers.get(b"traceparent"))
         origin = request.headers.get(b"origin")
         cors = b"" if origin is None else self._cors.lines(origin)
         if call.stream:
@@ -88,7 +93,7 @@ class Relay:
 
     def refuse(self, request: Inbound, error: Exception) -> None:
         """Answer a request that did not become a call."""
-        known = as_gateway_error(error, request.id)
+        known = as_gateway_error(error, request.id, trace_id_of(request.headers.get(b"traceparent")))
         if known.close:
             request.keep_alive = False
         head = answer_headers(request.id, request.client_id, request.started) + lines(error_headers(known))
@@ -103,4 +108,5 @@ class Relay:
         self._count(request, 499, "client_gone")
 
     def _count(self, request: Inbound, status: int, outcome: str) -> None:
-        self._refusals.note(request.id, self._endpoint, status, outcome, perf_counter() - request.started)
+        trace_id = trace_id_of(request.headers.get(b"traceparent"))
+        self._refusals.note(request.id, self._endpoint, status, outcome, perf_counter() - request.started, trace_id)

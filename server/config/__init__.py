@@ -21,6 +21,7 @@ from server.config.tree import (
     Stores,
     Timeouts,
     Tls,
+    Tracing,
     Url,
 )
 
@@ -46,6 +47,7 @@ __all__ = [
     "Stores",
     "Timeouts",
     "Tls",
+    "Tracing",
     "Url",
     "first_problem",
     "home",

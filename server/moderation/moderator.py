@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from server.call import Call
 from server.errors import ContentFiltered, UnsupportedValue
 from server.moderation.chain import Chain
-from server.moderation.decisions import Told
+from server.moderation.decisions import Timings, Told
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.held import HeldAnswer
@@ -42,10 +42,11 @@ class Policies(Protocol):
 
 
 class Moderator:
-    def __init__(self, policies: Policies, secret: bytes, told: Told) -> None:
+    def __init__(self, policies: Policies, secret: bytes, told: Told, timings: Timings) -> None:
         self._policies = policies
         self._secret = secret
         self._told = told
+        self._timings = timings
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, call: Call) -> Check | None:
@@ -56,17 +57,17 @@ class Moderator:
             return self._inline(call, asked, rulesets)
         if not rulesets:
             return None
-        return Check(self, call, [Guard(one, call, self._secret, self._told) for one in rulesets])
+        return Check(self, call, [self._guard(call, one, one) for one in rulesets])
 
     def _inline(self, call: Call, asked: InlineModeration, applying: Sequence[Ruleset]) -> Check:
         told = self._policies.by_model(asked.model, applying, "moderation.model")
-        guards = [
-            (Guard(one.input, call, self._secret, self._told, one.output), one.told)
-            for one in acting(asked, applying, told)
-        ]
+        guards = [(self._guard(call, one.input, one.output), one.told) for one in acting(asked, applying, told)]
         check = Check(self, call, [guard for guard, _ in guards])
         check.results = partial(results_of, [guard for guard, told in guards if told], choices_of(call.body))
         return check
+
+    def _guard(self, call: Call, request: Ruleset, answer: Ruleset) -> Guard:
+        return Guard(request, call, self._secret, self._told, self._timings, answer)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="moderate a request")
@@ -112,7 +113,7 @@ class Check:
             return False
         for guard in self._guards:
             inspection = guard.inspection(segments)
-            for _ in inspection.steps():
+            for _ in guard.steps(inspection):
                 pass
             guard.decide(inspection)
         return True
@@ -161,7 +162,7 @@ class Check:
     async def _in_turns(self, segments: list[Segment]) -> None:
         for guard in self._guards:
             inspection = guard.inspection(segments)
-            for _ in inspection.steps():
+            for _ in guard.steps(inspection):
                 await asyncio.sleep(0)
             guard.decide(inspection)
             await guard.judge_request(segments)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
+from server.telemetry.families import LATENCY_S
 from server.telemetry.local import LocalHistogram
-from server.telemetry.metrics import LATENCY_S, Metrics
+from server.telemetry.metrics import Metrics
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.integers(1, 5)) | st.none(), max_size=20))
