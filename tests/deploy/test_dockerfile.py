@@ -64,14 +64,14 @@ def test_it_runs_as_a_numeric_user_that_owns_only_its_state(stages: list[list[In
     (user,) = of(stages[-1], "USER")
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
     uid, gid = user.split(":")
-    (run,) = of(stages[-1], "RUN")
+    run = of(stages[-1], "RUN")[0]
     assert f"--owner {uid} --group {gid} --mode 0700 /var/lib/portico" in run
     assert not any("--chown" in copy for copy in of(stages[-1], "COPY"))
 
 
 def test_start_stop_and_health(stages: list[list[Instruction]]) -> None:
     final = stages[-1]
-    assert of(final, "ENTRYPOINT") == ['["tini", "--", "portico-entrypoint"]']
+    assert of(final, "ENTRYPOINT") == ['["tini", "--", "portico"]']
     assert of(final, "CMD") == ['["serve"]']
     assert of(final, "STOPSIGNAL") == ["SIGTERM"]
     assert of(final, "EXPOSE") == ["8000 9464"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from server import config
+from .conftest import Configured
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def test_promtool_accepts_the_configuration(root: Path, promtool: str) -> None:
 
 
 def test_it_scrapes_gateway_and_engine_where_they_listen(
-    root: Path, prometheus: dict[str, Any], compose: dict[str, Any]
+    configured: Configured, prometheus: dict[str, Any], compose: dict[str, Any]
 ) -> None:
-    gateway = config.load(root / "deploy/gateway/portico.yaml", compose["services"]["gateway"]["environment"])
+    gateway = configured()
     jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
     assert jobs["portico"] == [f"gateway:{gateway.metrics.port}"]
     assert f"http://{jobs['vllm'][0]}/v1" == gateway.engines["vllm"].url
