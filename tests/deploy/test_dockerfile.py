@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-
-@dataclass(frozen=True)
-class Instruction:
-    word: str
-    rest: str
+from tests.deploy import dockerfile
+from tests.deploy.dockerfile import Instruction, of
 
 
 @pytest.fixture(scope="module")
 def stages(root: Path) -> list[list[Instruction]]:
-    """The instructions, one list per stage; what stands before the first FROM belongs to none."""
-    text = re.sub(r"^#.*\n", "", (root / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    lines = [line.strip() for line in re.sub(r"\\\n\s*", "", text).splitlines() if line.strip()]
-    found: list[list[Instruction]] = []
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        if word == "FROM":
-            found.append([])
-        if found:
-            found[-1].append(Instruction(word, rest.strip()))
-    return found
-
-
-def of(stage: list[Instruction], word: str) -> list[str]:
-    return [instruction.rest for instruction in stage if instruction.word == word]
+    return dockerfile.stages((root / "Dockerfile").read_text(encoding="utf-8"))
 
 
 def test_every_stage_starts_from_the_pinned_slim_image(root: Path, stages: list[list[Instruction]]) -> None:
