@@ -7,8 +7,9 @@ ARG PYTHON=python:3.12-slim-trixie
 
 FROM ${PYTHON} AS build
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends tini \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get install --yes --no-install-recommends libnuma1 tini \
+ && rm -rf /var/lib/apt/lists/* \
+ && cp --dereference /usr/lib/*-linux-gnu/libnuma.so.1 /opt/
 WORKDIR /src
 # Dependencies before sources: a change of code does not install them again. Wheels only, so that nothing is ever
 # compiled here; the environment has no pip of its own, the one of the build stage fills it from outside.
@@ -37,10 +38,13 @@ RUN groupadd --gid 10001 portico \
 # tini reaps orphans and passes signals on; the static build needs nothing from this stage.
 COPY --from=build /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=build /opt/portico /opt/portico
+# vLLM's CPU backend needs it, where Portico starts an engine itself (the service `demo` of docker-compose.yml).
+COPY --from=build /opt/libnuma.so.1 /usr/local/lib/
 COPY --chmod=0755 deploy/gateway/ /etc/portico/
 # What is in the image, for scanners: Python's packages and Debian's, as CycloneDX.
 COPY tools/sbom.py /tmp/sbom.py
-RUN install --directory /usr/share/doc/portico \
+RUN ldconfig \
+ && install --directory /usr/share/doc/portico \
  && /opt/portico/bin/python -I /tmp/sbom.py /opt/portico > /usr/share/doc/portico/sbom.cdx.json \
  && rm /tmp/sbom.py
 # No .pyc at run time: the root file system may be read-only, and pip has compiled all modules already.

@@ -1,4 +1,4 @@
-"""A backup taken while calls come in, restored into a Portico of its own: keys work, usage is whole, the log verifies."""
+"""A backup taken while calls come in, restored for another Portico: keys work, usage is whole, the log verifies."""
 
 from __future__ import annotations
 

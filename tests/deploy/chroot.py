@@ -103,6 +103,7 @@ def confined(
     mounts = (
         f"mount --bind {root} {root} && mount -o remount,bind,ro {root}"
         f" && mount -t tmpfs -o size=64m,mode=1777,noexec,nosuid,nodev tmpfs {root}/tmp"
+        f" && mount -t tmpfs -o size=64m,mode=1777 tmpfs {root}/dev/shm && mount -t sysfs -o ro sysfs {root}/sys"
         f" && mount --bind {state} {root}/var/lib/portico && mount -t proc proc {root}/proc"
     )
     enter = f'exec chroot --userspec={user} {root} env -i "$@"'
