@@ -2,8 +2,8 @@
 
 Readers stream all the time, on gateways by chance, as behind a load balancer that knows nothing of them. What is taken
 away stays away for some seconds and comes back. The table says what that did to open streams and how long it was felt;
-the checks after it, that no stream broke which could have gone on, that no limit was exceeded, and that the usage in the
-database is that of the streams: each once.
+the checks after it, that no stream broke which could have gone on, that no limit was exceeded, and that the usage in
+the database is that of the streams: each once.
 
 As root, each is a machine of its own (a network namespace), and links between two can be cut. Else they have loopback
 addresses, and those rows are missing.
@@ -290,7 +290,7 @@ def table(report: Report, plan: Plan, on: str) -> str:
     about = (
         f"{GATEWAYS} gateways, {ENGINES} simulated engines, Redis, PostgreSQL, {on}; {plan.streams} readers, streams "
         f"of {plan.tokens} tokens, one per {plan.interval_ms:.0f} ms. Each loss lasts {plan.away_s:.0f} s and as long "
-        "as a start takes. A refused try is one on a gateway that is not there; the reader tries again by chance. *Felt*: "
+        "as a start takes. A refused try is one on a gateway that is not there; the reader tries another. *Felt*: "
         "from the loss to the last stream that broke or was refused. *Well*: from the return until all gateways take "
         "part again and usage is delivered."
     )
