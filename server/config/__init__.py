@@ -30,6 +30,7 @@ from server.config.tree import (
     Stores,
     Timeouts,
     Tls,
+    Tracing,
     Url,
 )
 
@@ -55,6 +56,7 @@ __all__ = [
     "Stores",
     "Timeouts",
     "Tls",
+    "Tracing",
     "Url",
     "environment_key",
     "first_problem",
