@@ -153,7 +153,7 @@ def build(
         _lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         health_routes(lambda: any(engine.up for engine in engines.values())),
         model_routes(catalogue, keys),
-        moderation_routes(keys, library, config.server),
+        moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server),
         count_routes(keys, factory, counter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
     )
@@ -357,7 +357,8 @@ def check_policies(config: Config) -> None:
 
 def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     """Where policies are: that of every call, the operator's folder, and those that ship."""
-    folders = [one for one in (config.moderation.folder, ours := shipped("config/policies")) if one is not None]
+    ours = shipped("config/policies")
+    folders = [one for one in (config.moderation.folder, ours) if one is not None]
     return PolicyPlaces(config.moderation.place, folders, build_matchers, new_seat, known_good=(ours,))
 
 

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Protocol
 
 from server.admission.admission import Admission, Slot
+from server.answers.annotated import annotated
 from server.answers.moderated import edited
 from server.answers.stage import NewStage, Stage
 from server.call import Call
@@ -151,8 +152,8 @@ class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
     __slots__ = (
-        "_answer", "_call", "_check", "_exchange", "_gateway", "_hold", "_judged", "_meter", "_over", "_paused",
-        "_slot", "_stages",
+        "_annotated", "_answer", "_call", "_check", "_exchange", "_gateway", "_hold", "_judged", "_meter", "_over",
+        "_paused", "_slot", "_stages",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
@@ -166,6 +167,7 @@ class Trip:
         self._meter = Meter(call, gateway.metrics)
         self._stages: list[Stage] = []
         self._judged: JudgedAnswer | None = None
+        self._annotated: Stage | None = None  # what comes when nothing changes the answer any more
         self._over = False
         self._paused = False
 
@@ -205,6 +207,7 @@ class Trip:
             self._stages = self._gateway.stages(call)
             if self._check is not None:
                 self._judged = self._check.answer(edited, self._leaves, self.fail)
+            self._annotated = annotated(call)
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
             if self._paused:
                 self._exchange.pause()
@@ -228,7 +231,7 @@ class Trip:
             if self._judged is not None:
                 self._leaves(self._judged.feed(batch))
             elif batch:
-                self._answer.feed(batch)
+                self._send(batch)
             if ended:
                 self.done()
         except Exception as error:
@@ -238,12 +241,15 @@ class Trip:
         """What judges let go, as it comes or later."""
         try:
             if batch:
-                self._answer.feed(batch)
+                self._send(batch)
             self._flow()
             if self._judged is not None and self._judged.over:
                 self.done()
         except Exception as error:
             self.fail(error)
+
+    def _send(self, batch: Batch) -> None:
+        self._answer.feed(batch if self._annotated is None else self._annotated.feed(batch))
 
     def done(self) -> None:
         """Nothing more comes."""
@@ -254,7 +260,7 @@ class Trip:
             if judged is not None:
                 rest = judged.finish()
                 if rest:
-                    self._answer.feed(rest)
+                    self._send(rest)
                 if not judged.over:
                     self._leave_engine()
                     return

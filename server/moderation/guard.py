@@ -18,7 +18,7 @@ from server.moderation.judged import Ruling
 from server.moderation.jury import Finding, ask, asked, check_judged
 from server.moderation.matches import Found, Stream
 from server.moderation.passage import JOINT, Window
-from server.moderation.policy import Channel, Direction, Rule
+from server.moderation.policy import Action, Channel, Direction, Rule
 from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment
 from server.moderation.spans import edits_of, places
@@ -44,14 +44,29 @@ def channel_of(name: str) -> Channel:
 class Guard:
     """One policy over one call. `inspect` its texts, then `editor` for each channel of each choice, then `close`."""
 
-    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told, timings: Timings) -> None:
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        call: Call,
+        secret: bytes,
+        told: Told,
+        timings: Timings,
+        output: Ruleset | None = None,
+    ) -> None:
+        """`output`: the same policy as it acts upon the answer, where that is otherwise than upon the request."""
         self.ruleset = ruleset
+        self.output = output or ruleset
         self._call = call
         self._told = told
         self._timings = timings
         self._decoding = ruleset.policy.file.decode
-        self._input = Notes(secret)
-        self._output = Notes(secret)
+        self.notes: Mapping[Direction, Notes] = {"input": Notes(secret), "output": Notes(secret)}
+        self._input, self._output = self.notes.values()
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing has to be built before texts can be looked at."""
+        return self.ruleset.ready and self.output.ready
 
     def inspection(self, segments: list[Segment]) -> Inspection:
         """Of the request; look through it in `steps`, then `decide`."""
@@ -77,7 +92,9 @@ class Guard:
             if segment.channel in screens:
                 notes.saw(segment.channel, segment.text)
         for hit in inspection.hits:
-            notes.note(self._match(self.ruleset.rules[hit.rule], hit, inspection.segments[hit.segment].param))
+            rule = self.ruleset.rules[hit.rule]
+            notes.score(0, rule.action, {rule.category: 1.0})
+            notes.note(self._match(rule, hit, inspection.segments[hit.segment].param))
         refused = inspection.first("block") or inspection.unredactable()
         if refused is not None:
             segment = inspection.segments[refused.segment]
@@ -90,12 +107,14 @@ class Guard:
         where = f"choices[{index}].{channel}"
 
         of_name = channel.startswith(TOOL_NAME)
-        rules = self.ruleset.rules_of_names if of_name else self.ruleset.rules
+        rules = self.output.rules_of_names if of_name else self.output.rules
 
         def noted(found: Found) -> None:
-            self._output.note(self._match(rules[found.pattern], found, where))
+            rule = rules[found.pattern]
+            self._output.score(index, rule.action, {rule.category: 1.0})
+            self._output.note(self._match(rule, found, where))
 
-        new_editor = self.ruleset.name_editor if of_name else self.ruleset.editor
+        new_editor = self.output.name_editor if of_name else self.output.editor
         return new_editor(name, noted, lambda stream: Watched(stream, name, self._output))
 
     # Judges
@@ -103,7 +122,7 @@ class Guard:
     async def judge_request(self, segments: Sequence[Segment]) -> None:
         """Replaces what judges want replaced. Raises `ContentFiltered`, `ModerationUnavailable`."""
         shown = [Shown(one.param, one.channel, one.text) for one in segments]
-        edits = await self._judged("input", shown, [(one.channel, one.text) for one in shown], "messages", 0)
+        edits = await self._judged("input", shown, [(one.channel, one.text) for one in shown], "messages")
         if edits is None or any(segments[part].put is None for part in edits):
             raise ContentFiltered(self.ruleset.message(JOINT.join(one.text for one in shown)))
         for part, of_one in edits.items():
@@ -117,27 +136,35 @@ class Guard:
         where = f"choices[{index}]"
         shown = [Shown(f"{where}.{name}", channel_of(name), text) for name, text in window.parts.items()]
         fresh: list[tuple[Channel, str]] = [(channel_of(name), text) for name, text in window.fresh.items()]
-        edits = await self._judged("output", shown, fresh, where, window.start)
+        edits = await self._judged("output", shown, fresh, where, index, window.start)
         names = list(window.parts)
         if edits is None or any(names[part].startswith(TOOL_NAME) for part in edits):
             return Ruling(refused=True)
         return Ruling(refused=False, edits={names[part]: of_one for part, of_one in edits.items()})
 
     async def _judged(
-        self, direction: Direction, shown: Sequence[Shown], fresh: Sequence[tuple[Channel, str]], where: str, start: int
+        self,
+        direction: Direction,
+        shown: Sequence[Shown],
+        fresh: Sequence[tuple[Channel, str]],
+        where: str,
+        index: int = 0,
+        start: int = 0,
     ) -> dict[int, list[Edit]] | None:
         """The edits of each text, merged; None if they must not go on. `fresh` of them was not judged before."""
-        notes = self._input if direction == "input" else self._output
-        seats = asked(self.ruleset.seats, direction, suspicious=bool(notes.matches))
+        notes, ruleset = self.notes[direction], self.ruleset if direction == "input" else self.output
+        seats = asked(ruleset.seats, direction, suspicious=bool(notes.matches))
         text = JOINT.join(one.text for one in shown)
         if not seats or not text:
             return {}
         for channel, one in fresh:
-            if channel not in self.ruleset.screens(direction):  # else the rules saw it
+            if channel not in ruleset.screens(direction):  # else the rules saw it
                 notes.saw(channel, one)
         findings = await ask(seats, direction, text, judged=self._timings.judged)
         cuts: dict[int, list[Edit]] = {}
         for found in findings:
+            notes.score(index, found.action, found.scores)
+            notes.failed = notes.failed or found.failed
             if not found.spans:
                 notes.note(_judged_match(found, found.category, where, start, start + len(text)))
             for span in found.spans:
@@ -207,12 +234,21 @@ class Notes:
         self.more = 0
         self.scanned: Counter[Channel] = Counter()
         self.seconds = 0.0
+        self.scores: dict[int, dict[str, float]] = {}  # by choice, of each category that was found
+        self.failed = False  # a judge gave no verdict
         self._secret = secret
         self._texts: list[str] = []
 
     def saw(self, channel: Channel, text: str) -> None:
         self.scanned[channel] += len(text)
         self._texts.append(text)
+
+    def score(self, index: int, action: Action, scores: Mapping[str, float]) -> None:
+        """What is on trial counts nothing."""
+        if action != "shadow":
+            mine = self.scores.setdefault(index, {})
+            for category, value in scores.items():
+                mine[category] = max(value, mine.get(category, 0.0))
 
     def hmac(self) -> str:
         """Over all that was seen: proves what a decision was about to who has the text and the server's secret."""

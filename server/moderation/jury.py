@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from server.errors import ModerationUnavailable
 from server.moderation.decisions import Tier
+from server.moderation.judges.categories import looked_for
 from server.moderation.judges.judge import Judge
 from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Span, Verdict
 from server.moderation.policy import Action, Direction, JudgeUse, Policy
 
 NO_VERDICT = "no-verdict/"
 """Begins the category of a text that could not be judged; then comes why."""
+VIOLATION = "violation"
+"""The category of what a judge objects to without a word about why."""
 
 
 class Seat(NamedTuple):
@@ -27,6 +31,11 @@ class Seat(NamedTuple):
     @property
     def tier(self) -> Tier:
         return "judge" if self.use.adapter == "safeguard" else "classifier"
+
+    @property
+    def looks_for(self) -> list[str]:
+        """Categories."""
+        return looked_for(self.use.adapter, self.use.categories)
 
 
 NewSeat = Callable[[Policy, JudgeUse], Seat]
@@ -44,7 +53,10 @@ class Finding(NamedTuple):
     action: Action  # redact only with spans
     category: str
     failed: bool = False  # it gave no verdict, or none on all of the text
-    spans: tuple[Span, ...] = ()  # to be replaced, in characters of the text
+    scores: Mapping[str, float] = MappingProxyType({})
+    """Of all categories that count, from 0 to 1."""
+    spans: tuple[Span, ...] = ()
+    """To be replaced, in characters of the text."""
 
 
 def asked(seats: Sequence[Seat], direction: Direction, *, suspicious: bool) -> list[Seat]:
@@ -96,10 +108,11 @@ def _objection(seat: Seat, verdict: Verdict) -> Finding | None:
     named = [name for name, _ in sorted(verdict.categories.items(), key=lambda one: -one[1]) if _counts(name, wanted)]
     if wanted and not named:
         return None
+    scores = {name: verdict.categories[name] for name in named} or {VIOLATION: 1.0}
     spans = tuple(one for one in verdict.spans if _counts(one.label, wanted)) if action == "redact" else ()
     if action == "redact" and not spans:
         action = "block"  # nobody says what to replace
-    return Finding(seat, action, named[0] if named else "violation", spans=spans)
+    return Finding(seat, action, next(iter(scores)), scores=scores, spans=spans)
 
 
 def _counts(category: str, wanted: Sequence[str]) -> bool:

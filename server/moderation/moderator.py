@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from server.call import Call
@@ -13,11 +14,13 @@ from server.moderation.chain import Chain
 from server.moderation.decisions import Timings, Told
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
+from server.moderation.inline import acting, results_of
 from server.moderation.judged import Edited, JudgedAnswer, Ruling, united
 from server.moderation.passage import WHOLE, Window, strictest
 from server.moderation.policies import prepare
 from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
 from server.moderation.segments import Segment, segments_of
+from server.openai.chat_request import ChatRequest, InlineModeration, choices_of
 from server.openai.events import Batch
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
@@ -36,6 +39,10 @@ class Policies(Protocol):
         """Those that look at a call, in their order. Raises `GatewayError` where one is not there."""
         ...
 
+    def by_model(self, model: str | None, applying: Sequence[Ruleset], param: str) -> Sequence[Ruleset]:
+        """Those that are meant by what a request names as model of moderation. Raises `ModelNotFound`."""
+        ...
+
 
 class Moderator:
     def __init__(self, policies: Policies, secret: bytes, told: Told, timings: Timings) -> None:
@@ -48,14 +55,28 @@ class Moderator:
     def check(self, call: Call) -> Check | None:
         """None for a call that no policy looks at. Raises `GatewayError` where one is not there."""
         rulesets = self._policies.of(call)
+        asked = call.body.moderation if isinstance(call.body, ChatRequest) else None
+        if asked is not None:
+            return self._inline(call, asked, rulesets)
         if not rulesets:
             return None
-        return Check(self, call, [Guard(one, call, self._secret, self._told, self._timings) for one in rulesets])
+        return Check(self, call, [self._guard(call, one, one) for one in rulesets])
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _inline(self, call: Call, asked: InlineModeration, applying: Sequence[Ruleset]) -> Check:
+        told = self._policies.by_model(asked.model, applying, "moderation.model")
+        guards = [(self._guard(call, one.input, one.output), one.told) for one in acting(asked, applying, told)]
+        check = Check(self, call, [guard for guard, _ in guards])
+        check.results = partial(results_of, [guard for guard, told in guards if told], choices_of(call.body))
+        return check
+
+    def _guard(self, call: Call, request: Ruleset, answer: Ruleset) -> Guard:
+        return Guard(request, call, self._secret, self._told, self._timings, answer)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="moderate a request")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def busy(self) -> bool:
@@ -77,6 +98,9 @@ class Check:
         self._call = call
         self._guards = guards
         self._over = False
+        self._work: set[asyncio.Task[None]] = set()
+        self.results: Callable[[], dict[str, Any]] | None = None
+        """What was found, for the answer to tell; None where nobody has asked for it."""
 
     def request(self, go: Callable[[], None], failed: Failed) -> bool:
         """True if the request may go on now; else one of the two is called later.
@@ -86,9 +110,9 @@ class Check:
         self._refuse_ways_around()
         segments = segments_of(self._call.body)
         self._refuse_bidi(segments)
-        waits = any(guard.ruleset.judges("input") or not guard.ruleset.ready for guard in self._guards)
+        waits = any(one.ruleset.judges("input") or not one.ready for one in self._guards)
         if waits or sum(len(one.text) for one in segments) > AT_ONCE:
-            self._moderator.spawn(self._later(self._in_turns(segments), go, failed))
+            self._begin(self._in_turns(segments), go, failed)
             return False
         for guard in self._guards:
             inspection = guard.inspection(segments)
@@ -100,7 +124,7 @@ class Check:
     @property
     def edits(self) -> bool:
         """Whether anything is looked for in answers."""
-        return any(guard.ruleset.screens("output") for guard in self._guards)
+        return any(guard.output.screens("output") for guard in self._guards)
 
     def editor(self, index: int, channel: str) -> RuleEditor | Chain:
         """For a channel of a choice, as `answers.edit.NewEditor`."""
@@ -109,42 +133,51 @@ class Check:
 
     def answer(self, edited: Edited, leaves: Callable[[Batch], None], failed: Failed) -> JudgedAnswer | None:
         """The way of the answer past the judges; None where there are none. Only a stream can be judged in windows."""
-        paces = [pace for guard in self._guards if (pace := guard.ruleset.pace) is not None]
+        paces = [pace for guard in self._guards if (pace := guard.output.pace) is not None]
         if not paces:
             return None
 
         def judges(index: int, window: Window, ruled: Callable[[Ruling], None]) -> None:
             rulings: list[Ruling] = []
             work = self._judged(index, window, rulings)
-            self._moderator.spawn(self._later(work, lambda: ruled(united(rulings)), failed))
+            self._begin(work, lambda: ruled(united(rulings)), failed)
 
         return JudgedAnswer(self._call, strictest(paces) if self._call.stream else WHOLE, judges, edited, leaves)
 
     def close(self) -> None:
-        """The call has ended."""
+        """The call has ended; what is still being looked at for it is given up."""
         self._over = True
+        for one in self._work:
+            one.cancel()
         for guard in self._guards:
             guard.close()
 
+    def _begin(self, work: Coroutine[Any, Any, None], go: Callable[[], None], failed: Failed) -> None:
+        task = self._moderator.spawn(self._later(work, go, failed))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
     async def _later(self, work: Coroutine[Any, Any, None], go: Callable[[], None], failed: Failed) -> None:
         """Unless the call is over by then."""
+        error: Exception | None = None
         try:
             await work
-        except Exception as error:
-            if not self._over:
-                failed(error)
+        except Exception as raised:
+            error = raised
+        self._work -= {asyncio.current_task()}  # it is done but for what it brings about: not to be given up
+        if self._over:
             return
-        if not self._over:
+        if error is None:
             go()
+        else:
+            failed(error)
 
     async def _in_turns(self, segments: list[Segment]) -> None:
-        await prepare(guard.ruleset for guard in self._guards)
+        await prepare(one for guard in self._guards for one in (guard.ruleset, guard.output))
         for guard in self._guards:
             inspection = guard.inspection(segments)
             for _ in guard.steps(inspection):
                 await asyncio.sleep(0)
-                if self._over:
-                    return
             guard.decide(inspection)
             await guard.judge_request(segments)
 
@@ -156,7 +189,7 @@ class Check:
                 return
 
     def _refuse_ways_around(self) -> None:
-        if not any(guard.ruleset.cuts("output") for guard in self._guards):
+        if not any(guard.output.cuts("output") for guard in self._guards):
             return
         body = self._call.body
         for name in ("logprobs", "echo"):

@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from server.config.tree import Name, Seconds, Section
 
 Action = Literal["block", "redact", "flag", "shadow"]
+CUTS: frozenset[Action] = frozenset(("block", "redact"))
+"""What changes or ends a text."""
 Direction = Literal["input", "output"]
 Channel = Literal["content", "reasoning", "tool_arguments"]
 Encoding = Literal["base64", "hex", "url", "rot13"]

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import cached_property, partial
 from threading import Lock
 from typing import get_args
 
 from server.moderation.editor import Noted, RuleEditor
 from server.moderation.input import within_json
 from server.moderation.jury import NewSeat
-from server.moderation.matches import Matcher, Stream
+from server.moderation.matches import Stream
 from server.moderation.normalise import has_bidi_override
 from server.moderation.passage import WHOLE, Pace, pace_of
-from server.moderation.policy import Channel, Direction, Policy, Rule
-from server.moderation.screen import Part, Screen
+from server.moderation.policy import CUTS, Action, Channel, Direction, JudgeUse, Policy, Rule
+from server.moderation.screen import Screen
+from server.moderation.screens import Build, Screens, build_screens
 from server.moderation.unescape import UnescapedStream
 
-CUTS = frozenset(("block", "redact"))
 BIDI_MESSAGE = (
     "The text holds characters that override its direction (U+202A to U+202E, U+2066 to U+2069). Leave them out."
 )
-Build = Callable[[Policy, Sequence[int]], Sequence[tuple[Matcher, Sequence[int]]]]
-"""The matchers of some of a policy's rules, by their indexes, with the rule of each pattern.
-
-Raises `ConfigError`, one line that names the rule.
-"""
 
 
 def _as_it_is(stream: Stream) -> Stream:
@@ -38,19 +35,15 @@ class Ruleset:
         self.policy = policy
         self.seats = [new_seat(policy, use) for use in policy.file.judges]
         self.rules: Sequence[Rule] = policy.file.rules
-        self._rules_in_json: Sequence[Rule] = [
-            rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in self.rules
-        ]
-        self.rules_of_names: Sequence[Rule] = [
-            rule.model_copy(update={"action": "block"}) if rule.action == "redact" else rule for rule in self.rules
-        ]
-        self._build = build
+        self._rules_in_json, self.rules_of_names = _in_json(self.rules), _of_names(self.rules)
+        self.refuses_bidi = policy.file.bidi_overrides == "refuse"
+        self._make: Callable[[], Screens] = partial(build_screens, policy, build)
         self._building = Lock()
-        self._built: Mapping[Direction, Mapping[Channel, Screen]] | None = None
+        self._screens: Screens | None = None
 
     @property
     def ready(self) -> bool:
-        return self._built is not None
+        return self._screens is not None
 
     def prepare(self) -> None:
         """Build the matchers, if that has not been done: for a thread, as it may take a second.
@@ -58,48 +51,44 @@ class Ruleset:
         Raises `ConfigError`, one line that names the rule.
         """
         with self._building:
-            if self._built is None:
-                self._built = self._screens()
+            if self._screens is None:
+                self._screens = self._make()
 
-    def _screens(self) -> Mapping[Direction, Mapping[Channel, Screen]]:
-        matchers: dict[tuple[int, ...], Sequence[tuple[Matcher, Sequence[int]]]] = {}
-        made: dict[tuple[int, ...], Screen] = {}
-        found: dict[Direction, dict[Channel, Screen]] = {"input": {}, "output": {}}
-        for direction, screens in found.items():
-            for channel in get_args(Channel):
-                wanted = tuple(_rules_for(self.rules, direction, channel))
-                if wanted and wanted not in made:
-                    made[wanted] = self._screen(wanted, matchers)
-                if wanted:
-                    screens[channel] = made[wanted]
-        return found
+    @cached_property
+    def scoring(self) -> Ruleset:
+        """The same policy that only looks: whatever it finds changes nothing, and a judge without a verdict neither."""
+        return self._acting({"block": "flag", "redact": "flag"}, fails_open=True)
 
-    def _screen(
-        self, wanted: Sequence[int], matchers: dict[tuple[int, ...], Sequence[tuple[Matcher, Sequence[int]]]]
-    ) -> Screen:
-        """Rules that only watch hold nothing back: with them alone an answer leaves as it came.
+    @cached_property
+    def blocking(self) -> Ruleset:
+        """The same policy that blocks whatever it finds, but for what is on trial (`shadow`)."""
+        return self._acting({"flag": "block", "redact": "block"}, fails_open=False)
 
-        `matchers` were made before: literals apart from the rest, as sets of rules often differ in one of them alone.
-        """
-        parts: list[Part] = []
-        for cutting in (True, False):
-            for spelled in (True, False):
-                some = tuple(one for one in wanted if self._is(one, cutting=cutting, spelled=spelled))
-                if some and some not in matchers:
-                    matchers[some] = self._build(self.policy, some)
-                parts += [Part(*part, holds=cutting) for part in matchers.get(some, ())]
-        return Screen(parts)
+    def _acting(self, instead: Mapping[Action, Action], *, fails_open: bool) -> Ruleset:
+        other = copy(self)
+        other.rules = [one.model_copy(update={"action": instead.get(one.action, one.action)}) for one in self.rules]
+        other._rules_in_json, other.rules_of_names = _in_json(other.rules), _of_names(other.rules)
+        other._make, other._building, other._screens = partial(other._like, self), Lock(), None
+        other.refuses_bidi = self.refuses_bidi and not fails_open
+        other.seats = [seat._replace(use=_judge_acting(seat.use, instead, fails_open)) for seat in self.seats]
+        return other
 
-    def _is(self, index: int, *, cutting: bool, spelled: bool) -> bool:
-        rule = self.rules[index]
-        return (rule.action in CUTS) is cutting and bool(rule.literals or rule.literals_file) is spelled
+    def _like(self, base: Ruleset) -> Screens:
+        """The screens of another face, which share their matchers and hold text back for other rules."""
+        return {
+            direction: {
+                name: screen.holding(lambda rule: self.rules[rule].action in CUTS)
+                for name, screen in base.screens(direction).items()
+            }
+            for direction in get_args(Direction)
+        }
 
     def screens(self, direction: Direction) -> Mapping[Channel, Screen]:
         """By channel; one that nothing is looked for in has none."""
-        if self._built is None:
+        if self._screens is None:
             self.prepare()
-        assert self._built is not None  # noqa: S101
-        return self._built[direction]
+        assert self._screens is not None  # noqa: S101
+        return self._screens[direction]
 
     def editor(
         self, channel: Channel, noted: Noted, watched: Callable[[Stream], Stream] = _as_it_is
@@ -140,7 +129,7 @@ class Ruleset:
 
     def refuses_direction(self, text: str) -> bool:
         """Whether the text can be read in another order than it is written in, and the policy will not have that."""
-        return self.policy.file.bidi_overrides == "refuse" and has_bidi_override(text)
+        return self.refuses_bidi and has_bidi_override(text)
 
     def message(self, text: str) -> str:
         """What a caller is told, in the language of what he sent: one that the policy has."""
@@ -153,5 +142,14 @@ class Ruleset:
         return next(iter(known.values()))
 
 
-def _rules_for(rules: Sequence[Rule], direction: Direction, channel: Channel) -> list[int]:
-    return [index for index, rule in enumerate(rules) if direction in rule.directions and channel in rule.channels]
+def _in_json(rules: Sequence[Rule]) -> Sequence[Rule]:
+    return [rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in rules]
+
+
+def _of_names(rules: Sequence[Rule]) -> Sequence[Rule]:
+    return [one.model_copy(update={"action": "block"}) if one.action == "redact" else one for one in rules]
+
+
+def _judge_acting(use: JudgeUse, instead: Mapping[Action, Action], fails_open: bool) -> JudgeUse:
+    on_failure = "open" if fails_open else use.on_failure
+    return use.model_copy(update={"action": instead.get(use.action, use.action), "on_failure": on_failure})
