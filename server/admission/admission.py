@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Generic
 
 from server.admission.fair_queue import QueueFull, Standing, Ticket
+from server.admission.prefix import prefix_of
 from server.admission.slots import Engine, Slots, sharing
 from server.call import Call, Project
 from server.config import Admission as AdmissionConfig
@@ -39,9 +40,9 @@ class DrainRate:
 class Pool(Generic[Engine]):
     """Models that share engines: one queue, one rate at which it drains."""
 
-    def __init__(self, config: AdmissionConfig) -> None:
+    def __init__(self, config: AdmissionConfig, *, fleet: bool) -> None:
         self.max_wait_s = config.max_wait_s
-        self.slots = Slots[Engine](config.max_queue, config.age_s, config.reserve)
+        self.slots = Slots[Engine](config.max_queue, config.age_s, config.reserve, fleet=fleet)
         self.rate = DrainRate()
 
     def retry_after(self) -> float:
@@ -71,6 +72,7 @@ class Slot(Ticket[Engine]):
             weight=weight,
             priority=call.priority,
             prompt=call.prompt,
+            prefix=prefix_of(call) if len(engines) > 1 else None,
         )
         self._pool = pool
         self._call = call
@@ -105,7 +107,7 @@ class Slot(Ticket[Engine]):
         Raises `EngineOverloaded` after too long a wait, `EngineUnavailable` once all its engines are down.
         """
         if self._holds:
-            self._pool.slots.queue.charge(self, self._call.streamed)
+            self._pool.slots.progress(self, self.engine, self._call.streamed)
         elif self.waits:
             _check_up(self.engines)
             if now - self.since > self._pool.max_wait_s:
@@ -161,7 +163,8 @@ class Admission(Generic[Engine]):
         self._engines = engines
         self._pools: dict[str, Pool[Engine]] = {}  # by the model's id
         for models in sharing(engines):
-            self._pools |= dict.fromkeys(models, Pool[Engine](config))
+            fleet = len({engine.name for model in models for engine in engines[model]}) > 1
+            self._pools |= dict.fromkeys(models, Pool[Engine](config, fleet=fleet))
 
     @property
     def pools(self) -> list[Pool[Engine]]:

@@ -28,6 +28,7 @@ class Engine:
         self.name = name
         self.capacity = capacity
         self.in_flight = 0
+        self.outstanding = 0.0
         self.up: bool | None = None
         self.client = EngineClient(config, url, api_key, watchdog)
         self._managed = config.managed is not None

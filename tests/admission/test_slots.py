@@ -16,6 +16,7 @@ class Room:
         self.name = name
         self.up: bool | None = True
         self.in_flight = 0
+        self.outstanding = 0.0
         self.capacity = capacity
 
     def __repr__(self) -> str:
