@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -95,6 +95,11 @@ class Parts:
     watchdog: Watchdog
     metrics: Metrics
 
+    def drain(self, names: Collection[str]) -> None:
+        """These engines, and no others, get no more calls."""
+        for name, engine in self.engines.items():
+            engine.drain(drained=name in names)
+
 
 def build(
     config: Config,
@@ -115,9 +120,7 @@ def build(
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
-    metrics.queued = admission.waiting
-    for engine in engines.values():
-        engine.on_change = partial(_engine_changed, metrics, admission)
+    _watch_engines(engines, metrics, admission)
     durable = attach_durable(config.stores.durable, home())
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
@@ -130,7 +133,7 @@ def build(
     moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
-    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
+    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, admission.available)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
     relays = {
@@ -240,7 +243,13 @@ def _status(gateway: Gateway, engines: Mapping[str, Engine]) -> Facts:
     """What `portico status` shows of this worker."""
     return {
         "engines": {
-            name: {"up": bool(one.up), "in_flight": one.in_flight, "max_in_flight": one.capacity}
+            name: {
+                "up": bool(one.up),
+                "drained": one.drained,
+                "breaker": one.breaker,
+                "in_flight": one.in_flight,
+                "max_in_flight": one.capacity,
+            }
             for name, one in engines.items()
         },
         "queue": [standing for pool in gateway.admission.snapshot() for standing in pool],
@@ -339,6 +348,14 @@ def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
     )
 
 
+def _watch_engines(engines: Mapping[str, Engine], metrics: Metrics, admission: Admission[Engine]) -> None:
+    """What changes of them is counted, and gives the queue its turn."""
+    metrics.queued = admission.waiting
+    metrics.engines.engines = list(engines.values())
+    for engine in engines.values():
+        engine.on_change = partial(_engine_changed, metrics, admission)
+
+
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
-    metrics.engine_up(engine.name, up=bool(engine.up))
+    metrics.engines.up(engine.name, up=bool(engine.up))
     admission.offer(engine)

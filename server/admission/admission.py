@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Generic
 
+from server.admission.budget import RetryBudget
 from server.admission.fair_queue import QueueFull, Standing, Ticket
 from server.admission.prefix import prefix_of
 from server.admission.slots import Engine, Slots, sharing
@@ -44,6 +45,7 @@ class Pool(Generic[Engine]):
         self.max_wait_s = config.max_wait_s
         self.slots = Slots[Engine](config.max_queue, config.age_s, config.reserve, fleet=fleet)
         self.rate = DrainRate()
+        self.retries = RetryBudget()
 
     def retry_after(self) -> float:
         """Seconds until all that wait now have gone."""
@@ -88,6 +90,7 @@ class Slot(Ticket[Engine]):
         (queue full).
         """
         slots = self._pool.slots
+        self._pool.retries.called()
         engine = slots.take(self)
         if engine is not None:
             self.engine = engine
@@ -112,6 +115,14 @@ class Slot(Ticket[Engine]):
             _check_up(self.engines)
             if now - self.since > self._pool.max_wait_s:
                 raise self._pool.waited_too_long()
+
+    def retry(self) -> bool:
+        """As `move`, for a call that its engine has had: within the budget, which is for all calls of the pool."""
+        budget, now = self._pool.retries, perf_counter()
+        if not budget.allows(now) or not self.move():
+            return False
+        budget.spend()
+        return True
 
     def move(self) -> bool:
         """Hold another engine instead of the present one; False if none has room."""
@@ -184,6 +195,10 @@ class Admission(Generic[Engine]):
             if engine in self._engines[model]:
                 pool.slots.offer(engine, perf_counter())
 
+    def available(self, model: str) -> bool:
+        """Whether an engine of the model would be used now for what it is: up, and not failing."""
+        return any(one.usable and (one.limit or not one.broken) for one in self._engines[model])
+
     def waiting(self) -> dict[tuple[str, PriorityClass], int]:
         """Calls in the queue by model and class."""
         return {key: count for pool in self.pools for key, count in pool.slots.queue.waiting().items()}
@@ -198,7 +213,7 @@ class Admission(Generic[Engine]):
 
 def _check_up(engines: Sequence[Engine]) -> None:
     """Nothing waits for an engine that is not there. Raises `EngineUnavailable`."""
-    if not any(engine.up for engine in engines):
+    if not any(engine.usable for engine in engines):
         raise EngineUnavailable(
             "No engine is ready for this model; it may still be loading. Try again shortly.",
             retry_after=RETRY_UNAVAILABLE_S,

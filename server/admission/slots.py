@@ -18,7 +18,6 @@ from server.admission.routing import AnswerLengths, choose, work_left
 class Room(Protocol):
     """What admission has to know of an engine. It keeps the two counts itself."""
 
-    up: bool | None
     in_flight: int
     outstanding: float  # tokens that are still to be computed, about; counted in fleets only
 
@@ -27,6 +26,21 @@ class Room(Protocol):
 
     @property
     def capacity(self) -> int: ...
+
+    @property
+    def limit(self) -> int:
+        """Calls that it may have now: its capacity if it is well, 0 if it must be left alone."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """It is up, and nobody wants it to be empty."""
+        ...
+
+    @property
+    def broken(self) -> bool:
+        """Its calls failed lately: others are used in its place, where there are others."""
+        ...
 
 
 Engine = TypeVar("Engine", bound=Room)
@@ -87,7 +101,7 @@ class Slots(Generic[Engine]):
 
     def offer(self, engine: Engine, now: float) -> None:
         """Fill the engine's room from the queue."""
-        while self.queue.length and engine.up and engine.in_flight < engine.capacity:
+        while self.queue.length and engine.in_flight < engine.limit:
             ticket = self.queue.next(engine, now, reserved=self._only_reserved(engine))
             if ticket is None:
                 return
@@ -98,7 +112,8 @@ class Slots(Generic[Engine]):
         return engine.capacity - engine.in_flight <= int(engine.capacity * self._reserve)
 
     def _choose(self, ticket: Ticket[Engine], *, but_not: Engine | None = None) -> Engine | None:
-        open_to = [one for one in ticket.engines if one.up and one.in_flight < one.capacity and one is not but_not]
+        open_to = [one for one in ticket.engines if one.in_flight < one.limit and one is not but_not]
+        open_to = open_to or [one for one in _last_resort(ticket.engines) if one is not but_not]
         return choose(open_to, ticket.prefix, self._work(ticket)) if open_to else None
 
     def _work(self, ticket: Ticket[Engine]) -> float:
@@ -116,6 +131,12 @@ class Slots(Generic[Engine]):
             engine.outstanding = max(0.0, engine.outstanding - ticket.work)
             ticket.work = 0.0
         self.offer(engine, now)
+
+
+def _last_resort(engines: Sequence[Engine]) -> list[Engine]:
+    """Where all that are usable are broken, these: one tenant's calls that no engine survives must not keep out all."""
+    usable = [one for one in engines if one.usable]
+    return [one for one in usable if one.in_flight < one.capacity] if all(one.broken for one in usable) else []
 
 
 def sharing(fleets: Mapping[str, Sequence[Engine]]) -> list[list[str]]:

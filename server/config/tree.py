@@ -149,6 +149,11 @@ class Timeouts(Section):
     total_s: Seconds = Field(default=3600, description="The whole call.")
 
 
+class Breaker(Section):
+    failures: int = Field(default=5, ge=1, description="So many failed calls in a row, and it gets no more.")
+    pause_s: Seconds = Field(default=10, description="For so long; then one call is let through to see.")
+
+
 class Managed(Section):
     model: str = Field(
         default="auto", description="`auto`, `demo`, a preset of config/models, or the path of a model folder."
@@ -181,6 +186,7 @@ class Engine(Section):
         description="Path probed on the engine's host; default /health if managed, else URL/models.",
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Longest waits on the engine.")
+    breaker: Breaker = Field(default_factory=Breaker, description="When an engine that fails is left alone.")
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -212,6 +218,9 @@ class Price(Section):
 class Model(Section):
     engines: tuple[str, ...] = Field(min_length=1, description="Engines that serve it; several form a fleet.")
     engine_model: str | None = Field(default=None, description="What the engine calls it, where that differs.")
+    fallback: str | None = Field(
+        default=None, description="The model that answers in its place while none of its engines can."
+    )
     aliases: tuple[Name, ...] = Field(default=(), description="Further names that clients may use.")
     context_length: int = Field(default=131_072, ge=16, description="Longest prompt and answer together, in tokens.")
     description: str | None = Field(default=None, description="Shown by /v1/models.")
@@ -331,3 +340,13 @@ class Config(Section):
                 if public in taken:
                     raise ValueError(f"models.{name}: the name {public} already belongs to {taken[public]}")
                 taken[public] = name
+            self._check_fallback(name)
+
+    def _check_fallback(self, name: str) -> None:
+        seen = [name]
+        while (following := self.models[seen[-1]].fallback) is not None:
+            if following not in self.models:
+                raise ValueError(f"models.{seen[-1]}.fallback: no model is called {following}")
+            if following in seen:
+                raise ValueError(f"models.{name}.fallback: leads back to {following}")
+            seen.append(following)

@@ -6,9 +6,10 @@ its process id, so that sums survive a worker's death and the folder does not gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter as CountsOf
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import values as prometheus_values
@@ -23,6 +24,8 @@ LATENCY_S = (
 TOKEN_GAP_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5)
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
 QueueCounts = Mapping[tuple[str, PriorityClass], int]  # by model and class
+CountsByReason = CountsOf[str]
+BREAKER_STATES = ("closed", "half_open", "open")
 TOKEN_KINDS = ("prompt", "completion", "cached", "reasoning")
 
 
@@ -145,6 +148,67 @@ class ModerationSeries:
         self._reloads.labels("ok" if good else "failed").inc()
 
 
+class MeteredEngine(Protocol):
+    """What is asked of an engine at each flush."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def breaker(self) -> str: ...
+
+    @property
+    def retries(self) -> CountsByReason: ...
+
+
+class EngineSeries:
+    """The series of the engines, which know themselves what there is to know."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.engines: Sequence[MeteredEngine] = ()
+        self._up = Gauge(
+            "portico_engine_up",
+            "Whether the engine answers its health probe.",
+            ("engine",),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._in_flight = Gauge(
+            "portico_engine_in_flight_requests",
+            "Calls that an engine has.",
+            ("engine",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._breaker = Gauge(
+            "portico_breaker_state",
+            "Of an engine: 0 closed, 1 half-open, 2 open; of several workers' the highest.",
+            ("engine",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._retries = Counter(
+            "portico_engine_retries_total",
+            "Calls that an engine failed and that were tried at another, by reason.",
+            ("engine", "reason"),
+            registry=registry,
+        )
+
+    def up(self, engine: str, *, up: bool) -> None:
+        self._up.labels(engine).set(up)
+
+    def flush(self) -> None:
+        for engine in self.engines:
+            self._in_flight.labels(engine.name).set(engine.in_flight)
+            self._breaker.labels(engine.name).set(BREAKER_STATES.index(engine.breaker))
+            for reason, count in engine.retries.items():
+                self._retries.labels(engine.name, reason).inc(count)
+            engine.retries.clear()
+
+
 class OnFirstUse(dict[str, ModelSeries]):
     """Makes what it does not hold; a look-up of what it holds costs no call."""
 
@@ -202,16 +266,10 @@ class Metrics:
         self._in_flight = Gauge(
             "portico_in_flight_requests", "Open calls.", ("model",), registry=r, multiprocess_mode="livesum"
         )
-        self._engine_up = Gauge(
-            "portico_engine_up",
-            "Whether the engine answers its health probe.",
-            ("engine",),
-            registry=r,
-            multiprocess_mode="livemostrecent",
-        )
         self.limits = LimitSeries(r)
         self.usage = UsageSeries(r)
         self.moderation = ModerationSeries(r)
+        self.engines = EngineSeries(r)
         self._local: list[Flushable] = []
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self._overheads: dict[str, LocalHistogram] = {}
@@ -228,9 +286,6 @@ class Metrics:
             {kind: self._counter(self._tokens.labels(model, kind)) for kind in TOKEN_KINDS},
             self._counter(self._leaks.labels(model)),
         )
-
-    def engine_up(self, engine: str, *, up: bool) -> None:
-        self._engine_up.labels(engine).set(up)
 
     def refused(self, endpoint: str, outcome: str, seconds: float) -> None:
         """A request that ended before its model was known."""
@@ -271,6 +326,7 @@ class Metrics:
         for name, model in self.models.items():
             self._in_flight.labels(name).set(model.in_flight)
         self.usage.flush()
+        self.engines.flush()
         self._queue.set(self.queued())
 
     def _end(self, model: str, endpoint: str, outcome: str) -> EndSeries:

@@ -15,45 +15,47 @@ from server.admission.slots import Slots
 
 
 @dataclass
-class Room:
+class Engine:
     name: str
     capacity: int
     outstanding: float = 0.0
     in_flight: int = 0
-    up: bool | None = True
+    limit: int = 8
+    usable: bool = True
+    broken: bool = False
 
 
 PREFIXES = st.integers(0, 2**64 - 1)
 FLEETS = st.lists(st.tuples(st.integers(1, 64), st.floats(0, 1e6)), min_size=1, max_size=6).map(
-    lambda rows: [Room(f"engine-{at}", capacity, load) for at, (capacity, load) in enumerate(rows)]
+    lambda rows: [Engine(f"engine-{at}", capacity, load) for at, (capacity, load) in enumerate(rows)]
 )
 
 
 @given(FLEETS, PREFIXES, st.floats(1, 1e5))
-def test_no_engine_above_its_bound_gets_more(fleet: list[Room], prefix: int, work: float) -> None:
+def test_no_engine_above_its_bound_gets_more(fleet: list[Engine], prefix: int, work: float) -> None:
     chosen = choose(fleet, prefix, work)
-    total = sum(room.outstanding for room in fleet) + work
-    fair = total * chosen.capacity / sum(room.capacity for room in fleet)
+    total = sum(engine.outstanding for engine in fleet) + work
+    fair = total * chosen.capacity / sum(engine.capacity for engine in fleet)
     assert chosen.outstanding < BOUND * fair or len(fleet) == 1
 
 
 @given(FLEETS, st.floats(1, 1e5))
-def test_without_a_prefix_the_least_loaded(fleet: list[Room], work: float) -> None:
+def test_without_a_prefix_the_least_loaded(fleet: list[Engine], work: float) -> None:
     chosen = choose(fleet, None, work)
-    assert all(chosen.outstanding / chosen.capacity <= room.outstanding / room.capacity for room in fleet)
+    assert all(chosen.outstanding / chosen.capacity <= engine.outstanding / engine.capacity for engine in fleet)
 
 
 @given(st.integers(2, 6), PREFIXES, st.integers(0, 5))
 def test_an_engine_that_leaves_moves_only_its_own_prefixes(size: int, prefix: int, leaver: int) -> None:
-    fleet = [Room(f"engine-{at}", 8) for at in range(size)]
+    fleet = [Engine(f"engine-{at}", 8) for at in range(size)]
     before = choose(fleet, prefix, 1.0)
-    rest = [room for at, room in enumerate(fleet) if at != leaver % size]
+    rest = [engine for at, engine in enumerate(fleet) if at != leaver % size]
     after = choose(rest, prefix, 1.0)
     assert after is before or before not in rest
 
 
 def test_shares_are_in_proportion_to_capacity() -> None:
-    fleet = [Room("a", 10), Room("b", 10), Room("c", 20)]
+    fleet = [Engine("a", 10), Engine("b", 10), Engine("c", 20)]
     won = Counter(choose(fleet, prefix * 0x123456789ABCDEF % 2**64, 1.0).name for prefix in range(20_000))
     assert won["a"] / 20_000 == pytest.approx(0.25, abs=0.02)
     assert won["b"] / 20_000 == pytest.approx(0.25, abs=0.02)
@@ -61,7 +63,7 @@ def test_shares_are_in_proportion_to_capacity() -> None:
 
 
 def test_a_prefix_comes_back_when_its_engine_has_room_again() -> None:
-    fleet = [Room(name, 8) for name in "abc"]
+    fleet = [Engine(name, 8) for name in "abc"]
     home = choose(fleet, 7, 100.0)
     home.outstanding = 1000.0
     elsewhere = choose(fleet, 7, 100.0)
@@ -83,16 +85,16 @@ def test_the_expected_length_follows_the_answers() -> None:
 
 
 def test_what_is_outstanding_is_counted_from_the_start_to_the_end() -> None:
-    rooms = [Room("a", 4), Room("b", 4)]
-    slots: Slots[Room] = Slots(10, 1e9)
-    tickets = [Ticket(rooms, "m", "t", prompt=1000) for _ in range(4)]
+    engines = [Engine("a", 4), Engine("b", 4)]
+    slots: Slots[Engine] = Slots(10, 1e9)
+    tickets = [Ticket(engines, "m", "t", prompt=1000) for _ in range(4)]
     held = [slots.take(one) for one in tickets]
     first = held[0]
     assert first is not None
     start = first.outstanding
     slots.progress(tickets[0], first, 10)
     assert first.outstanding < start - 1000
-    for ticket, room in zip(tickets, held, strict=True):
-        assert room is not None
-        slots.give(ticket, room, 1000, 50, 0.0)
-    assert [(room.in_flight, room.outstanding) for room in rooms] == [(0, 0.0), (0, 0.0)]
+    for ticket, engine in zip(tickets, held, strict=True):
+        assert engine is not None
+        slots.give(ticket, engine, 1000, 50, 0.0)
+    assert [(engine.in_flight, engine.outstanding) for engine in engines] == [(0, 0.0), (0, 0.0)]
