@@ -74,10 +74,14 @@ class EngineAddress:
 
 @dataclass(frozen=True)
 class WorkerPlace:
-    """Which worker this is, from 0, and what all of them know: the secret that the database holds."""
+    """Which worker this is, from 0, and what all of them know: the secret that the database holds.
+
+    `seat` numbers its files in the metrics folder: while a configuration is loaded anew, two workers have one slot.
+    """
 
     slot: int
     server_secret: bytes
+    seat: int = 0
     status: Path | None = None  # folder for what `portico status` shows
 
 
@@ -142,7 +146,7 @@ def build(
     }
     watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
     if worker.status is not None:
-        watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
+        watched.append(StatusFile(worker.status, worker.seat, partial(_status, gateway, engines)))
     app = Portico(
         refusals,
         title="Portico",

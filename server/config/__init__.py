@@ -1,7 +1,8 @@
-"""The configuration: `tree.py` says what there is, `load.py` reads it, `places.py` knows this machine."""
+"""The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` what of it can change."""
 
 from server.config.load import ENV_PREFIX, ENVIRONMENT, ConfigError, first_problem, load, read_bytes, tree_of
 from server.config.places import home, is_loopback, shipped
+from server.config.reload import reloaded
 from server.config.tree import (
     Admission,
     Auth,
@@ -52,6 +53,7 @@ __all__ = [
     "is_loopback",
     "load",
     "read_bytes",
+    "reloaded",
     "shipped",
     "tree_of",
 ]

@@ -66,6 +66,9 @@ class Server(Section):
     )
     max_json_depth: int = Field(default=64, ge=4, le=500, description="Deepest nesting of a request body.")
     shutdown_grace_s: float = Field(default=30, ge=0, description="How long open calls may go on after SIGTERM.")
+    reload_grace_s: float = Field(
+        default=600, ge=0, description="How long calls of before a reload may go on with the old configuration."
+    )
     first_event_grace_s: Seconds = Field(
         default=5,
         description="An engine silent for longer commits a stream to status 200 and sends keep-alive comments.",
