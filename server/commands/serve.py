@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ from server.stores.base import AccessRefused, StoreDown, StoreError
 from server.stores.sql.opening import open_durable
 from server.telemetry.exposition import MetricsListener
 from server.telemetry.request_log import LineFormatter
+from server.telemetry.service import service_registry
 from server.usage import usage_log
 from server.usage.folder import SpoolError
 from server.workers import CannotListen, CannotServe, Settings, Workers, listeners
@@ -192,7 +194,9 @@ class Service:
         self._on_stop_signal(stop.set)
         async with self._engine() as supervisor:
             workers = Workers(self._settings(self._config, supervisor), public, self._server_secret)
-            exposition = MetricsListener(workers.metrics_folder, scraped, metrics.token)
+            exposition = MetricsListener(
+                workers.metrics_folder, scraped, metrics.token, service_registry(version("portico"), server.tls.cert)
+            )
             workers.start()
             exposition.start()
             reload = partial(self._reload, workers, supervisor)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Callable
 from time import perf_counter
 
@@ -30,7 +29,7 @@ log = logging.getLogger("portico")
 class Engine:
     """`up` is None until the first probe has an answer. `capacity` is how many calls it may have from here.
 
-    `limit` is how many it may have now. `retries` counts calls that it failed and that were tried again, by reason.
+    `limit` is how many it may have now.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class Engine:
         self.up: bool | None = None
         self.drained = False
         self.limit = 0
-        self.retries: Counter[str] = Counter()
         self._breaker = Breaker(config.breaker.failures, config.breaker.pause_s)
         self.client = EngineClient(config, url, api_key, watchdog)
         self._pause_s = config.breaker.pause_s
@@ -53,6 +51,8 @@ class Engine:
         self._way_out = "" if self._managed else f" ({url}; check {key}.url, {key}.api_key and {key}.health_path)"
         self._health_path = config.health_path or ("/health" if config.managed else None)
         self.on_change: Callable[[Engine], None] = lambda engine: None
+        self.on_retry: Callable[[str], None] = lambda reason: None
+        """Told when a call that it failed is tried again; why is in `portico_engine_retries_total`."""
         self._task: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
         self._known = asyncio.Event()

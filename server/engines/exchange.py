@@ -126,8 +126,8 @@ class Exchange:
                     engine.suspect()
                     if not self._slot.move():
                         raise _unavailable() from None
-                    engine.retries["connect"] += 1
                     self._call.retries += 1
+                    engine.on_retry("connect")
         except Exception as error:
             self._fail(error)
         finally:
@@ -139,7 +139,7 @@ class Exchange:
         self._call.engine = engine.name
         body = engine_request(self._call, streams=self._reader is not None, vllm=engine.vllm)
         try:
-            connection.send(engine.client.post_head(self._path, body, self._call.id), body, self)
+            connection.send(engine.client.post_head(self._path, body, self._call.id, self._call.trace), body, self)
         except EngineLost:
             engine.client.give_back(connection)
             raise
@@ -201,6 +201,7 @@ class Exchange:
             if error.before_answer and (self._kept or not self._call.retries):  # it was just closing, most likely
                 self._verdict(None)
                 self._call.retries += 1
+                self._slot.engine.on_retry("closed")
                 self._give_back()
                 self._connect()
                 return
@@ -224,7 +225,7 @@ class Exchange:
         if not self._slot.retry():
             self._fail(error)
             return
-        engine.retries[reason] += 1
+        engine.on_retry(reason)
         self._call.retries += 1
         self._reader = StreamReader(self._view) if self._streams else None
         self._parts, self._size = [], 0

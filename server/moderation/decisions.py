@@ -41,12 +41,21 @@ class Decision(Struct, frozen=True):
     scanned: Mapping[Channel, int]
     ms: float  # of looking, not of waiting for the text
     text_hmac: str  # of all that was seen, with the server's secret
+    trace_id: str | None = None
 
 
 class Told(Protocol):
     """Who hears of decisions."""
 
     def __call__(self, decision: Decision) -> None: ...
+
+
+class Timings(Protocol):
+    """Who hears how long it took to look, once for each call and direction, and for each question to a judge."""
+
+    def scanned(self, direction: Direction, characters: int, seconds: float) -> None: ...
+
+    def judged(self, judge: str, seconds: float) -> None: ...
 
 
 SEVERITY: Mapping[Action, int] = {"shadow": 0, "flag": 1, "redact": 2, "block": 3}

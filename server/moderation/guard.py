@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 
 from server.call import Call
 from server.errors import ContentFiltered
-from server.moderation.decisions import MOST_MATCHES, Decision, Match, Told, severest
+from server.moderation.decisions import MOST_MATCHES, Decision, Match, Timings, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.input import Hit, Inspection
 from server.moderation.jury import Finding, ask, check_judged
@@ -27,17 +27,31 @@ JOINT = "\n\n"  # between the texts that a judge is shown as one
 class Guard:
     """One policy over one call. `inspect` its texts, then `editor` for each channel of each choice, then `close`."""
 
-    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told) -> None:
+    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told, timings: Timings) -> None:
         self.ruleset = ruleset
         self._call = call
         self._told = told
+        self._timings = timings
         self._decoding = ruleset.policy.file.decode
         self._input = Notes(secret)
         self._output = Notes(secret)
 
     def inspection(self, segments: list[Segment]) -> Inspection:
-        """Of the request; look through it, then `decide`."""
+        """Of the request; look through it in `steps`, then `decide`."""
         return Inspection(segments, self.ruleset.screens("input"), self.ruleset.rules, self._decoding)
+
+    def steps(self, inspection: Inspection) -> Iterator[None]:
+        """Those of the inspection, with a note of the time that they take."""
+        steps = inspection.steps()
+        while True:
+            begun = perf_counter()
+            try:
+                next(steps)
+            except StopIteration:
+                return
+            finally:
+                self._input.seconds += perf_counter() - begun
+            yield
 
     def decide(self, inspection: Inspection) -> None:
         """Refuse the request or replace what is to be replaced. Raises `ContentFiltered`."""
@@ -85,7 +99,9 @@ class Guard:
 
     async def _asked(self, direction: Direction, text: str, where: str = "messages") -> list[Finding]:
         notes = self._input if direction == "input" else self._output
-        found = await ask(self.ruleset.seats, direction, text, suspicious=bool(notes.matches))
+        found = await ask(
+            self.ruleset.seats, direction, text, suspicious=bool(notes.matches), judged=self._timings.judged
+        )
         for one in found:
             action = "block" if one.action in CUTS else one.action
             notes.note(Match(one.seat.name, one.category, action, one.seat.tier, where, 0, len(text)))
@@ -94,10 +110,16 @@ class Guard:
 
     def close(self) -> None:
         """The call has ended: tell what was decided."""
+        self._tell_time("input", self._input)
+        self._tell_time("output", self._output)
         if self._input.matches:
             self._told(self._decision("input", self._input))
         if self._output.matches:
             self._told(self._decision("output", self._output))
+
+    def _tell_time(self, direction: Direction, notes: Notes) -> None:
+        if notes.scanned:
+            self._timings.scanned(direction, notes.scanned.total(), notes.seconds)
 
     def _match(self, rule: Rule, found: Found | Hit, where: str) -> Match:
         return Match(rule.id, rule.category, rule.action, "rules", where, found.start, found.end)
@@ -118,6 +140,7 @@ class Guard:
             notes.scanned,
             round(notes.seconds * 1000, 3),
             notes.hmac(),
+            call.trace_id,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from server.call import Call
 from server.errors import ContentFiltered, UnsupportedValue
 from server.moderation.chain import Chain
-from server.moderation.decisions import Told
+from server.moderation.decisions import Timings, Told
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.held import HeldAnswer
@@ -35,10 +35,11 @@ class Policies(Protocol):
 
 
 class Moderator:
-    def __init__(self, policies: Policies, secret: bytes, told: Told) -> None:
+    def __init__(self, policies: Policies, secret: bytes, told: Told, timings: Timings) -> None:
         self._policies = policies
         self._secret = secret
         self._told = told
+        self._timings = timings
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, call: Call) -> Check | None:
@@ -46,7 +47,7 @@ class Moderator:
         rulesets = self._policies.of(call)
         if not rulesets:
             return None
-        return Check(self, call, [Guard(one, call, self._secret, self._told) for one in rulesets])
+        return Check(self, call, [Guard(one, call, self._secret, self._told, self._timings) for one in rulesets])
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="moderate a request")
@@ -88,7 +89,7 @@ class Check:
             return False
         for guard in self._guards:
             inspection = guard.inspection(segments)
-            for _ in inspection.steps():
+            for _ in guard.steps(inspection):
                 pass
             guard.decide(inspection)
         return True
@@ -133,7 +134,7 @@ class Check:
     async def _in_turns(self, segments: list[Segment]) -> None:
         for guard in self._guards:
             inspection = guard.inspection(segments)
-            for _ in inspection.steps():
+            for _ in guard.steps(inspection):
                 await asyncio.sleep(0)
                 if self._over:
                     return

@@ -91,6 +91,10 @@ class Directory(Protocol):
         """Of any project if that is None. Raises `NotThere`."""
         ...
 
+    async def expiring_keys(self, after: int, until: int) -> int:
+        """How many keys that are not revoked expire between these times (Unix seconds, both included)."""
+        ...
+
     async def change_key(
         self, key_id: str, name: str, grants: KeyGrants, actor: Actor, expires_at: int | Literal["same"] | None = "same"
     ) -> KeyRecord:
