@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from server.config import home
+from server.config import ConfigError, environment_key, home
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
@@ -83,9 +82,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _key() -> str:
-    given = os.environ.get("PORTICO_API_KEY", "").strip()
-    if given:
-        return given
+    try:
+        if given := environment_key():
+            return given
+    except ConfigError as error:
+        raise TryError(str(error)) from None
     try:
         return (home() / "dev-key").read_text(encoding="ascii").strip()
     except (OSError, ValueError):

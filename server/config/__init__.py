@@ -1,6 +1,15 @@
 """The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` what of it can change."""
 
-from server.config.load import ENV_PREFIX, ENVIRONMENT, ConfigError, first_problem, load, read_bytes, tree_of
+from server.config.load import (
+    ENV_PREFIX,
+    ENVIRONMENT,
+    ConfigError,
+    environment_key,
+    first_problem,
+    load,
+    read_bytes,
+    tree_of,
+)
 from server.config.places import home, is_loopback, shipped
 from server.config.reload import reloaded
 from server.config.tree import (
@@ -50,6 +59,7 @@ __all__ = [
     "Tls",
     "Tracing",
     "Url",
+    "environment_key",
     "first_problem",
     "home",
     "is_loopback",

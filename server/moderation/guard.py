@@ -14,7 +14,7 @@ from server.moderation.editor import RuleEditor
 from server.moderation.input import Hit, Inspection
 from server.moderation.jury import Finding, ask, check_judged
 from server.moderation.matches import Found, Stream
-from server.moderation.policy import Channel, Direction, Rule
+from server.moderation.policy import Action, Channel, Direction, Rule
 from server.moderation.ruleset import CUTS, Ruleset
 from server.moderation.segments import Segment
 
@@ -27,14 +27,24 @@ JOINT = "\n\n"  # between the texts that a judge is shown as one
 class Guard:
     """One policy over one call. `inspect` its texts, then `editor` for each channel of each choice, then `close`."""
 
-    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told, timings: Timings) -> None:
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        call: Call,
+        secret: bytes,
+        told: Told,
+        timings: Timings,
+        output: Ruleset | None = None,
+    ) -> None:
+        """`output`: the same policy as it acts upon the answer, where that is otherwise than upon the request."""
         self.ruleset = ruleset
+        self.output = output or ruleset
         self._call = call
         self._told = told
         self._timings = timings
         self._decoding = ruleset.policy.file.decode
-        self._input = Notes(secret)
-        self._output = Notes(secret)
+        self.notes: Mapping[Direction, Notes] = {"input": Notes(secret), "output": Notes(secret)}
+        self._input, self._output = self.notes.values()
 
     def inspection(self, segments: list[Segment]) -> Inspection:
         """Of the request; look through it in `steps`, then `decide`."""
@@ -60,7 +70,9 @@ class Guard:
             if segment.channel in screens:
                 notes.saw(segment.channel, segment.text)
         for hit in inspection.hits:
-            notes.note(self._match(self.ruleset.rules[hit.rule], hit, inspection.segments[hit.segment].param))
+            rule = self.ruleset.rules[hit.rule]
+            notes.score(0, rule.action, {rule.category: 1.0})
+            notes.note(self._match(rule, hit, inspection.segments[hit.segment].param))
         refused = inspection.first("block") or inspection.unredactable()
         if refused is not None:
             segment = inspection.segments[refused.segment]
@@ -74,10 +86,11 @@ class Guard:
         where = f"choices[{index}].{channel}"
 
         def noted(found: Found) -> None:
-            rule = self.ruleset.rules[found.pattern]
+            rule = self.output.rules[found.pattern]
+            self._output.score(index, rule.action, {rule.category: 1.0})
             self._output.note(self._match(rule, found, where))
 
-        return self.ruleset.editor(name, noted, lambda stream: Watched(stream, name, self._output))
+        return self.output.editor(name, noted, lambda stream: Watched(stream, name, self._output))
 
     # Judges
 
@@ -92,17 +105,18 @@ class Guard:
         """The choices that must not leave, with the category. Raises `ModerationUnavailable`."""
         refused: dict[int, str] = {}
         for index, channels in texts.items():
-            for finding in await self._asked("output", JOINT.join(channels.values()), f"choices[{index}]"):
+            for finding in await self._asked("output", JOINT.join(channels.values()), index):
                 if finding.action in CUTS:
                     refused[index] = finding.category
         return refused
 
-    async def _asked(self, direction: Direction, text: str, where: str = "messages") -> list[Finding]:
-        notes = self._input if direction == "input" else self._output
-        found = await ask(
-            self.ruleset.seats, direction, text, suspicious=bool(notes.matches), judged=self._timings.judged
-        )
+    async def _asked(self, direction: Direction, text: str, index: int = 0) -> list[Finding]:
+        notes, seats = self.notes[direction], (self.ruleset if direction == "input" else self.output).seats
+        where = "messages" if direction == "input" else f"choices[{index}]"
+        found = await ask(seats, direction, text, suspicious=bool(notes.matches), judged=self._timings.judged)
         for one in found:
+            notes.score(index, one.action, one.scores)
+            notes.failed = notes.failed or one.failed
             action = "block" if one.action in CUTS else one.action
             notes.note(Match(one.seat.name, one.category, action, one.seat.tier, where, 0, len(text)))
         check_judged(found)
@@ -152,12 +166,21 @@ class Notes:
         self.more = 0
         self.scanned: Counter[Channel] = Counter()
         self.seconds = 0.0
+        self.scores: dict[int, dict[str, float]] = {}  # by choice, of each category that was found
+        self.failed = False  # a judge gave no verdict
         self._secret = secret
         self._texts: list[str] = []
 
     def saw(self, channel: Channel, text: str) -> None:
         self.scanned[channel] += len(text)
         self._texts.append(text)
+
+    def score(self, index: int, action: Action, scores: Mapping[str, float]) -> None:
+        """What is on trial counts nothing."""
+        if action != "shadow":
+            mine = self.scores.setdefault(index, {})
+            for category, value in scores.items():
+                mine[category] = max(value, mine.get(category, 0.0))
 
     def hmac(self) -> str:
         """Over all that was seen: proves what a decision was about to who has the text and the server's secret."""
