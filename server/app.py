@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +44,7 @@ from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, home, shipped
+from server.decided import note_decision
 from server.engines.ask import EngineAsk
 from server.engines.engine import Engine
 from server.engines.salts import CacheSalts
@@ -51,8 +52,7 @@ from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
 from server.moderation.build import build_matchers
-from server.moderation.decisions import Decision
-from server.moderation.jury import NO_VERDICT, NewSeat
+from server.moderation.jury import NewSeat
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.moderation.seats import Nowhere, Seats
@@ -63,7 +63,7 @@ from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
 from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
-from server.telemetry.request_log import DecisionLine, LogWriter, MatchLine, RequestLog
+from server.telemetry.request_log import LogWriter, RequestLog
 from server.telemetry.series import EngineSeries, StoreSeries
 from server.telemetry.status import Facts, StatusFile
 from server.telemetry.tracing import tracer_of
@@ -84,10 +84,14 @@ class EngineAddress:
 
 @dataclass(frozen=True)
 class WorkerPlace:
-    """Which worker this is, from 0, and what all of them know: the secret that the database holds."""
+    """Which worker this is, from 0, and what all of them know: the secret that the database holds.
+
+    `seat` numbers its files in the metrics folder: while a configuration is loaded anew, two workers have one slot.
+    """
 
     slot: int
     server_secret: bytes
+    seat: int = 0
     folder: Path | None = None  # that all workers of a parent share: metrics, and what `portico status` shows
 
 
@@ -104,6 +108,11 @@ class Parts:
     engines: Mapping[str, Engine]
     watchdog: Watchdog
     metrics: Metrics
+
+    def drain(self, names: Collection[str]) -> None:
+        """These engines, and no others, get no more calls."""
+        for name, engine in self.engines.items():
+            engine.drain(drained=name in names)
 
 
 def build(
@@ -126,9 +135,7 @@ def build(
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
-    metrics.queued = admission.waiting
-    for engine in engines.values():
-        engine.on_change = partial(_engine_changed, metrics, admission)
+    _watch_engines(engines, metrics, admission)
     durable = attach_durable(config.stores.durable, home())
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
@@ -139,11 +146,11 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log), metrics.moderation)
+    moderator = Moderator(library, text_key(secret), partial(note_decision, metrics, request_log), metrics.moderation)
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
     signer = Signer(secret)
-    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer)
+    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, admission.available)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
     background = (usage, directory, limiter, library, moderator, seats, _probe(durable, metrics.stores), tracer)
@@ -287,14 +294,20 @@ def _status_file(worker: WorkerPlace, gateway: Gateway, engines: Mapping[str, En
     """None where nobody reads it."""
     if worker.folder is None:
         return []
-    return [StatusFile(worker.folder, worker.slot, partial(_status, gateway, engines))]
+    return [StatusFile(worker.folder, worker.seat, partial(_status, gateway, engines))]
 
 
 def _status(gateway: Gateway, engines: Mapping[str, Engine]) -> Facts:
     """What `portico status` shows of this worker."""
     return {
         "engines": {
-            name: {"up": bool(one.up), "in_flight": one.in_flight, "max_in_flight": one.capacity}
+            name: {
+                "up": bool(one.up),
+                "drained": one.drained,
+                "breaker": one.breaker,
+                "in_flight": one.in_flight,
+                "max_in_flight": one.capacity,
+            }
             for name, one in engines.items()
         },
         "queue": [standing for pool in gateway.admission.snapshot() for standing in pool],
@@ -362,40 +375,14 @@ def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     return PolicyPlaces(config.moderation.place, folders, build_matchers, new_seat, known_good=(ours,))
 
 
-def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
-    for tier, action in dict.fromkeys((match.tier, match.action) for match in decision.matches):
-        metrics.moderation.decided(decision.policy, decision.direction, tier, action)
-    for match in decision.matches:
-        if match.category.startswith(NO_VERDICT):
-            failure = match.category.removeprefix(NO_VERDICT)
-            on_failure = "closed" if match.action == "block" else "open"
-            metrics.moderation.judge_failed(match.rule, failure, on_failure)
-    matches = [
-        MatchLine(one.rule, one.category, one.tier, one.action, one.where, one.start, one.end)
-        for one in decision.matches
-    ]
-    log.decided(
-        DecisionLine(
-            round(time(), 3),
-            "moderation",
-            decision.call_id,
-            decision.trace_id,
-            decision.project_id,
-            decision.key_id,
-            decision.policy,
-            decision.policy_version,
-            decision.policy_hash,
-            decision.direction,
-            decision.action,
-            matches,
-            decision.more,
-            {str(channel): size for channel, size in decision.scanned.items()},
-            decision.ms,
-            decision.text_hmac,
-        )
-    )
+def _watch_engines(engines: Mapping[str, Engine], metrics: Metrics, admission: Admission[Engine]) -> None:
+    """What changes of them is counted, and gives the queue its turn."""
+    metrics.queued = admission.waiting
+    for engine in engines.values():
+        engine.on_change = partial(_engine_changed, metrics, admission)
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
     metrics.engines.up(engine.name, up=bool(engine.up))
+    metrics.engines.breaker(engine.name, engine.breaker)
     admission.offer(engine)

@@ -129,6 +129,7 @@ class Call:
     guards: tuple[str, ...] = ()  # policies that the client asked for besides, by name
     check: Any = None  # of moderation: what its policies do to the call
     client_request_id: str | None = None
+    fallback_from: str | None = None  # id of the model that was asked for, if another one serves in its place
     trace: Trace | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
     queued_s: float = 0.0  # waited for an engine

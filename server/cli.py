@@ -16,6 +16,7 @@ from server.commands.engine import add_engine_commands
 from server.commands.keys import add_keys_commands
 from server.commands.moderate import add_moderate_command
 from server.commands.projects import add_projects_commands
+from server.commands.reload import add_reload_command
 from server.commands.serve import add_serve_command
 from server.commands.status import add_status_command
 from server.commands.try_ import add_try_command
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_keys_commands(commands)
     add_admin_keys_commands(commands)
     add_status_command(commands)
+    add_reload_command(commands)
     add_usage_command(commands)
     add_audit_commands(commands)
     add_moderate_command(commands)

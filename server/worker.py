@@ -1,6 +1,8 @@
 """One gateway process: `python -m server.worker`, started by the parent with its settings on standard input.
 
-Standard input stays open as a lifeline: when it ends, the parent is gone and the worker stops too.
+Standard input stays open. Further lines are commands: `{"drained": [...]}` names the engines that get no more calls,
+`{"retire": seconds}` says that another process has taken its place. When it ends, the parent is gone and the worker
+stops too.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ import socket
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from server.api.protocol import HttpSettings, protocol_class
+from server.api.protocol import HttpSettings, Protocol, protocol_class
 from server.app import EngineAddress, Parts, WorkerPlace, build
 from server.config import Config
 from server.telemetry.metrics import use_worker_slot
@@ -30,12 +32,41 @@ from server.telemetry.request_log import LineFormatter, LogWriter
 
 FORCE_AFTER_GRACE_S = 5.0
 BACKLOG = 4096
+RETIRE_POLL_S = 0.1
 SWITCH_S = 0.0001  # for so long a thread (of the database) may hold up the event loop; 5 ms by default
 GC_ALLOCATIONS = 20_000  # container objects between two collections; a request makes about a hundred
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without its signal handling, which would end the process by the signal and not with status 0."""
+    """uvicorn without its signal handling, which would end the process by the signal and not with status 0.
+
+    It writes a byte to `ready`, if it has it, once it serves.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: socket.socket | None = None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None:
+            with self._ready, contextlib.suppress(OSError):
+                if self.started:
+                    self._ready.send(b"1")
+
+    async def retire(self, grace_s: float) -> None:
+        """Take no more connections, and wait until those that there are have ended by themselves, or for so long.
+
+        An unused one may stay, as no client can know that it must not send another request on it now. It is closed with
+        the answer to that, or after its idle time.
+        """
+        for one in self.servers:
+            one.close()
+        protocol_of(self.config).leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while self.server_state.connections:  # noqa: ASYNC110 - uvicorn tells nobody
+                    await asyncio.sleep(RETIRE_POLL_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -43,22 +74,25 @@ class QuietServer(uvicorn.Server):
 
 
 def main() -> int:
-    settings: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    with open(0, "rb", buffering=0, closefd=False) as line:  # not a byte more: the next lines are read by the loop
+        settings: dict[str, Any] = json.loads(line.readline())
     config = Config.model_validate(settings["config"])
     addresses = {name: EngineAddress(**address) for name, address in settings["addresses"].items()}
-    use_worker_slot(settings["slot"])
+    use_worker_slot(settings["seat"])
     as_json = config.logging.format != "text"
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LineFormatter(as_json=as_json, on_terminal=sys.stdout.isatty()))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    worker = WorkerPlace(settings["slot"], bytes.fromhex(settings["secret"]), folder)
+    worker = WorkerPlace(settings["slot"], bytes.fromhex(settings["secret"]), settings["seat"], folder)
     parts = build(config, addresses, CollectorRegistry(), LogWriter(sys.stdout.fileno()), worker)
+    parts.drain(settings["drained"])
     listener = socket.socket(fileno=settings["fd"])
+    ready = socket.socket(fileno=settings["ready_fd"])
     _settle_garbage_collector()
     sys.setswitchinterval(SWITCH_S)
-    uvloop.run(serve(config, parts, listener))
+    uvloop.run(serve(config, parts, listener, ready))
     return 0
 
 
@@ -69,16 +103,18 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)
 
 
-async def serve(config: Config, parts: Parts, listener: socket.socket) -> None:
-    """Until SIGTERM, SIGINT or the end of standard input; then drain."""
-    server = QuietServer(http_server_config(config, parts))
+async def serve(config: Config, parts: Parts, listener: socket.socket, ready: socket.socket) -> None:
+    """Until SIGTERM, SIGINT, the end of standard input, or the end of its retirement; then drain."""
+    server = QuietServer(http_server_config(config, parts), ready)
     loop = asyncio.get_running_loop()
     stop, hurry = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _next, stop, hurry)
-    loop.add_reader(sys.stdin.fileno(), _lifeline, stop)
+    orders = Orders(parts, server, stop)
+    loop.add_reader(sys.stdin.fileno(), orders.read)
     drain = loop.create_task(_drain(config, parts, server, stop, hurry), name="drain")
     await server.serve(sockets=[listener])
+    orders.close()
     drain.cancel()
     await asyncio.gather(drain, return_exceptions=True)
 
@@ -110,6 +146,11 @@ def http_server_config(config: Config, parts: Parts) -> uvicorn.Config:
     )
 
 
+def protocol_of(config: uvicorn.Config) -> type[Protocol]:
+    """The class of all connections of this server."""
+    return cast("type[Protocol]", config.http_protocol_class)
+
+
 def _next(*events: asyncio.Event) -> None:
     """Set the first of them that is not set."""
     for event in events:
@@ -118,10 +159,40 @@ def _next(*events: asyncio.Event) -> None:
             return
 
 
-def _lifeline(stop: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        stop.set()
+class Orders:
+    """What the parent says on standard input."""
+
+    def __init__(self, parts: Parts, server: QuietServer, stop: asyncio.Event) -> None:
+        self._parts = parts
+        self._server = server
+        self._stop = stop
+        self._line = b""
+        self._retiring: asyncio.Task[None] | None = None
+
+    def read(self) -> None:
+        """There is something, or it has ended."""
+        data = os.read(sys.stdin.fileno(), 65536)
+        if not data:
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._stop.set()
+            return
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            self._obey(json.loads(line))
+
+    def close(self) -> None:
+        if self._retiring is not None:
+            self._retiring.cancel()
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        if "drained" in order:
+            self._parts.drain(order["drained"])
+        if "retire" in order and self._retiring is None:
+            self._retiring = asyncio.get_running_loop().create_task(self._retire(order["retire"]), name="retire")
+
+    async def _retire(self, grace_s: float) -> None:
+        await self._server.retire(grace_s)
+        self._stop.set()
 
 
 async def _drain(

@@ -1,4 +1,4 @@
-"""The worker processes: started, watched, started again, stopped."""
+"""The worker processes: started, watched, started again, replaced, stopped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import monotonic
 
 from prometheus_client import multiprocess
@@ -17,11 +18,13 @@ from prometheus_client import multiprocess
 from server.app import EngineAddress
 from server.config import Config
 from server.telemetry.folder import MetricsFolder
+from server.telemetry.status import forget_status
 
 RESTART_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
 FIRST_MOMENTS_S = 10.0
 STOP_MARGIN_S = 10.0
+READY_S = 60.0  # for new workers
 log = logging.getLogger("portico")
 
 
@@ -65,71 +68,156 @@ class CannotServe(Exception):
     """A worker ended as soon as it was started; its own log lines say why."""
 
 
-class Workers:
-    """Runs one process per listener. Each has a numbered slot, so that its metrics go on after a restart."""
+@dataclass(frozen=True)
+class Settings:
+    """What workers serve."""
 
-    def __init__(
-        self,
-        config: Config,
-        addresses: Mapping[str, EngineAddress],
-        sockets: list[socket.socket],
-        server_secret: bytes,
-    ) -> None:
-        self._config = config
+    config: Config
+    addresses: Mapping[str, EngineAddress]
+
+
+class Worker:
+    """One process. `seat` is the number of its files in the metrics folder: no two that live have the same."""
+
+    def __init__(self, process: asyncio.subprocess.Process, seat: int, ready: socket.socket) -> None:
+        self.process = process
+        self.seat = seat
+        self._ready = ready
+
+    @property
+    def lives(self) -> bool:
+        return self.process.returncode is None
+
+    async def ready(self) -> bool:
+        """Whether it came to serve; waits until that is known."""
+        return bool(await asyncio.get_running_loop().sock_recv(self._ready, 1))
+
+    def tell(self, command: Mapping[str, object]) -> None:
+        """A line for `server.worker`'s standard input."""
+        if self.lives and self.process.stdin is not None and not self.process.stdin.is_closing():
+            self.process.stdin.write(json.dumps(command).encode() + b"\n")
+
+    async def wait(self) -> int:
+        try:
+            return await self.process.wait()
+        finally:
+            self._ready.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.lives:
+            self.process.send_signal(number)
+
+
+class Workers:
+    """Runs one process per listener. `replace` puts new ones in their places; the old ones finish what they have."""
+
+    def __init__(self, settings: Settings, sockets: list[socket.socket], server_secret: bytes) -> None:
+        self._settings = settings
         self._server_secret = server_secret
         self._sockets = sockets
-        self._addresses = {name: {"url": one.url, "api_key": one.api_key} for name, one in addresses.items()}
         self._folder = MetricsFolder()
         self.metrics_folder = self._folder.path
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._current: dict[int, Worker] = {}  # by slot
+        self._living: set[Worker] = set()
+        self._seats: set[int] = set()  # that are taken, by the living and by those that are being started
+        self._keepers: dict[int, asyncio.Task[None]] = {}  # by slot
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._drained: frozenset[str] = frozenset()
         self._stopping = False
         self._failed = asyncio.Event()
 
     def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._keep(slot), name=f"worker {slot}") for slot in range(len(self._sockets))]
+        for slot in range(len(self._sockets)):
+            self._keep(slot, None)
 
     async def failed(self) -> None:
         """Waits; raises `CannotServe` once a worker has ended in its first moments."""
         await self._failed.wait()
         raise CannotServe("The gateway process ended as soon as it was started; the lines above say why.")
 
+    async def replace(self, settings: Settings) -> None:
+        """Serve `settings` by new workers, without a moment in which nobody does. Raises `CannotServe`: as before."""
+        before, self._settings = self._settings, settings
+        new: list[Worker] = []
+        try:
+            async with asyncio.timeout(READY_S):
+                for slot in range(len(self._sockets)):
+                    new.append(await self._start(slot))
+                for one in new:
+                    if not await one.ready():
+                        raise CannotServe("A new gateway process ended at once; its lines in the log say why.")
+        except (CannotServe, OSError) as error:  # TimeoutError is one
+            self._settings = before
+            for one in new:
+                one.signal(signal.SIGKILL)
+                self._retire(one)
+            if isinstance(error, CannotServe):
+                raise
+            why = error.strerror or "they are not ready in time"
+            raise CannotServe(f"New gateway processes cannot be started: {why}.") from None
+        for slot, one in enumerate(new):
+            self._keepers[slot].cancel()
+            old = self._current.get(slot)
+            self._keep(slot, one)
+            if old is not None and old.lives:
+                old.tell({"retire": before.config.server.reload_grace_s})
+                self._retire(old)
+
+    def drain(self, engines: frozenset[str]) -> None:
+        """These get no more calls, from workers of later too."""
+        self._drained = engines
+        for one in self._living:
+            one.tell({"drained": sorted(engines)})
+
     def hurry(self) -> None:
         """A second SIGTERM: the workers end what is still open at once."""
-        for process in self._processes.values():
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
+        for one in self._living:
+            one.signal(signal.SIGTERM)
 
     async def stop(self) -> None:
         """SIGTERM, the grace time, SIGKILL."""
         self._stopping = True
         for listener in self._sockets:
             listener.close()  # with the workers' own, this refuses new clients; ours alone would leave them waiting
-        for process in self._processes.values():
-            if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-        grace = self._config.server.shutdown_grace_s + STOP_MARGIN_S
-        await asyncio.wait(self._tasks, timeout=grace)
-        for process in self._processes.values():
-            if process.returncode is None:
-                process.kill()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.hurry()
+        tasks = [*self._keepers.values(), *self._retiring]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._settings.config.server.shutdown_grace_s + STOP_MARGIN_S)
+        for one in self._living:
+            one.signal(signal.SIGKILL)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._folder.remove()
 
-    async def _keep(self, slot: int) -> None:
-        wait, first = RESTART_DELAY_S, True
+    def _keep(self, slot: int, worker: Worker | None) -> None:
+        if worker is not None:
+            self._current[slot] = worker
+        task = self._keep_going(slot, worker)
+        self._keepers[slot] = asyncio.get_running_loop().create_task(task, name=f"worker {slot}")
+
+    def _retire(self, worker: Worker) -> None:
+        """Wait for its end, beside."""
+        task = asyncio.get_running_loop().create_task(self._end_of(worker), name="retiring worker")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _end_of(self, worker: Worker) -> None:
+        await worker.wait()
+        self._leave(worker)
+
+    async def _keep_going(self, slot: int, worker: Worker | None) -> None:
+        wait, first = RESTART_DELAY_S, worker is None
         while not self._stopping:
             began = monotonic()
             try:
-                process = await self._start(slot)
+                worker = worker or await self._start(slot)
             except OSError as error:  # no memory or no process left: try again later
                 log.error("worker %d cannot be started: %s", slot, error.strerror)
                 await asyncio.sleep(LONGEST_DELAY_S)
                 continue
-            status = await process.wait()
-            # Gauges of a dead process must not stay in the sums; its counters must.
-            multiprocess.mark_process_dead(slot, str(self.metrics_folder))  # pyright: ignore[reportUnknownMemberType]
+            self._current[slot] = worker
+            status = await worker.wait()
+            self._leave(worker)
+            worker = None
             if self._stopping:
                 return
             at_once = monotonic() - began < FIRST_MOMENTS_S
@@ -140,27 +228,50 @@ class Workers:
             log.error("worker %d ended with status %s; starting it again in %.0f s", slot, status, wait)
             await asyncio.sleep(wait)
 
-    async def _start(self, slot: int) -> asyncio.subprocess.Process:
-        fd = self._sockets[slot].fileno()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "server.worker",
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=(fd,),
-            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self.metrics_folder)},
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which then drains the workers
-        )
-        self._processes[slot] = process
-        settings = {
-            "config": self._config.model_dump(mode="json"),
-            "addresses": self._addresses,
+    def _leave(self, worker: Worker) -> None:
+        """It has ended, and its seat is free. Its gauges must not stay in the sums; its counters must."""
+        if worker not in self._living:
+            return
+        self._living.discard(worker)
+        self._seats.discard(worker.seat)
+        multiprocess.mark_process_dead(worker.seat, str(self.metrics_folder))  # pyright: ignore[reportUnknownMemberType]
+        forget_status(self.metrics_folder, worker.seat)
+
+    async def _start(self, slot: int) -> Worker:
+        listener, (ours, theirs) = self._sockets[slot].fileno(), socket.socketpair()
+        ours.setblocking(False)
+        seat = next(number for number in range(len(self._seats) + 1) if number not in self._seats)
+        self._seats.add(seat)
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "server.worker",
+                    stdin=asyncio.subprocess.PIPE,
+                    pass_fds=(listener, theirs.fileno()),
+                    env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self.metrics_folder)},
+                    start_new_session=True,  # Ctrl-C reaches the parent alone, which then drains the workers
+                )
+            except BaseException:
+                ours.close()
+                self._seats.discard(seat)
+                raise
+            worker = Worker(process, seat, ours)
+            self._living.add(worker)
+            worker.tell(self._told(slot, seat) | {"fd": listener, "ready_fd": theirs.fileno()})
+        if self._stopping:  # the stop came while it was being born
+            worker.signal(signal.SIGTERM)
+        return worker
+
+    def _told(self, slot: int, seat: int) -> dict[str, object]:
+        return {
+            "config": self._settings.config.model_dump(mode="json"),
+            "addresses": {
+                name: {"url": one.url, "api_key": one.api_key} for name, one in self._settings.addresses.items()
+            },
             "secret": self._server_secret.hex(),
             "slot": slot,
-            "fd": fd,
+            "seat": seat,
+            "drained": sorted(self._drained),
         }
-        assert process.stdin is not None  # noqa: S101
-        process.stdin.write(json.dumps(settings).encode() + b"\n")
-        if self._stopping:  # the stop came while it was being born
-            process.send_signal(signal.SIGTERM)
-        return process

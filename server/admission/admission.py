@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Generic
 
+from server.admission.budget import RetryBudget
 from server.admission.fair_queue import QueueFull, Standing, Ticket, service
+from server.admission.prefix import prefix_of
 from server.admission.slots import Engine, Slots, sharing
 from server.call import Call, Project
 from server.config import Admission as AdmissionConfig
@@ -39,10 +41,11 @@ class DrainRate:
 class Pool(Generic[Engine]):
     """Models that share engines: one queue, one rate at which it drains."""
 
-    def __init__(self, config: AdmissionConfig) -> None:
+    def __init__(self, config: AdmissionConfig, *, fleet: bool) -> None:
         self.max_wait_s = config.max_wait_s
-        self.slots = Slots[Engine](config.max_queue, config.age_s, config.reserve)
+        self.slots = Slots[Engine](config.max_queue, config.age_s, config.reserve, fleet=fleet)
         self.rate = DrainRate()
+        self.retries = RetryBudget()
 
     def retry_after(self) -> float:
         """Seconds until all that wait now have gone."""
@@ -71,6 +74,7 @@ class Slot(Ticket[Engine]):
             weight=weight,
             priority=call.priority,
             prompt=call.prompt,
+            prefix=prefix_of(call) if len(engines) > 1 else None,
         )
         self._pool = pool
         self._call = call
@@ -86,6 +90,7 @@ class Slot(Ticket[Engine]):
         (queue full).
         """
         slots = self._pool.slots
+        self._pool.retries.called()
         engine = slots.take(self)
         if engine is not None:
             self.engine = engine
@@ -105,11 +110,19 @@ class Slot(Ticket[Engine]):
         Raises `EngineOverloaded` after too long a wait, `EngineUnavailable` once all its engines are down.
         """
         if self._holds:
-            self._pool.slots.queue.charge(self, self._call.streamed)
+            self._pool.slots.progress(self, self.engine, self._call.streamed)
         elif self.waits:
             _check_up(self.engines)
             if now - self.since > self._pool.max_wait_s:
                 raise self._pool.waited_too_long()
+
+    def retry(self) -> bool:
+        """As `move`, for a call that its engine has had: within the budget, which is for all calls of the pool."""
+        budget, now = self._pool.retries, perf_counter()
+        if not budget.allows(now) or not self.move():
+            return False
+        budget.spend()
+        return True
 
     def move(self) -> bool:
         """Hold another engine instead of the present one; False if none has room."""
@@ -162,7 +175,8 @@ class Admission(Generic[Engine]):
         self._engines = engines
         self._pools: dict[str, Pool[Engine]] = {}  # by the model's id
         for models in sharing(engines):
-            self._pools |= dict.fromkeys(models, Pool[Engine](config))
+            fleet = len({engine.name for model in models for engine in engines[model]}) > 1
+            self._pools |= dict.fromkeys(models, Pool[Engine](config, fleet=fleet))
 
     @property
     def pools(self) -> list[Pool[Engine]]:
@@ -182,6 +196,10 @@ class Admission(Generic[Engine]):
             if engine in self._engines[model]:
                 pool.slots.offer(engine, perf_counter())
 
+    def available(self, model: str) -> bool:
+        """Whether an engine of the model would be used now for what it is: up, and not failing."""
+        return any(one.usable and (one.limit or not one.broken) for one in self._engines[model])
+
     def waiting(self) -> dict[tuple[str, PriorityClass], int]:
         """Calls in the queue by model and class."""
         return {key: count for pool in self.pools for key, count in pool.slots.queue.waiting().items()}
@@ -196,7 +214,7 @@ class Admission(Generic[Engine]):
 
 def _check_up(engines: Sequence[Engine]) -> None:
     """Nothing waits for an engine that is not there. Raises `EngineUnavailable`."""
-    if not any(engine.up for engine in engines):
+    if not any(engine.usable for engine in engines):
         raise EngineUnavailable(
             "No engine is ready for this model; it may still be loading. Try again shortly.",
             retry_after=RETRY_UNAVAILABLE_S,

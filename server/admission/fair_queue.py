@@ -54,11 +54,11 @@ class QueueFull(Exception):
 class Ticket(Generic[Engine]):
     """A call that wants an engine, waits for one, or runs. Whoever holds it overrides the two calls at the end.
 
-    `prompt` is the estimate of its prompt's tokens.
+    `prompt` is the estimate of its prompt's tokens, `prefix` a hash of how it begins, or None.
     """
 
-    __slots__ = ("account", "charged", "engines", "model", "number", "priority", "prompt", "rank", "since", "tenant",
-                 "waits", "weight")  # fmt: skip
+    __slots__ = ("account", "charged", "engines", "model", "number", "prefix", "priority", "prompt", "rank", "since",
+                 "tenant", "waits", "weight", "work")  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Ticket(Generic[Engine]):
         weight: float = 1.0,
         priority: PriorityClass = "standard",
         prompt: int = 0,
+        prefix: int | None = None,
     ) -> None:
         self.engines = engines
         self.model = model
@@ -76,6 +77,8 @@ class Ticket(Generic[Engine]):
         self.weight = weight
         self.priority: PriorityClass = priority
         self.prompt = prompt
+        self.prefix = prefix
+        self.work = 0.0  # tokens that its engine is thought to have still to compute for it
         self.rank = RANKS[priority]  # of the class that it counts as of
         self.waits = False
         self.since = 0.0

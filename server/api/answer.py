@@ -46,6 +46,8 @@ class Answer:
         """`used` by a call that has ended."""
         call = self._call
         head = answer_headers(call.id, call.client_request_id, call.received) + self._cors
+        if call.fallback_from is not None:
+            head += b"x-portico-fallback-from: %b\r\n" % call.fallback_from.encode()
         return head if call.rate is None else head + rate_headers(call.rate, used)
 
 

@@ -28,6 +28,16 @@ class Catalogue:
         self.models = models
         self._by_name = {alias: model for model in models.values() for alias in (model.id, *model.config.aliases)}
 
+    def serving(self, model: ServedModel, key: Key, available: Callable[[str], bool]) -> ServedModel:
+        """`model`, or the nearest of its fallbacks that is `available` and that the key may use."""
+        one = model
+        while not available(one.id):
+            following = one.config.fallback
+            if following is None or (key.models is not None and following not in key.models):
+                return model
+            one = self.models[following]
+        return one
+
     def find(self, name: str, key: Key) -> ServedModel:
         """Raises `ModelNotFound`, `PermissionDenied`; both list what there is for this key."""
         model = self._by_name.get(name)
@@ -40,10 +50,21 @@ class Catalogue:
 
 
 class CallFactory:
-    """`salt` gives the prefix-cache salt of a project, by the project's id. `signer` knows what the models thought."""
+    """`salt` gives a project's prefix-cache salt; `available` says whether a model's engines can serve. Both by id.
 
-    def __init__(self, catalogue: Catalogue, max_json_depth: int, salt: Callable[[str], str], signer: Signer) -> None:
+    `signer` knows what the models thought.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        max_json_depth: int,
+        salt: Callable[[str], str],
+        signer: Signer,
+        available: Callable[[str], bool],
+    ) -> None:
         self._catalogue = catalogue
+        self._available = available
         self._signer = signer
         self._salt = salt
         self._max_depth = max_json_depth
@@ -52,19 +73,19 @@ class CallFactory:
         check_endpoint(key, "chat.completions")
         request = parse(CHAT, body, self._max_depth)
         validate_chat(request)
-        model = self._model(request, key)
+        wanted, model = self._model(request, key)
         asked = request.max_completion_tokens
         check_length(asked, "max_completion_tokens", model.config.context_length)
-        call = self._call("chat.completions", request, key, request_id, model, len(body))
+        call = self._call("chat.completions", request, key, request_id, model, wanted, len(body))
         call.priority = asked_class(key.priority, request.service_tier)
         return call
 
     def completion(self, body: bytes, key: Key, request_id: str) -> Call:
         check_endpoint(key, "completions")
         request = parse(COMPLETION, body, self._max_depth)
-        model = self._model(request, key)
+        wanted, model = self._model(request, key)
         validate_completion(request, raw_special_tokens=model.config.raw_special_tokens)
-        return self._call("completions", request, key, request_id, model, len(body))
+        return self._call("completions", request, key, request_id, model, wanted, len(body))
 
     def message(self, body: bytes, key: Key, request_id: str) -> Call:
         check_endpoint(key, "messages")
@@ -82,17 +103,20 @@ class CallFactory:
     def _translated(self, request: Prompted, body: bytes, key: Key, request_id: str) -> Call:
         chat = chat_of(request, self._signer, key.project.id)
         validate_chat(chat)
-        model = self._model(chat, key)
+        wanted, model = self._model(chat, key)
         check_length(chat.max_completion_tokens, "max_tokens", model.config.context_length)
         # What bounds its tokens is its size in OpenAI's shape (tokens/bound.py), and that can be larger.
         size = max(len(body), len(_ENCODE(chat)))
-        return self._call("messages", chat, key, request_id, model, size)
+        return self._call("messages", chat, key, request_id, model, wanted, size)
 
-    def _model(self, request: Sampling, key: Key) -> ServedModel:
-        model = self._catalogue.find(request.model, key)
+    def _model(self, request: Sampling, key: Key) -> tuple[ServedModel, ServedModel]:
+        """The one that is asked for and the one that serves."""
+        wanted = model = self._catalogue.find(request.model, key)
+        if wanted.config.fallback is not None:
+            model = self._catalogue.serving(wanted, key, self._available)
         check_extra_fields(request, model.config.extra_fields)
         check_length(request.max_tokens, "max_tokens", model.config.context_length)
-        return model
+        return wanted, model
 
     def _call(
         self,
@@ -101,6 +125,7 @@ class CallFactory:
         key: Key,
         request_id: str,
         model: ServedModel,
+        wanted: ServedModel,
         size: int,
     ) -> Call:
         options = request.stream_options
@@ -115,6 +140,7 @@ class CallFactory:
             size=size,
             priority=key.priority,
             cache_salt=self._salt(key.project.id),
+            fallback_from=None if model is wanted else wanted.id,
             guards=tuple(request.guardrails) if request.guardrails else (),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-EXPOSED = ("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms")
+EXPOSED = ("x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms", "x-portico-fallback-from")
 
 
 class Cors:

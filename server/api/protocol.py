@@ -58,6 +58,7 @@ class Protocol(HttpToolsProtocol):
     http: HttpSettings
     relays: Mapping[bytes, Handler]
     outbox: Outbox
+    leaving = False  # another process has taken this one's place: every answer is the last of its connection
     parser: Any  # httptools has no types
     cycle: Any  # the latest request: uvicorn's RequestResponseCycle, an Inbound, or None before the first
 
@@ -178,7 +179,7 @@ class Protocol(HttpToolsProtocol):
             self.server_state.default_headers,
             self.on_response_complete,
             chunked=http11,
-            keep_alive=http11 and self.parser.should_keep_alive(),
+            keep_alive=http11 and not self.leaving and self.parser.should_keep_alive(),
             expects_100=self.expect_100_continue,
         )
         idle = self._active is None or self._active.response_complete
@@ -311,6 +312,7 @@ class Protocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
         }
         super().on_headers_complete()
+        self.cycle.keep_alive &= not self.leaving
         if self.pipeline and self.pipeline[0][0] is self.cycle:
             self._bound_pipeline()
 

@@ -1,4 +1,4 @@
-"""`portico engine install|run|status`."""
+"""`portico engine install|run|status|drain|undrain`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import msgspec
 from pydantic import ValidationError
 from rich.console import Console
 
+from server.commands.reload import order
 from server.config import Config, ConfigError, Managed, home, load
 from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Prepared, prepare
 from server.engines.managed.install import find
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def add_engine_commands(subparsers: Subparsers) -> None:
-    """Add `engine` and its three commands; each sets `run`, a function of the arguments to the exit status."""
-    engine = subparsers.add_parser("engine", help="install, run or look at the managed engine")
-    commands = engine.add_subparsers(required=True, metavar="install|run|status")
+    """Add `engine` and its commands; each sets `run`, a function of the arguments to the exit status."""
+    engine = subparsers.add_parser("engine", help="install, run or look at the managed engine; drain any")
+    commands = engine.add_subparsers(required=True, metavar="install|run|status|drain|undrain")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         parser = commands.add_parser(name, help=text, description=text)
@@ -44,6 +46,11 @@ def add_engine_commands(subparsers: Subparsers) -> None:
         parser.add_argument(
             "--model", metavar="M", help="auto, demo, a preset or a folder, in place of the configured one"
         )
+    for name, text in (
+        ("drain", "Give an engine no more calls; those that it has go on."),
+        ("undrain", "Give a drained engine calls again."),
+    ):
+        command(name, partial(_drain, name), text).add_argument("engine", metavar="NAME", help="as in `engines`")
     run.add_argument("--port", type=int, metavar="P", help="in place of the configured one; 0 takes a free one")
     status.add_argument("--json", action="store_true", help="as JSON on standard output")
 
@@ -131,6 +138,10 @@ def _status(args: argparse.Namespace) -> int:
     print(f"installed: {where or 'no (portico engine install)'}")
     print(f"running:   {_describe_record(record) if record else 'no'}")
     return 0
+
+
+def _drain(name: str, args: argparse.Namespace) -> int:
+    return order({"command": name, "engine": args.engine}, args.config)
 
 
 def _describe(state: EngineState) -> str:

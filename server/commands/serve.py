@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -20,9 +22,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from server.app import EngineAddress
+from server.commands.control import Refused, Request, control_socket, socket_path
 from server.commands.devkey import with_development_key
 from server.commands.screen import Waiting, ready_screen
-from server.config import Config, Model, home, load
+from server.config import Config, ConfigError, Model, home, load, reloaded
 from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Plan, Prepared, prepare
 from server.stores.base import AccessRefused, StoreDown, StoreError
 from server.stores.sql.opening import open_durable
@@ -31,7 +34,7 @@ from server.telemetry.request_log import LineFormatter
 from server.telemetry.service import service_registry
 from server.usage import usage_log
 from server.usage.folder import SpoolError
-from server.workers import CannotListen, CannotServe, Workers, listeners
+from server.workers import CannotListen, CannotServe, Settings, Workers, listeners
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
@@ -39,7 +42,8 @@ if TYPE_CHECKING:
 READY_POLL_S = 0.25
 DATABASE_S = 30.0  # for a database that is started at the same time
 DATABASE_POLL_S = 3.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+Reload = Callable[[], Awaitable[str]]
 log = logging.getLogger("portico")
 
 
@@ -54,9 +58,10 @@ def add_serve_command(commands: Subparsers) -> None:
 
 def _serve(arguments: argparse.Namespace) -> int:
     chosen = {f"server.{name}": getattr(arguments, name) for name in ("host", "port", "workers")}
-    config = load(arguments.config, overrides={key: value for key, value in chosen.items() if value is not None})
+    read = partial(load, arguments.config, overrides={key: one for key, one in chosen.items() if one is not None})
+    loaded = read()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    config, key = with_development_key(config, home())
+    config, key = with_development_key(loaded, home())
     config = _with_log_format(config)
     _log_to_stdout(as_json=config.logging.format == "json")
     try:
@@ -65,7 +70,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         prepared = _prepare(config, console)
         if prepared is not None:
             config = with_planned_models(config, prepared.plan)
-        return asyncio.run(Service(config, prepared, key, secret, console).run())
+        return asyncio.run(Service(config, prepared, key, secret, console, Reading(read, loaded)).run())
     except (CannotListen, CannotServe, EngineSetupError, SpoolError, StoreError) as error:
         text = str(error)
         print(f"portico: {text[:1].upper()}{text[1:]}", file=sys.stderr)
@@ -135,13 +140,42 @@ def _log_to_stdout(*, as_json: bool) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
+class Reading:
+    """The configuration as it is read, before anything is added to it; and again."""
+
+    def __init__(self, read: Callable[[], Config], loaded: Config) -> None:
+        self._read = read
+        self._loaded = loaded
+
+    def again(self, prepared: Prepared | None) -> tuple[Config, Config, list[str]]:
+        """What was read, what is to be served for it, and the keys that cannot change. Raises `ConfigError`."""
+        read, kept = reloaded(self._loaded, self._read())
+        config, _ = with_development_key(read, home())
+        config = _with_log_format(config)
+        return read, config if prepared is None else with_planned_models(config, prepared.plan), kept
+
+    def served(self, read: Config) -> None:
+        self._loaded = read
+
+
 class Service:
     """Everything that runs under one `portico serve`."""
 
     def __init__(
-        self, config: Config, prepared: Prepared | None, key: str | None, server_secret: bytes, console: Console
+        self,
+        config: Config,
+        prepared: Prepared | None,
+        key: str | None,
+        server_secret: bytes,
+        console: Console,
+        reading: Reading,
     ) -> None:
         self._config = config
+        self._reading = reading
+        self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._on_terminal = os.isatty(sys.stderr.fileno())
+        self._drained: set[str] = set()
         self._server_secret = server_secret
         self._prepared = prepared
         self._key = key
@@ -159,19 +193,25 @@ class Service:
         stop = asyncio.Event()
         self._on_stop_signal(stop.set)
         async with self._engine() as supervisor:
-            workers = Workers(self._config, self._addresses(supervisor), public, self._server_secret)
+            workers = Workers(self._settings(self._config, supervisor), public, self._server_secret)
             exposition = MetricsListener(
                 workers.metrics_folder, scraped, metrics.token, service_registry(version("portico"), server.tls.cert)
             )
             workers.start()
             exposition.start()
+            reload = partial(self._reload, workers, supervisor)
+            self._on_hangup(stop, reload)
             try:
-                await self._until(stop, workers.failed(), self._greet(supervisor, public[0], scraped))
-                self._console.print(
+                async with control_socket(socket_path(self._config, home()), partial(self._obey, workers, reload)):
+                    await self._until(stop, workers.failed(), self._greet(supervisor, public[0], scraped))
+                self._say(
                     f"Stopping: open calls may finish within {server.shutdown_grace_s:g} s; Ctrl-C again ends them."
                 )
                 self._on_stop_signal(workers.hurry)
             finally:
+                for task in self._reloads:
+                    task.cancel()
+                await asyncio.gather(*self._reloads, return_exceptions=True)
                 await workers.stop()
                 exposition.stop()
         _ignore_signals()
@@ -198,10 +238,67 @@ class Service:
         if state.state in ("down", "failed") and (before is None or before.state != state.state):
             log.error("engine %s: %s; next start in %.0f s", state.state, state.detail, state.retry_after_s or 0)
 
-    def _addresses(self, supervisor: EngineSupervisor | None) -> Mapping[str, EngineAddress]:
+    async def _obey(self, workers: Workers, reload: Reload, request: Request) -> str:
+        """Do what a command asks for. Raises `Refused`."""
+        command, engine = request.get("command"), request.get("engine")
+        if command == "reload":
+            return await reload()
+        if command not in ("drain", "undrain"):
+            raise Refused("This version knows no such command: is the service older or newer than the command?")
+        if engine not in self._config.engines:
+            raise Refused(f"No engine is called {engine}. Engines: {', '.join(self._config.engines)}.")
+        (self._drained.add if command == "drain" else self._drained.discard)(engine)
+        workers.drain(frozenset(self._drained))
+        if command == "undrain":
+            return f"Engine {engine} gets calls again."
+        return f"Engine {engine} gets no more calls; `portico status` shows how many it still has."
+
+    async def _reload(self, workers: Workers, supervisor: EngineSupervisor | None) -> str:
+        """Serve what the configuration says now. Raises `Refused`: it goes on as it was."""
+        async with self._reloading:
+            try:
+                read, config, kept = await asyncio.to_thread(self._reading.again, self._prepared)
+                await workers.replace(self._settings(config, supervisor))
+            except (ConfigError, CannotServe) as error:
+                log.error("not reloaded, the old configuration goes on: %s", error)
+                raise Refused(f"Not reloaded, the old configuration goes on: {error}") from None
+            self._reading.served(read)
+            self._config = config
+            done = "The configuration was loaded anew."
+            if kept:
+                done += f" Of it these need a restart and are as before: {', '.join(kept)}."
+            log.info("%s", done)
+            return done
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            self._console.print(text)
+
+    def _on_hangup(self, stop: asyncio.Event, reload: Reload) -> None:
+        """SIGHUP means to load the configuration anew; but from a terminal that was closed, to end."""
+        loop = asyncio.get_running_loop()
+
+        async def again() -> None:
+            with contextlib.suppress(Refused):  # it is in the log
+                await reload()
+
+        def hangup() -> None:
+            if self._on_terminal and not os.isatty(sys.stderr.fileno()):
+                stop.set()
+                return
+            task = loop.create_task(again(), name="reload")
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, hangup)
+
+    def _settings(self, config: Config, supervisor: EngineSupervisor | None) -> Settings:
+        return Settings(config, self._addresses(config, supervisor))
+
+    def _addresses(self, config: Config, supervisor: EngineSupervisor | None) -> Mapping[str, EngineAddress]:
         """Where every engine is: as configured, or where the managed one was started."""
         addresses: dict[str, EngineAddress] = {}
-        for name, engine in self._config.engines.items():
+        for name, engine in config.engines.items():
             if engine.url is not None:
                 addresses[name] = EngineAddress(engine.url, engine.api_key)
             elif supervisor is not None:
@@ -279,7 +376,7 @@ async def _first_start(supervisor: EngineSupervisor | None) -> None:
 def _ignore_signals() -> None:
     """Everything has ended well: a second SIGTERM that comes now must not make it look otherwise."""
     loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
+    for number in (*STOP_SIGNALS, signal.SIGHUP):
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
 

@@ -75,6 +75,11 @@ def lines(workers: list[Worker]) -> Iterator[str]:
         parts = [one["engines"][name] for one in workers if name in one["engines"]]
         up = sum(bool(part["up"]) for part in parts)
         state = "up" if up == len(parts) else "down" if not up else f"up for {up} of {len(parts)} workers"
+        if any(part["drained"] for part in parts):
+            state += ", drained"
+        broken = sum(part["breaker"] != "closed" for part in parts)
+        if broken:
+            state += f", failing for {broken} of {len(parts)} workers"
         busy, room = (sum(part[key] for part in parts) for key in ("in_flight", "max_in_flight"))
         yield f"engine     {name}: {state}, {busy} of {room} in flight"
     degraded = sum(bool(one["limits"]["degraded"]) for one in workers)

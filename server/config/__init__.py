@@ -1,4 +1,4 @@
-"""The configuration: `tree.py` says what there is, `load.py` reads it, `places.py` knows this machine."""
+"""The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` what of it can change."""
 
 from server.config.load import (
     ENV_PREFIX,
@@ -11,6 +11,7 @@ from server.config.load import (
     tree_of,
 )
 from server.config.places import home, is_loopback, shipped
+from server.config.reload import reloaded
 from server.config.tree import (
     Admission,
     Auth,
@@ -64,6 +65,7 @@ __all__ = [
     "is_loopback",
     "load",
     "read_bytes",
+    "reloaded",
     "shipped",
     "tree_of",
 ]

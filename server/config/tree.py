@@ -69,6 +69,9 @@ class Server(Section):
     )
     max_json_depth: int = Field(default=64, ge=4, le=500, description="Deepest nesting of a request body.")
     shutdown_grace_s: float = Field(default=30, ge=0, description="How long open calls may go on after SIGTERM.")
+    reload_grace_s: float = Field(
+        default=600, ge=0, description="How long calls of before a reload may go on with the old configuration."
+    )
     first_event_grace_s: Seconds = Field(
         default=5,
         description="An engine silent for longer commits a stream to status 200 and sends keep-alive comments.",
@@ -155,6 +158,11 @@ class Timeouts(Section):
     total_s: Seconds = Field(default=3600, description="The whole call.")
 
 
+class Breaker(Section):
+    failures: int = Field(default=5, ge=1, description="So many failed calls in a row, and it gets no more.")
+    pause_s: Seconds = Field(default=10, description="For so long; then one call is let through to see.")
+
+
 class Managed(Section):
     model: str = Field(
         default="auto", description="`auto`, `demo`, a preset of config/models, or the path of a model folder."
@@ -187,6 +195,7 @@ class Engine(Section):
         description="Path probed on the engine's host; default /health if managed, else URL/models.",
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Longest waits on the engine.")
+    breaker: Breaker = Field(default_factory=Breaker, description="When an engine that fails is left alone.")
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -218,6 +227,9 @@ class Price(Section):
 class Model(Section):
     engines: tuple[str, ...] = Field(min_length=1, description="Engines that serve it; several form a fleet.")
     engine_model: str | None = Field(default=None, description="What the engine calls it, where that differs.")
+    fallback: str | None = Field(
+        default=None, description="The model that answers in its place while none of its engines can."
+    )
     aliases: tuple[Name, ...] = Field(default=(), description="Further names that clients may use.")
     context_length: int = Field(default=131_072, ge=16, description="Longest prompt and answer together, in tokens.")
     description: str | None = Field(default=None, description="Shown by /v1/models.")
@@ -373,3 +385,13 @@ class Config(Section):
                 if public in taken:
                     raise ValueError(f"models.{name}: the name {public} already belongs to {taken[public]}")
                 taken[public] = name
+            self._check_fallback(name)
+
+    def _check_fallback(self, name: str) -> None:
+        seen = [name]
+        while (following := self.models[seen[-1]].fallback) is not None:
+            if following not in self.models:
+                raise ValueError(f"models.{seen[-1]}.fallback: no model is called {following}")
+            if following in seen:
+                raise ValueError(f"models.{name}.fallback: leads back to {following}")
+            seen.append(following)

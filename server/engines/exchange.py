@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import Protocol
+from typing import Literal, Protocol
 
 from server.call import Call
 from server.engines.connection import Connection, EngineLost, EngineSilent
 from server.engines.engine import Engine
 from server.engines.errors import translate, translate_event
 from server.engines.requests import engine_request, streams_from_engine
-from server.errors import EngineFailure, EngineTimedOut, EngineUnavailable
+from server.errors import EngineFailure, EngineTimedOut, EngineUnavailable, GatewayError
 from server.openai.events import Batch
 from server.openai.reader import EngineAnswerError, StreamReader, View, read_whole
 
 MAX_ERROR_BODY = 256 * 1024
 MAX_WHOLE_ANSWER = 64 * 1024 * 1024
 RETRY_AFTER_S = 2.0
+RetryReason = Literal["connect", "lost", "silent", "status", "answer"]
 
 
 class Slot(Protocol):
@@ -28,6 +29,10 @@ class Slot(Protocol):
 
     def move(self) -> bool:
         """Give the engine up as unreachable and hold another; False if there is none."""
+        ...
+
+    def retry(self) -> bool:
+        """Give the engine up as failing and hold another; False if there is none, or no more tries are to be made."""
         ...
 
 
@@ -50,22 +55,28 @@ class Exchange:
         self._view = view
         self._path = path
         self._receiver: Receiver | None = receiver
-        self._reader = StreamReader(view) if streams_from_engine(call) else None
+        self._streams = streams_from_engine(call)
+        self._reader = StreamReader(view) if self._streams else None
         self._parts: list[bytes] = []  # of an answer that can only be read as a whole
         self._size = 0
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._paused = False
+        self._kept = False  # the connection was there before the request
+        self._told = False  # the receiver has heard something
+        self._ticket: int | None = None  # of the engine's breaker, until it is known how the engine does
 
     def begin(self) -> None:
         """Send the request, over a connection that is there or else over a new one."""
-        self._call.dispatched = perf_counter()
+        if self._call.dispatched is None:
+            self._call.dispatched = perf_counter()
         client = self._slot.engine.client
         while (connection := client.idle_connection()) is not None:
             try:
                 self._send(connection)
             except EngineLost:
                 continue
+            self._kept = True
             return
         self._connect()
 
@@ -93,6 +104,7 @@ class Exchange:
     def close(self) -> None:
         """Nothing more reaches the receiver. An unfinished answer is broken off."""
         self._receiver = None
+        self._verdict(None)
         if self._connecting is not None:
             self._connecting.cancel()
         self._give_back()
@@ -132,6 +144,8 @@ class Exchange:
             engine.client.give_back(connection)
             raise
         self._connection = connection
+        self._kept = False
+        self._ticket = engine.enter()
         if self._paused:
             connection.pause()
 
@@ -147,19 +161,24 @@ class Exchange:
             batch = reader.feed(data)
             if reader.done:
                 self._call.engine_done = perf_counter()
-            if batch and self._receiver is not None:
-                self._receiver.batch(batch)
+            if batch:
+                if self._ticket is not None:
+                    self._verdict(True)
+                if self._receiver is not None:
+                    self._told = True
+                    self._receiver.batch(batch)
             if reader.failure is not None:
                 raise reader.failure
             if reader.done:
                 self._finish()
         except Exception as error:
-            self._fail(_translated(error))
+            self._ill(_translated(error), "answer")
 
     def answer_end(self) -> None:
+        connection = self._connection
+        refused = connection is not None and connection.status >= 400
         try:
-            connection = self._connection
-            if connection is not None and connection.status >= 400:
+            if connection is not None and refused:
                 error = translate(connection.status, b"".join(self._parts))
                 if error.param == "messages" and not self._view.chat:
                     error.param = "prompt"
@@ -169,22 +188,57 @@ class Exchange:
             self._call.engine_done = perf_counter()
             parts = self._parts
             batch = read_whole(self._view, parts[0] if len(parts) == 1 else b"".join(parts))
+            self._verdict(True)
             if self._receiver is not None:
+                self._told = True
                 self._receiver.batch(batch)
             self._finish()
         except Exception as error:
-            self._fail(_translated(error))
+            self._ill(_translated(error), "status" if refused else "answer")
 
     def answer_failed(self, error: EngineLost | EngineSilent) -> None:
         if isinstance(error, EngineLost):
-            if error.before_answer and not self._call.retries:
+            if error.before_answer and (self._kept or not self._call.retries):  # it was just closing, most likely
+                self._verdict(None)
                 self._call.retries += 1
                 self._slot.engine.on_retry("closed")
                 self._give_back()
                 self._connect()
                 return
             self._slot.engine.check_soon()
-        self._fail(_translated(error))
+        self._ill(_translated(error), "silent" if isinstance(error, EngineSilent) else "lost")
+
+    # An engine that fails
+
+    def _ill(self, error: Exception, reason: RetryReason) -> None:
+        """The call failed at its engine: try another, if the client has heard nothing and it may go better there.
+
+        A refusal of the request is none of the engine's faults, and after a timeout the client has waited long enough.
+        """
+        failed = isinstance(error, EngineFailure)
+        self._verdict(not failed if isinstance(error, GatewayError) else None)
+        engine = self._slot.engine
+        if not failed or self._told or self._receiver is None or isinstance(error, EngineTimedOut):
+            self._fail(error)
+            return
+        self._give_back()
+        if not self._slot.retry():
+            self._fail(error)
+            return
+        engine.on_retry(reason)
+        self._call.retries += 1
+        self._reader = StreamReader(self._view) if self._streams else None
+        self._parts, self._size = [], 0
+        try:
+            self.begin()
+        except Exception as bug:
+            self._fail(bug)
+
+    def _verdict(self, well: bool | None) -> None:
+        """Tell the engine's breaker, once."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            self._slot.engine.leave(ticket, well)
 
     # The end
 

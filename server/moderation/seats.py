@@ -7,9 +7,9 @@ from typing import Protocol
 
 import msgspec
 
+from server.breaker import Breaker
 from server.config import ConfigError
 from server.moderation.judges.adapter import Adapter
-from server.moderation.judges.breaker import Breaker
 from server.moderation.judges.cache import VerdictCache
 from server.moderation.judges.judge import Answer, Bounds, Judge, Post
 from server.moderation.judges.llama_guard import LlamaGuard

@@ -13,11 +13,15 @@ EVERY_S = 1.0
 Facts = dict[str, Any]
 
 
+def _path(folder: Path, seat: int) -> Path:
+    return folder / f"status-{seat}.json"
+
+
 class StatusFile:
     """Written anew once a second, whole or not at all; `facts` are plain values without secrets or text of users."""
 
-    def __init__(self, folder: Path, slot: int, facts: Callable[[], Facts]) -> None:
-        self._path = folder / f"status-{slot}.json"
+    def __init__(self, folder: Path, seat: int, facts: Callable[[], Facts]) -> None:
+        self._path = _path(folder, seat)
         self._facts = facts
         self._written = 0.0
 
@@ -30,6 +34,12 @@ class StatusFile:
         with contextlib.suppress(OSError):  # a full disk must not end the service; the status is then old
             beside.write_bytes(msgspec.json.encode(self._facts()))
             beside.replace(self._path)
+
+
+def forget_status(folder: Path, seat: int) -> None:
+    """That worker has ended."""
+    with contextlib.suppress(OSError):
+        _path(folder, seat).unlink(missing_ok=True)
 
 
 def read_status(folder: Path) -> bytes:

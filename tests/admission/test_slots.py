@@ -15,8 +15,18 @@ class Room:
     def __init__(self, name: str, capacity: int) -> None:
         self.name = name
         self.up: bool | None = True
+        self.broken = False
         self.in_flight = 0
+        self.outstanding = 0.0
         self.capacity = capacity
+
+    @property
+    def usable(self) -> bool:
+        return bool(self.up)
+
+    @property
+    def limit(self) -> int:
+        return self.capacity if self.up and not self.broken else 0
 
     def __repr__(self) -> str:
         return self.name

@@ -98,6 +98,11 @@ class Served:
         with (self.folder / "log").open("ab") as out, (self.folder / "screen").open("wb") as err:
             self.process = await self._run((*program, "serve"), stdout=out, stderr=err)
 
+    async def run_on(self, terminal: int) -> asyncio.subprocess.Process:
+        """Another one, whose screen is a terminal."""
+        with (self.folder / "log").open("ab") as out:
+            return await self._run(("-m", "server", "serve"), stdout=out, stderr=terminal)
+
     async def portico(self, *words: str) -> Said:
         """Another command, with the same configuration."""
         process = await self._run(("-m", "server", *words), stdout=PIPE, stderr=PIPE)

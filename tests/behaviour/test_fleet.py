@@ -105,6 +105,22 @@ async def test_the_least_loaded_gets_the_call() -> None:
             await wire.__aexit__(None, None, None)
 
 
+async def test_a_conversation_stays_where_its_prefix_is() -> None:
+    """Twelve conversations of four turns each: every turn after the first goes where the one before it went."""
+    async with EngineDouble() as one, EngineDouble() as two, portico(one, two) as gate:
+        homes: set[str] = set()
+        for number in range(12):
+            messages = [{"role": "user", "content": f"{number} is my number. " * 40}]
+            seen: set[str] = set()
+            for turn in range(4):
+                assert (await gate.chat(messages=messages)).status == 200
+                seen.add(gate.log_lines()[-1]["engine"])
+                messages += [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": f"And {turn}?"}]
+            assert len(seen) == 1
+            homes |= seen
+        assert homes == {"one", "two"}
+
+
 async def test_no_other_engine_once_bytes_have_come() -> None:
     async with EngineDouble() as one, EngineDouble() as two, portico(one, two) as gate:
         one.always = two.always = breaks(2)

@@ -110,7 +110,7 @@ async def test_a_second_signal_ends_open_calls_at_once(tmp_path: Path) -> None:
         engine.always = hang(3)
         async with served.opened(stream=True) as wire:
             await wire.head()
-            served.process.send_signal(signal.SIGHUP)  # the terminal was closed: an end like any other
+            served.process.send_signal(signal.SIGINT)
             await asyncio.sleep(0.5)
             assert served.process.returncode is None
             ending = asyncio.create_task(served.end())

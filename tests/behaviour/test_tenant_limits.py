@@ -133,9 +133,9 @@ async def test_days_and_months_outlive_a_restart(tmp_path: object) -> None:
         stores = {"durable": f"sqlite:///{tmp_path}/kept.db", "spool": f"{tmp_path}/spool"}
         async with portico(engine, stores=stores) as gate:
             secret = await Tenants(gate).limited(requests_per_day=3)
-            gate.parts.engines["one"].up = False
+            gate.parts.engines["one"].mark(up=False, why="a test")
             assert [(await ask(gate, secret)).status for _ in range(2)] == [503, 503], "which do not count"
-            gate.parts.engines["one"].up = True
+            gate.parts.engines["one"].mark(up=True, why="")
             assert [(await ask(gate, secret)).status for _ in range(2)] == [200, 200]
         async with portico(engine, stores=stores) as gate:
             assert [(await ask(gate, secret)).status for _ in range(2)] == [200, 429]
@@ -155,10 +155,10 @@ async def test_a_client_that_leaves_is_settled() -> None:
 async def test_a_call_that_never_reached_an_engine_uses_nothing() -> None:
     async with EngineDouble() as engine, portico(engine) as gate:
         secret = await Tenants(gate).limited(requests_per_minute=2, tokens_per_minute=1000)
-        gate.parts.engines["one"].up = False
+        gate.parts.engines["one"].mark(up=False, why="a test")
         refused = await ask(gate, secret)
         assert (refused.status, refused.headers["x-ratelimit-remaining-tokens"]) == (503, "1000")
-        gate.parts.engines["one"].up = True
+        gate.parts.engines["one"].mark(up=True, why="")
         assert (await ask(gate, secret)).headers["x-ratelimit-remaining-requests"] == "1"
 
 

@@ -88,7 +88,7 @@ async def test_connect() -> None:
             url = {"url": f"http://127.0.0.1:{full.getsockname()[1]}/v1", "timeouts": {"connect_s": 0.3}}
             async with portico(engine, engine=url, ready=False) as gate:
                 one = gate.parts.engines["one"]
-                one.up = True
+                one.mark(up=True, why="")
                 reply = await asyncio.wait_for(gate.chat(), 3)
                 assert (reply.status, reply.error["code"]) == (503, "engine_unavailable")
                 assert not one.up

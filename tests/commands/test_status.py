@@ -16,7 +16,9 @@ from server.telemetry.exposition import MetricsListener
 from server.telemetry.status import EVERY_S, StatusFile, read_status
 
 FACTS: dict[str, Any] = {
-    "engines": {"local": {"up": True, "in_flight": 3, "max_in_flight": 32}},
+    "engines": {
+        "local": {"up": True, "drained": False, "breaker": "closed", "in_flight": 3, "max_in_flight": 32}
+    },
     "queue": [
         {
             "priority": "standard", "tenant": "proj_1", "weight": 2.0, "counter": 1234.5, "waiting": 7, "running": 3,
@@ -75,6 +77,8 @@ def test_for_people() -> None:
     down = FACTS | {"engines": {"local": FACTS["engines"]["local"] | {"up": False}}, "limits": {"degraded": True}}
     assert "local: down" in "\n".join(lines([down]))
     assert "up for 1 of 2 workers" in "\n".join(lines([down, FACTS]))
+    ill = FACTS | {"engines": {"local": FACTS["engines"]["local"] | {"drained": True, "breaker": "open"}}}
+    assert "local: up, drained, failing for 1 of 2 workers, 6 of 64" in "\n".join(lines([ill, FACTS]))
     assert "without their shared store" in "\n".join(lines([down]))
 
 

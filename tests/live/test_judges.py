@@ -13,9 +13,9 @@ from collections import Counter
 import httpx2
 import pytest
 
+from server.breaker import Breaker
 from server.config import Engine as Settings
 from server.engines.ask import EngineAsk
-from server.moderation.judges.breaker import Breaker
 from server.moderation.judges.cache import VerdictCache
 from server.moderation.judges.judge import Bounds, Judge
 from server.moderation.judges.safeguard import Safeguard

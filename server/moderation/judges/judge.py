@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple, Protocol
 
+from server.breaker import Breaker
 from server.moderation.judges.adapter import Adapter
-from server.moderation.judges.breaker import Breaker
 from server.moderation.judges.cache import VerdictCache
 from server.moderation.judges.verdicts import SAFE, Failure, JudgeFailed, MalformedAnswer, Verdict
 from server.moderation.judges.windows import combined, cut

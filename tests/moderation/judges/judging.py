@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from server.breaker import Breaker
 from server.config import Engine, Timeouts
 from server.engines.ask import EngineAsk
 from server.moderation.judges.adapter import Adapter
-from server.moderation.judges.breaker import Breaker
 from server.moderation.judges.cache import VerdictCache
 from server.moderation.judges.judge import Bounds, Judge
 from server.moderation.judges.safeguard import Safeguard

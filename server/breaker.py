@@ -1,14 +1,18 @@
 """When to leave an engine alone that fails again and again. Pure: `now` is passed in, in seconds of any steady clock.
 
-    closed       every question is asked; `failures` in a row open it
-    open         none is asked for `pause_s`
-    half-open    then one is, the probe; its success closes, its failure opens again
+    closed       everything is asked; `failures` in a row open it
+    open         nothing is asked for `pause_s`
+    half-open    then one question is, the probe; its success closes, its failure opens again
 
 Who asks holds a ticket. A ticket of an earlier state has no say: a question from before the outage that only now times
 out must not open what a probe has closed.
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+State = Literal["closed", "half_open", "open"]
 
 
 class Breaker:
@@ -23,6 +27,11 @@ class Breaker:
     @property
     def closed(self) -> bool:
         return self._until is None
+
+    def state(self, now: float) -> State:
+        if self._until is None:
+            return "closed"
+        return "half_open" if self._probing or now >= self._until else "open"
 
     def admits(self, now: float) -> bool:
         """Whether `enter` would give a ticket."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.moderation.judges.breaker import Breaker
+from server.breaker import Breaker
 
 FAILURES, PAUSE_S = 3, 10.0
 STEPS = st.lists(
