@@ -24,6 +24,7 @@ class Project:
     weight: float = 1.0
     limits: Limit = NO_LIMITS
     model_limits: Mapping[str, Limit] = field(default_factory=dict[str, Limit])  # by the model's public id
+    policy: str | None = None  # name of a moderation policy, in force beside that of the key
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ def chosen(policies: Policies, key: Key, model: str | None) -> Sequence[Ruleset]
         return found
     raise ModelNotFound(
         "No policy applies to this key. Name one in 'model', or ask the operator to set moderation.policy in the "
-        f"configuration or to give the key a policy (portico keys create --policy NAME). Policies: {there}.",
+        "configuration or to give the key or its project a policy (--policy of portico keys and projects). "
+        f"Policies: {there}.",
         param="model",
     )
 

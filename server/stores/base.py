@@ -1,7 +1,7 @@
 """What Portico asks of its stores, in verbs of its domain. Durable state apart from volatile.
 
-Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog` and `Ledger`; `memory.py` and `redis.py` for
-`LimitStore`. One contract suite each, run on every backend (tests/contract/).
+Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog`, `Ledger` and `Retention`; `memory.py` and
+`redis.py` for `LimitStore`. One contract suite each, run on every backend (tests/contract/).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from server.stores.records import (
     Actor,
     AdminKeyRecord,
     AuditRecord,
-    KeyGrants,
+    ChainEnds,
     KeyRecord,
     ProjectRecord,
     ServiceAccountRecord,
@@ -69,8 +69,13 @@ class Directory(Protocol):
         """Raises `NotThere`."""
         ...
 
-    async def change_project(self, changed: ProjectRecord, actor: Actor) -> None:
-        """Keep name, weight and limits of `changed`. Raises `NotThere`, `NotAllowed` (archived)."""
+    async def change_project(
+        self, project_id: str, change: Callable[[ProjectRecord], ProjectRecord], actor: Actor
+    ) -> ProjectRecord:
+        """Keep name, weight, limits and policy of what `change` makes of the record, which nobody else changes then.
+
+        Raises `NotThere`, `NotAllowed` (archived), and what `change` raises: nothing is changed then.
+        """
         ...
 
     async def archive_project(self, project_id: str, actor: Actor) -> ProjectRecord:
@@ -91,10 +96,11 @@ class Directory(Protocol):
         """Of any project if that is None. Raises `NotThere`."""
         ...
 
-    async def change_key(
-        self, key_id: str, name: str, grants: KeyGrants, actor: Actor, expires_at: int | Literal["same"] | None = "same"
-    ) -> KeyRecord:
-        """Raises `NotThere`, `NotAllowed` (revoked, expired)."""
+    async def change_key(self, key_id: str, change: Callable[[KeyRecord], KeyRecord], actor: Actor) -> KeyRecord:
+        """Keep name, grants and expiry of what `change` makes of the record, as `change_project` does.
+
+        Raises `NotThere`, `NotAllowed` (revoked, expired), and what `change` raises.
+        """
         ...
 
     async def revoke_key(self, project_id: str | None, key_id: str, actor: Actor) -> KeyRecord:
@@ -152,12 +158,17 @@ class Directory(Protocol):
         ...
 
 
+LogName = Literal["audit", "decisions"]
+"""The logs: changes of the directory, and decisions of moderation."""
+
+
 class AuditLog(Protocol):
-    """Append-only; written by the changes of `Directory`."""
+    """Append-only logs; written by the changes of `Directory`, and by `Ledger.add_usage`. Raises `StoreDown`."""
 
     async def audit(
         self,
         *,
+        log: LogName = "audit",
         after: str | None = None,
         before: str | None = None,
         limit: int = 20,
@@ -171,16 +182,21 @@ class AuditLog(Protocol):
         """Newest first. Empty filters let all pass; `since` and `until` are inclusive Unix seconds."""
         ...
 
-    async def verify_audit(self) -> str | None:
+    async def verify_audit(self, log: LogName = "audit") -> str | None:
         """None if the chain is whole, else one line that names the first record that is not as it was written."""
         ...
+
+    async def chain_ends(self, log: LogName) -> ChainEnds: ...
 
 
 class Ledger(Protocol):
     """Usage: one record per call."""
 
     async def add_usage(self, records: Sequence[UsageRecord]) -> None:
-        """All or none; a call that is there already is passed over. Raises `StoreDown`."""
+        """And the decisions that they carry. What is there already is passed over, so again is no harm.
+
+        Raises `StoreDown`, `StoreError`.
+        """
         ...
 
     async def usage(
@@ -195,6 +211,25 @@ class Ledger(Protocol):
         models: Sequence[str] = (),
     ) -> list[UsageTotal]:
         """Sums by time bucket (`start = since + n * bucket_s`) and group over [since, until); no empty ones."""
+        ...
+
+
+class Retention(Protocol):
+    """Removing what is old, a few records in each step. All raise `StoreDown`."""
+
+    async def take_duty(self, name: str, for_s: int) -> bool:
+        """True for one of all processes: it does what is so called, and nobody else does in the next `for_s`."""
+        ...
+
+    async def drop_usage(self, before: int, limit: int) -> int:
+        """Of calls that ended before that time, and sums of hours that did: at most `limit` each; how many."""
+        ...
+
+    async def cut_log(self, log: LogName, before: int, limit: int) -> int:
+        """The first records, at most `limit`, that are all older than that time; how many.
+
+        The chain remembers the last one's number and hash: it begins after it from now on.
+        """
         ...
 
 

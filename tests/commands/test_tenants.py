@@ -116,6 +116,17 @@ def test_projects(portico: Shell) -> None:
     assert "no project" in portico.fails("keys", "create", "--project", "Team 甲")
 
 
+def test_policy_of_a_project(portico: Shell) -> None:
+    made = portico("projects", "create", "team", "--policy", "strict")
+    assert portico.json("projects", "show", made)["policy"] == "strict"
+    portico("projects", "change", "team", "--weight", "2")
+    assert "strict" in portico("projects", "list")
+    assert portico.json("projects", "change", "team", "--policy", "privacy")["policy"] == "privacy"
+    assert portico.json("projects", "change", "team", "--no-policy")["policy"] is None
+    portico("projects", "change", "team", "--policy", "a", "--no-policy", status=2)
+    assert "policy" in portico.fails("projects", "change", "team", "--policy", " ", status=2)
+
+
 def test_names_that_several_have(portico: Shell) -> None:
     ids = [portico("projects", "create", "twin") for _ in range(2)]
     line = portico.fails("projects", "show", "twin")
@@ -167,7 +178,7 @@ def test_usage(portico: Shell) -> None:
     noon = 1_750_075_200  # 2025-06-16
 
     def used(number: int, at: float, project_id: str, key_id: str) -> UsageRecord:
-        counts = {"prompt": 10, "cached": 4, "completion": 5, "reasoning": 2, "cost": 250_000}
+        counts: dict[str, Any] = {"prompt": 10, "cached": 4, "completion": 5, "reasoning": 2, "cost": 250_000}
         return UsageRecord(
             f"c{number}", at, project_id, key_id, "m", "completions", "batch", "ok", 200, **counts
         )  # fmt: skip
