@@ -50,6 +50,7 @@ from server.moderation.decisions import Decision
 from server.moderation.jury import NO_VERDICT, NewSeat
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
+from server.moderation.record import record_of
 from server.moderation.seats import Nowhere, Seats
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
@@ -107,8 +108,7 @@ def build(
 
     The database was opened before, by the parent.
     """
-    watchdog, secret = Watchdog(), worker.server_secret
-    metrics = Metrics(registry)
+    watchdog, secret, metrics = Watchdog(), worker.server_secret, Metrics(registry)
     request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
     engines = _engines(config, addresses, watchdog, worker.slot)
     models = _models(config)
@@ -127,7 +127,8 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, text_key(secret), partial(_decided, metrics, request_log))
+    decided = partial(_decided, metrics, request_log, config.moderation.audit != "none")
+    moderator = Moderator(library, text_key(secret), decided, everything=config.moderation.audit == "all")
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
@@ -308,7 +309,11 @@ def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     return PolicyPlaces(config.moderation.policy, folders, build_matchers, new_seat)
 
 
-def _decided(metrics: Metrics, log: RequestLog, decision: Decision) -> None:
+def _decided(metrics: Metrics, log: RequestLog, kept: bool, call: Call, decision: Decision) -> None:
+    if kept:
+        call.decisions += (record_of(decision, call.key, len(call.decisions), int(time())),)
+    if not decision.matches:
+        return
     for tier, action in dict.fromkeys((match.tier, match.action) for match in decision.matches):
         metrics.moderation.decided(decision.policy, decision.direction, tier, action)
     for match in decision.matches:

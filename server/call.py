@@ -113,6 +113,7 @@ class Call:
     answer_tokens: int | None = None  # the longest answer that was granted, where limits had to know
     guards: tuple[str, ...] = ()  # policies that the client asked for besides, by name
     check: Any = None  # of moderation: what its policies do to the call
+    decisions: tuple[Any, ...] = ()  # of moderation, as they are kept: `stores.records.AuditRecord`
     client_request_id: str | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
     queued_s: float = 0.0  # waited for an engine

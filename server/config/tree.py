@@ -269,6 +269,11 @@ class Moderation(Section):
         default=None, description="Folder of further policies (*.yaml), which keys and requests can name."
     )
     reload_s: Seconds = Field(default=5, description="How often the files are looked at for changes.")
+    audit: Literal["decisions", "all", "none"] = Field(
+        default="decisions",
+        description="What is kept in the log of decisions: requests and answers in which something was found, `all` "
+        "that were looked at, or `none`.",
+    )
 
     @model_validator(mode="after")
     def _there(self) -> Self:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import perf_counter
 
 from server.call import Call
 from server.errors import ContentFiltered
-from server.moderation.decisions import MOST_MATCHES, Decision, Match, Told, severest
+from server.moderation.decisions import MOST_MATCHES, Decision, Match, Seen, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.input import Hit, Inspection
 from server.moderation.jury import Finding, ask, check_judged
 from server.moderation.matches import Found, Stream
+from server.moderation.normalise import first_bidi_override
 from server.moderation.policy import Channel, Direction, Rule
-from server.moderation.ruleset import CUTS, Ruleset
+from server.moderation.ruleset import BIDI, BIDI_MESSAGE, CUTS, Ruleset
 from server.moderation.segments import Segment
 
 TOOL_ARGUMENTS = "tool_arguments/"
@@ -27,13 +29,24 @@ JOINT = "\n\n"  # between the texts that a judge is shown as one
 class Guard:
     """One policy over one call. `inspect` its texts, then `editor` for each channel of each choice, then `close`."""
 
-    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told) -> None:
+    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told, *, everything: bool = False) -> None:
+        """With `everything` it is told as well that nothing was found."""
         self.ruleset = ruleset
         self._call = call
         self._told = told
+        self._everything = everything
         self._decoding = ruleset.policy.file.decode
         self._input = Notes(secret)
         self._output = Notes(secret)
+
+    def check_direction(self, segments: Sequence[Segment]) -> None:
+        """Raises `ContentFiltered` for text that can be read in another order than it is written in."""
+        for segment in segments:
+            if self.ruleset.refuses_direction(segment.text):
+                at = first_bidi_override(segment.text)
+                self._input.saw(segment.channel, segment.text)
+                self._input.note(Match(BIDI, BIDI, "block", "rules", segment.param, at, at + 1))
+                raise ContentFiltered(BIDI_MESSAGE, param=segment.param)
 
     def inspection(self, segments: list[Segment]) -> Inspection:
         """Of the request; look through it, then `decide`."""
@@ -85,19 +98,30 @@ class Guard:
 
     async def _asked(self, direction: Direction, text: str, where: str = "messages") -> list[Finding]:
         notes = self._input if direction == "input" else self._output
-        found = await ask(self.ruleset.seats, direction, text, suspicious=bool(notes.matches))
+        begun = perf_counter()
+        found = await ask(
+            self.ruleset.seats, direction, text, partial(notes.judged, text), suspicious=bool(notes.matches)
+        )
+        notes.judge_seconds += perf_counter() - begun
         for one in found:
             action = "block" if one.action in CUTS else one.action
             notes.note(Match(one.seat.name, one.category, action, one.seat.tier, where, 0, len(text)))
         check_judged(found)
         return found
 
+    def requested(self) -> None:
+        """The request may go on: tell what was decided about it, so that it is known however the call ends."""
+        self._tell("input", self._input)
+
     def close(self) -> None:
-        """The call has ended: tell what was decided."""
-        if self._input.matches:
-            self._told(self._decision("input", self._input))
-        if self._output.matches:
-            self._told(self._decision("output", self._output))
+        """The call has ended: tell what was decided and has not been told."""
+        self._tell("input", self._input)
+        self._tell("output", self._output)
+
+    def _tell(self, direction: Direction, notes: Notes) -> None:
+        if not notes.told and (notes.matches or (self._everything and notes.looked)):
+            notes.told = True
+            self._told(self._decision(direction, notes))
 
     def _match(self, rule: Rule, found: Found | Hit, where: str) -> Match:
         return Match(rule.id, rule.category, rule.action, "rules", where, found.start, found.end)
@@ -116,7 +140,9 @@ class Guard:
             tuple(notes.matches),
             notes.more,
             notes.scanned,
+            {name: Seen(*seen) for name, seen in notes.by_judge.items()},
             round(notes.seconds * 1000, 3),
+            round(notes.judge_seconds * 1000, 3),
             notes.hmac(),
         )
 
@@ -128,17 +154,34 @@ class Notes:
         self.matches: list[Match] = []
         self.more = 0
         self.scanned: Counter[Channel] = Counter()
+        self.by_judge: dict[str, tuple[int, int]] = {}  # characters that it saw, of how many
         self.seconds = 0.0
+        self.judge_seconds = 0.0
+        self.told = False
         self._secret = secret
         self._texts: list[str] = []
+        self._shown: dict[str, None] = {}  # to judges, each text once
 
     def saw(self, channel: Channel, text: str) -> None:
         self.scanned[channel] += len(text)
         self._texts.append(text)
 
+    def judged(self, text: str, name: str, characters: int) -> None:
+        seen, of = self.by_judge.get(name, (0, 0))
+        self.by_judge[name] = (seen + characters, of + len(text))
+        self._shown[text] = None
+
+    @property
+    def looked(self) -> bool:
+        """Whether anything was looked at."""
+        return bool(self.scanned or self.by_judge)
+
     def hmac(self) -> str:
-        """Over all that was seen: proves what a decision was about to who has the text and the server's secret."""
-        whole = "".join(self._texts).encode("utf-8", "surrogatepass")
+        """Over all that rules saw, and then all that judges were shown.
+
+        It proves what a decision was about to who has the text and the server's secret.
+        """
+        whole = "".join((*self._texts, *self._shown)).encode("utf-8", "surrogatepass")
         return hmac.new(self._secret, whole, "sha256").hexdigest()
 
     def note(self, match: Match) -> None:

@@ -41,10 +41,16 @@ class Finding(NamedTuple):
     failed: bool = False  # it gave no verdict
 
 
-async def ask(seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool) -> list[Finding]:
+Saw = Callable[[str, int], None]
+"""Told which judge saw how many characters of the text; of one that gave no verdict that is not known: 0."""
+
+
+async def ask(seats: Sequence[Seat], direction: Direction, text: str, saw: Saw, *, suspicious: bool) -> list[Finding]:
     """All judges for this direction at once; those to escalate to where something was found before (`suspicious`)."""
     asked = [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious) and text]
     outcomes = await asyncio.gather(*(_outcome(seat.judges[direction], text) for seat in asked))
+    for seat, outcome in zip(asked, outcomes, strict=True):
+        saw(seat.name, outcome.scanned if isinstance(outcome, Verdict) else 0)
     return [one for seat, outcome in zip(asked, outcomes, strict=True) if (one := _finding(seat, outcome))]
 
 

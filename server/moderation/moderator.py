@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from server.call import Call
-from server.errors import ContentFiltered, UnsupportedValue
+from server.errors import UnsupportedValue
 from server.moderation.chain import Chain
-from server.moderation.decisions import Told
+from server.moderation.decisions import Decision
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.held import HeldAnswer
-from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
+from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment, segments_of
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
 Failed = Callable[[Exception], None]
+Told = Callable[[Call, Decision], None]
+"""Hears what was decided about a call: of its request when that goes on, of its answer when the call has ended."""
 
 
 def text_key(server_secret: bytes) -> bytes:
@@ -35,10 +38,12 @@ class Policies(Protocol):
 
 
 class Moderator:
-    def __init__(self, policies: Policies, secret: bytes, told: Told) -> None:
+    def __init__(self, policies: Policies, secret: bytes, told: Told, *, everything: bool = False) -> None:
+        """With `everything` it is told as well that nothing was found."""
         self._policies = policies
         self._secret = secret
         self._told = told
+        self._everything = everything
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, call: Call) -> Check | None:
@@ -46,7 +51,8 @@ class Moderator:
         rulesets = self._policies.of(call)
         if not rulesets:
             return None
-        return Check(self, call, [Guard(one, call, self._secret, self._told) for one in rulesets])
+        told, everything = partial(self._told, call), self._everything
+        return Check(self, call, [Guard(one, call, self._secret, told, everything=everything) for one in rulesets])
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="moderate a request")
@@ -91,6 +97,7 @@ class Check:
             for _ in inspection.steps():
                 pass
             guard.decide(inspection)
+            guard.requested()
         return True
 
     @property
@@ -139,6 +146,7 @@ class Check:
                     return
             guard.decide(inspection)
             await guard.judge_request(segments)
+            guard.requested()
 
     async def _judged(self, held: HeldAnswer, refused: dict[int, str]) -> None:
         texts = held.texts()
@@ -156,6 +164,4 @@ class Check:
 
     def _refuse_bidi(self, segments: list[Segment]) -> None:
         for guard in self._guards:
-            for segment in segments:
-                if guard.ruleset.refuses_direction(segment.text):
-                    raise ContentFiltered(BIDI_MESSAGE, param=segment.param)
+            guard.check_direction(segments)

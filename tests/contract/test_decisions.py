@@ -19,7 +19,8 @@ from tests.services.durable import Backend
 
 
 def a_decision(number: int, part: int = 0, **fields: Any) -> AuditRecord:
-    call_id, details = f"req_{number:032x}", {"policy": "house", "matches": [{"rule": "灯笼", "start": 3}], "ms": 0.125}
+    call_id, matches = f"req_{number:032x}", [{"rule": "灯笼", "start": 3}]
+    details = {"policy": "house", "version": 7, "direction": "input", "matches": matches, "look_ms": 0.125}
     made = AuditRecord(
         0, f"{call_id}-{part}", T + number, "moderation.block", Actor("key", f"key_{number % 2}", "app"),
         f"proj_{number % 3}", call_id, details, "", "",
