@@ -38,7 +38,7 @@ from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
-from server.config import Config, home, shipped
+from server.config import Config, Retention, home, shipped
 from server.engines.ask import EngineAsk
 from server.engines.engine import Engine
 from server.engines.salts import CacheSalts
@@ -52,6 +52,7 @@ from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.moderation.record import record_of
 from server.moderation.seats import Nowhere, Seats
+from server.retention.sweeper import Sweeper
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
@@ -127,8 +128,7 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    decided = partial(_decided, metrics, request_log, config.moderation.audit != "none")
-    moderator = Moderator(library, text_key(secret), decided, everything=config.moderation.audit == "all")
+    moderator = _moderator(config, library, secret, metrics, request_log)
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
@@ -141,10 +141,11 @@ def build(
     watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
     if worker.status is not None:
         watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
+    background = (usage, directory, limiter, library, moderator, seats, *_sweeping(config, durable))
     app = Portico(
         refusals,
         title="Portico",
-        lifespan=_lifespan(engines, (usage, directory, limiter, library, moderator, seats), durable, watched, watchdog),
+        lifespan=_lifespan(engines, background, durable, watched, watchdog),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -157,6 +158,12 @@ def build(
     answer_failures(app)
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+
+
+def _sweeping(config: Config, durable: SqlStore) -> tuple[Sweeper, ...]:
+    """Nothing where all is kept for good."""
+    settings = config.stores.retention
+    return () if settings == Retention() else (Sweeper(durable, settings),)
 
 
 def _models(config: Config) -> dict[str, ServedModel]:
@@ -307,6 +314,12 @@ def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     own = config.moderation.folder
     folders = ([own] if own is not None else []) + [shipped("config/policies")]
     return PolicyPlaces(config.moderation.policy, folders, build_matchers, new_seat)
+
+
+def _moderator(config: Config, library: PolicyLibrary, secret: bytes, metrics: Metrics, log: RequestLog) -> Moderator:
+    audit = config.moderation.audit
+    decided = partial(_decided, metrics, log, audit != "none")
+    return Moderator(library, text_key(secret), decided, everything=audit == "all")
 
 
 def _decided(metrics: Metrics, log: RequestLog, kept: bool, call: Call, decision: Decision) -> None:

@@ -69,7 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False)
     asked = [("yours", question) for question in arguments.question] or QUESTIONS
     try:
-        server = _Server(arguments.url, arguments.key or _key())
+        given = arguments.key or os.environ.get("PORTICO_API_KEY", "").strip()
+        server = _Server(arguments.url, given or _development_key(), development=not given)
         model = arguments.model or server.first_model()
         console.print(f"Asking {model} at {arguments.url}", markup=False)
         for number, (kind, question) in enumerate(asked, 1):
@@ -82,10 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _key() -> str:
-    given = os.environ.get("PORTICO_API_KEY", "").strip()
-    if given:
-        return given
+def _development_key() -> str:
     try:
         return (home() / "dev-key").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -119,7 +117,7 @@ def _ask(server: _Server, model: str, question: str, console: Console) -> Figure
 
 
 class _Server:
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, *, development: bool = False) -> None:
         try:
             self._parts = urlsplit(url.rstrip("/"))
             good = self._parts.scheme in ("http", "https") and self._parts.hostname and self._parts.port != 0
@@ -129,6 +127,7 @@ class _Server:
             raise TryError(f"--url must be like {DEFAULT_URL}.")
         self._where = f"{self._parts.scheme}://{self._parts.netloc}"
         self._key = key.strip()
+        self._development = development
 
     def first_model(self) -> str:
         with self._in_one_line(), closing(self._connect()) as connection:
@@ -182,6 +181,11 @@ class _Server:
             raise TryError(
                 f"{self._where} cannot be reached ({error.strerror or error}). Start it with: make serve"
             ) from None
+        if answer.status == 401 and self._development:
+            raise TryError(
+                f"{self._where} does not know the development key, which ends when there is another key. "
+                "Give --key or set PORTICO_API_KEY; `portico keys create` makes a key."
+            )
         if answer.status != 200:
             raise TryError(f"The server answered {answer.status}: {_message(answer.read())}")
         return answer

@@ -99,6 +99,16 @@ class Limit(Section):
     )
 
 
+class Retention(Section):
+    """Whole days (UTC); null: for good."""
+
+    usage_days: int | None = Field(
+        default=None, ge=1, description="How long usage is kept; that of the present month always is."
+    )
+    audit_days: int | None = Field(default=None, ge=1, description="How long the audit log is kept.")
+    decisions_days: int | None = Field(default=None, ge=1, description="How long the log of decisions is kept.")
+
+
 class Stores(Section):
     durable: str = Field(
         default="sqlite:///var/portico.db",
@@ -118,6 +128,7 @@ class Stores(Section):
         default=Path("var/spool"),
         description="Folder for usage that is not in the database yet; a relative one is below $PORTICO_HOME.",
     )
+    retention: Retention = Field(default_factory=Retention, description="How long records are kept.")
 
 
 class StaticKey(Section):

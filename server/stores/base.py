@@ -131,6 +131,16 @@ class Directory(Protocol):
         """Raises `NotThere`."""
         ...
 
+    async def change_service_account(
+        self,
+        project_id: str,
+        account_id: str,
+        change: Callable[[ServiceAccountRecord], ServiceAccountRecord],
+        actor: Actor,
+    ) -> ServiceAccountRecord:
+        """Keep name and role of what `change` makes of the record, as `change_project` does. Raises `NotThere`."""
+        ...
+
     async def delete_service_account(self, project_id: str, account_id: str, actor: Actor) -> None:
         """And revoke its keys. Raises `NotThere`."""
         ...
@@ -278,6 +288,7 @@ class Refused(Struct, frozen=True):
     index: int
     remaining: int
     retry_after_s: float | None  # until it fits if open calls use all they hold; None: above the limit, never fits
+    share: int | None = None  # of the limit, where that and not the limit itself is what the call is larger than
 
 
 class Unseeded(Struct, frozen=True):

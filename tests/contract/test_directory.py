@@ -257,6 +257,14 @@ async def test_service_account(store: SqlStore) -> None:
     await refused(NotThere, store.service_account("proj_0", account.id))
     await refused(NotThere, store.delete_service_account("proj_0", account.id, ME))
     await refused(NotThere, store.create_key(a_key(project.id, 4, service_account_id="svc_acct_0"), ME))
+    changed = await store.change_service_account(
+        project.id, account.id, lambda before: replace(before, name="r2", created_at=0), ME
+    )
+    assert changed == replace(account, name="r2") == await store.service_account(project.id, account.id)
+    assert await store.change_service_account(project.id, account.id, lambda before: before, ME) == changed
+    (updated,) = await store.audit(events=["service_account.updated"])
+    assert (updated.subject_id, updated.details) == (account.id, {"name": "r2"})
+    await refused(NotThere, store.change_service_account("proj_0", account.id, lambda before: before, ME))
     await store.delete_service_account(project.id, account.id, ME)
     revoked = {key.id: key.revoked_at is not None for key in await store.keys()}
     assert revoked == {"key_1": True, "key_2": True, "key_3": False}

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from server.call import NO_LIMITS
 from server.config import Limit, Name, PriorityClass
-from server.stores.records import NO_GRANTS, KeyGrants, ProjectRecord
+from server.stores.records import NO_GRANTS, KeyGrants, ProjectRecord, ServiceAccountRecord
 
 UNLIMITED = 2_147_483_647
 """How OpenAI's shape, which has no null there, shows that there is no limit. So much and more sets none."""
@@ -116,6 +116,16 @@ class Rotation(Body):
 class NewServiceAccount(Body):
     name: Title
     create_service_account_only: bool | None = Field(default=None, description="Without a key.")
+
+
+class ServiceAccountChange(Body):
+    """What is not named stays."""
+
+    name: Title | None = None
+    role: Literal["member", "owner"] | None = None
+
+    def changed(self, before: ServiceAccountRecord) -> ServiceAccountRecord:
+        return replace(before, name=self.name or before.name, role=self.role or before.role)
 
 
 class NewAdminKey(Body):
