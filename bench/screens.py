@@ -106,7 +106,15 @@ def guard(ruleset: Ruleset) -> Guard:
     model = ServedModel("m", Model(engines=("e",), context_length=4096), 0)
     key = Key("key", "key", Project("project", "project"))
     call = Call("req", "chat.completions", key, model, None, stream=True, include_usage=False)
-    return Guard(ruleset, call, b"secret", _untold)
+    return Guard(ruleset, call, b"secret", _untold, Untimed())
+
+
+class Untimed:
+    def scanned(self, direction: str, characters: int, seconds: float) -> None:
+        pass
+
+    def judged(self, judge: str, seconds: float) -> None:
+        pass
 
 
 def _untold(decision: Decision) -> None:

@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from socket import gethostname
 from time import time
 from typing import Any, Protocol
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
@@ -24,18 +26,22 @@ from server.answers.moderated import moderated
 from server.answers.stage import NewStage, Stage
 from server.answers.stop import stop_texts
 from server.answers.usage import usage_as_asked
+from server.anthropic.signature import Signer
 from server.api.admin.administration import Administration
 from server.api.admin.routes import admin_routes
 from server.api.calls import CallFactory, Catalogue
 from server.api.cors import EXPOSED
 from server.api.describe import describe
 from server.api.failures import answer_failures
+from server.api.messages import MessageAnswers, count_routes
 from server.api.moderations import moderation_routes
 from server.api.plain import Portico
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
+from server.audit import DecisionSink
 from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
+from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, Retention, home, shipped
@@ -46,11 +52,9 @@ from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
 from server.moderation.build import build_matchers
-from server.moderation.decisions import Decision
-from server.moderation.jury import NO_VERDICT, NewSeat
+from server.moderation.jury import NewSeat
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
-from server.moderation.record import record_of
 from server.moderation.seats import Nowhere, Seats
 from server.retention.sweeper import Sweeper
 from server.stores.base import LimitStore
@@ -58,12 +62,17 @@ from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
 from server.stores.sql.store import SqlStore, attach_durable
 from server.telemetry.metrics import Metrics
+from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
-from server.telemetry.request_log import DecisionLine, LogWriter, MatchLine, RequestLog
+from server.telemetry.request_log import LogWriter, RequestLog
+from server.telemetry.series import EngineSeries, StoreSeries
 from server.telemetry.status import Facts, StatusFile
+from server.telemetry.tracing import tracer_of
 from server.tokens.counter import TokenCounter
 from server.usage.usage_log import UsageLog
 from server.watchdog import Ticking, Watchdog
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class WorkerPlace:
 
     slot: int
     server_secret: bytes
-    status: Path | None = None  # folder for what `portico status` shows
+    folder: Path | None = None  # that all workers of a parent share: metrics, and what `portico status` shows
 
 
 @dataclass(frozen=True)
@@ -109,9 +118,11 @@ def build(
 
     The database was opened before, by the parent.
     """
-    watchdog, secret, metrics = Watchdog(), worker.server_secret, Metrics(registry)
-    request_log = RequestLog(log, requests=config.logging.requests, as_json=config.logging.format != "text")
-    engines = _engines(config, addresses, watchdog, worker.slot)
+    watchdog, secret = Watchdog(), worker.server_secret
+    metrics = Metrics(registry, _project_names(config, worker))
+    request_log = _request_log(config, log)
+    tracer = tracer_of(config.tracing, f"{gethostname()}-{worker.slot}", version("portico"), metrics.spans)
+    engines = _engines(config, addresses, watchdog, worker.slot, metrics.engines)
     models = _models(config)
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
@@ -123,41 +134,65 @@ def build(
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     counts = _limit_store(config, worker, metrics)
-    limiter = Limiter(counts, durable, _counter(config), config.limits, metrics.limits.refused)
+    counter = _counter(config)
+    limiter = Limiter(counts, durable, counter, config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
     moderator = _moderator(config, library, secret, metrics, request_log)
     stages = tuple(_stages(metrics).values())
-    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log)
-    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of)
+    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
+    signer = Signer(secret)
+    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer)
     refusals = Refusals(metrics, request_log)
-    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals)
-    relays = {
-        "/v1/chat/completions": relay("chat.completions", factory.chat),
-        "/v1/completions": relay("completions", factory.completion),
-    }
-    watched: list[Ticking] = [metrics, limiter, *([log] if log is not None else [])]
-    if worker.status is not None:
-        watched.append(StatusFile(worker.status, worker.slot, partial(_status, gateway, engines)))
-    background = (usage, directory, limiter, library, moderator, seats, *_sweeping(config, durable))
-    app = Portico(
+    relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
+    stores = (_probe(durable, metrics.stores), *_sweeping(config, durable))
+    background = (usage, directory, limiter, library, moderator, seats, *stores, tracer)
+    writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
+    app = _fastapi(
         refusals,
-        title="Portico",
-        lifespan=_lifespan(engines, background, durable, watched, watchdog),
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/openapi.json",
+        _lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
+        health_routes(lambda: any(engine.up for engine in engines.values())),
+        model_routes(catalogue, keys),
+        moderation_routes(keys, library, config.server),
+        count_routes(keys, factory, counter, config.server),
+        admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
     )
-    app.include_router(health_routes(lambda: any(engine.up for engine in engines.values())))
-    app.include_router(model_routes(catalogue, keys))
-    app.include_router(moderation_routes(keys, library, config.server))
-    app.include_router(admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)))
+    outermost = _with_cors(app, config.server.cors_origins)
+    return Parts(
+        outermost, _relays(relay, factory, signer), refusals, gateway, durable, directory, engines, watchdog, metrics
+    )
+
+
+def _fastapi(refusals: Refusals, lifespan: Lifespan, *routers: APIRouter) -> Portico:
+    """What is answered by FastAPI, and its OpenAPI document."""
+    app = Portico(refusals, title="Portico", lifespan=lifespan, docs_url=None, redoc_url=None)
+    for router in routers:
+        app.include_router(router)
     describe(app)
     answer_failures(app)
-    outermost = _with_cors(app, config.server.cors_origins)
-    return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
+    return app
+
+
+def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -> dict[str, Relay]:
+    """The paths that are answered before FastAPI."""
+    return {
+        "/v1/chat/completions": relay("chat.completions", factory.chat),
+        "/v1/completions": relay("completions", factory.completion),
+        "/v1/messages": relay("messages", factory.message, answers=MessageAnswers(signer)),
+    }
+
+
+def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:
+    """Those with metrics of their own."""
+    return ProjectNames(config.metrics.projects, None if worker.folder is None else worker.folder / "projects")
+
+
+def _request_log(config: Config, log: LogWriter | None) -> RequestLog:
+    settings = config.logging
+    as_json = settings.format != "text"
+    return RequestLog(log, requests=settings.requests, as_json=as_json, successes=settings.sample_successes)
 
 
 def _sweeping(config: Config, durable: SqlStore) -> tuple[Sweeper, ...]:
@@ -189,23 +224,35 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
     """Shared by all, or this worker's share of each limit."""
     replicas = config.limits.replicas
     shares = config.server.workers * replicas
+    metrics.stores.up("volatile", True)
     local = ShareOf(MemoryLimits(), shares, worker.slot if replicas == 1 else None)
     if config.stores.volatile == "memory://":
         return local
     if config.limits.store_down == "closed":
         local = None
-    return FailoverLimits(RedisLimits(config.stores.volatile), local, metrics.limits.degraded)
+    return FailoverLimits(RedisLimits(config.stores.volatile), local, partial(_limits_degraded, metrics))
+
+
+def _limits_degraded(metrics: Metrics, degraded: bool) -> None:
+    metrics.limits.degraded(degraded)
+    metrics.stores.up("volatile", not degraded)
 
 
 def _engines(
-    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int
+    config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, worker: int, series: EngineSeries
 ) -> dict[str, Engine]:
     """Each with this worker's share of what it may have in flight."""
     found: dict[str, Engine] = {}
     for name, engine in config.engines.items():
         address, capacity = addresses[name], share(engine.max_in_flight, worker, config.server.workers)
         found[name] = Engine(name, engine, address.url, address.api_key, watchdog, capacity)
+        found[name].on_retry = partial(series.retried, name)
+    series.in_flight = lambda: {name: engine.in_flight for name, engine in found.items()}
     return found
+
+
+def _probe(durable: SqlStore, series: StoreSeries) -> DirectoryProbe:
+    return DirectoryProbe(durable, partial(series.up, "durable"), partial(series.keys_expiring, "7d"))
 
 
 class Background(Protocol):
@@ -222,7 +269,7 @@ def _lifespan(
     durable: SqlStore,
     watched: Sequence[Ticking],
     watchdog: Watchdog,
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+) -> Lifespan:
     """Starts and ends what a worker does in the background: `background` ends in its order, when no call is open."""
 
     @asynccontextmanager
@@ -242,6 +289,13 @@ def _lifespan(
         await watchdog.stop()
 
     return lifespan
+
+
+def _status_file(worker: WorkerPlace, gateway: Gateway, engines: Mapping[str, Engine]) -> list[StatusFile]:
+    """None where nobody reads it."""
+    if worker.folder is None:
+        return []
+    return [StatusFile(worker.folder, worker.slot, partial(_status, gateway, engines))]
 
 
 def _status(gateway: Gateway, engines: Mapping[str, Engine]) -> Facts:
@@ -318,45 +372,10 @@ def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
 
 def _moderator(config: Config, library: PolicyLibrary, secret: bytes, metrics: Metrics, log: RequestLog) -> Moderator:
     audit = config.moderation.audit
-    decided = partial(_decided, metrics, log, audit != "none")
-    return Moderator(library, text_key(secret), decided, everything=audit == "all")
-
-
-def _decided(metrics: Metrics, log: RequestLog, kept: bool, call: Call, decision: Decision) -> None:
-    if kept:
-        call.decisions += (record_of(decision, call.key, len(call.decisions), int(time())),)
-    if not decision.matches:
-        return
-    for tier, action in dict.fromkeys((match.tier, match.action) for match in decision.matches):
-        metrics.moderation.decided(decision.policy, decision.direction, tier, action)
-    for match in decision.matches:
-        if match.category.startswith(NO_VERDICT):
-            metrics.moderation.judge_failed(match.rule, match.category.removeprefix(NO_VERDICT))
-    matches = [
-        MatchLine(one.rule, one.category, one.tier, one.action, one.where, one.start, one.end)
-        for one in decision.matches
-    ]
-    log.decided(
-        DecisionLine(
-            round(time(), 3),
-            "moderation",
-            decision.call_id,
-            decision.project_id,
-            decision.key_id,
-            decision.policy,
-            decision.policy_version,
-            decision.policy_hash,
-            decision.direction,
-            decision.action,
-            matches,
-            decision.more,
-            {str(channel): size for channel, size in decision.scanned.items()},
-            decision.ms,
-            decision.text_hmac,
-        )
-    )
+    sink = DecisionSink(metrics, log, kept=audit != "none")
+    return Moderator(library, text_key(secret), sink, metrics.moderation, everything=audit == "all")
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:
-    metrics.engine_up(engine.name, up=bool(engine.up))
+    metrics.engines.up(engine.name, up=bool(engine.up))
     admission.offer(engine)

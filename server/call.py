@@ -44,6 +44,22 @@ class Key:
     plans: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)  # of limits, by model
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A call's place in a trace, with ids in lower-case hexadecimal as W3C Trace Context writes them."""
+
+    trace_id: str
+    parent: str | None  # the client's span
+    span: str | None  # this call's; None where Portico makes no spans
+    engine_parent: str  # the span that the engine continues
+    sampled: bool
+
+    @property
+    def header(self) -> str:
+        """`traceparent` for the engine."""
+        return f"00-{self.trace_id}-{self.engine_parent}-{'01' if self.sampled else '00'}"
+
+
 @dataclass(slots=True)
 class Tokens:
     prompt: int = 0
@@ -115,20 +131,27 @@ class Call:
     check: Any = None  # of moderation: what its policies do to the call
     decisions: tuple[Any, ...] = ()  # of moderation, as they are kept: `stores.records.AuditRecord`
     client_request_id: str | None = None
+    trace: Trace | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
     queued_s: float = 0.0  # waited for an engine
     dispatched: float | None = None  # the request went to an engine
     first_token: float | None = None
     last_token: float | None = None
-    engine_done: float | None = None  # the last byte of the engine's answer
+    engine_done: float | None = None  # the last byte of the engine's answer, or when it was broken off
     finished: float | None = None
     engine: str | None = None
     retries: int = 0
     streamed: int = 0  # events with text so far: completion tokens, about
+    charged: float = 0.0  # by the fair queue, in weighted tokens
     tokens: Tokens | None = None
+    stop_text: str | None = None  # that of the request which ended the answer
     rate: RateState | None = None
     status: int = 0
     outcome: str = "ok"
+
+    @property
+    def trace_id(self) -> str | None:
+        return None if self.trace is None else self.trace.trace_id
 
     @property
     def prompt(self) -> int:
@@ -140,6 +163,13 @@ class Call:
         if self.tokens is not None:
             return self.tokens
         return Tokens() if self.dispatched is None else Tokens(self.prompt, self.streamed)
+
+    def per_token_s(self) -> float | None:
+        """Mean time of the tokens after the first, as vLLM and its benchmarks define time per output token."""
+        if self.first_token is None or self.last_token is None:
+            return None
+        further = (self.streamed if self.tokens is None else self.tokens.completion) - 1
+        return (self.last_token - self.first_token) / further if further > 0 else None
 
     def overhead_s(self) -> float:
         """Time in the gateway: from request to dispatch, less the queue, and from the engine's last byte to the end."""

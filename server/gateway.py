@@ -7,6 +7,7 @@ before the read that brought it returns, and whatever ends a call ends it at onc
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from time import perf_counter
@@ -27,10 +28,15 @@ from server.openai.events import Batch
 from server.openai.reader import View
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
+from server.telemetry.tracing import Tracer
 from server.usage.usage_log import UsageLog
 from server.watchdog import Watchdog
 
-ENGINE_PATHS: Mapping[str, str] = {"chat.completions": "/chat/completions", "completions": "/completions"}
+ENGINE_PATHS: Mapping[str, str] = {
+    "chat.completions": "/chat/completions",
+    "completions": "/completions",
+    "messages": "/chat/completions",
+}
 log = logging.getLogger("portico")
 
 
@@ -71,6 +77,7 @@ class Gateway:
         watchdog: Watchdog,
         metrics: Metrics,
         log: RequestLog,
+        tracer: Tracer,
     ) -> None:
         self.admission = admission
         self.limiter = limiter
@@ -80,9 +87,11 @@ class Gateway:
         self.metrics = metrics
         self._stages = stages
         self._log = log
+        self._tracer = tracer
         self.draining = False
         self.trips: set[Trip] = set()
         self._views: dict[tuple[str, str, bool, bool], View] = {}
+        self._ended: list[Call] = []  # in this round
 
     def start(self, call: Call, answer: Answer) -> Trip:
         """Send a call on its way; all else happens to the trip and to `answer`."""
@@ -102,18 +111,31 @@ class Gateway:
         key = (call.model.id, call.endpoint, shown, call.include_usage)
         view = self._views.get(key)
         if view is None:
-            chat = call.endpoint == "chat.completions"
+            chat = call.endpoint != "completions"
             view = self._views[key] = View(call.model.id, reasoning=shown, chat=chat, usage=call.include_usage)
         return view
 
     def finish(self, trip: Trip, call: Call) -> None:
-        """The last thing done for a call, however it ended: count it and write its line."""
+        """The last thing done for a call, however it ended: within the round it is counted and has its line."""
         call.finished = perf_counter()
         self.trips.discard(trip)
         self.watchdog.discard(trip)
-        self.metrics.finished(call)
-        self.usage.finished(call)
-        self._log.finished(call)
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._write_down)
+        self._ended.append(call)
+
+    def _write_down(self) -> None:
+        """For all calls that ended in one round of the event loop: one sort of record after the other is cheaper."""
+        ended, self._ended = self._ended, []
+        for call in ended:
+            self.usage.finished(call)
+        for call in ended:
+            self.metrics.finished(call)
+        for call in ended:
+            self._log.finished(call)
+        for call in ended:
+            if call.trace is not None:
+                self._tracer.finished(call)
 
     def drain(self) -> None:
         """Take no more calls."""
@@ -257,7 +279,7 @@ class Trip:
         """Tell the client."""
         if self._over:
             return
-        known = as_gateway_error(error, self._call.id)
+        known = as_gateway_error(error, self._call.id, self._call.trace_id)
         self._call.outcome = known.outcome
         try:
             self._answer.fail(known)
@@ -286,6 +308,8 @@ class Trip:
         if self._exchange is not None:
             self._exchange.close()
             self._exchange = None
+            if self._call.engine_done is None:
+                self._call.engine_done = perf_counter()
         if self._slot is not None:
             self._slot.release()
             self._slot = None
@@ -320,9 +344,9 @@ class Trip:
             self.fail(error)
 
 
-def as_gateway_error(error: Exception, request_id: str) -> GatewayError:
+def as_gateway_error(error: Exception, request_id: str, trace_id: str | None = None) -> GatewayError:
     """Anything but a `GatewayError` is a bug of ours: logged under the request's id, and the client gets no detail."""
     if isinstance(error, GatewayError):
         return error
-    log.error("a bug in the gateway", exc_info=error, extra={"request_id": request_id})
+    log.error("a bug in the gateway", exc_info=error, extra={"request_id": request_id, "trace_id": trace_id})
     return GatewayError("The server had an error. It was logged under this request id.")

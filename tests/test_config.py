@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from server.config import Config, ConfigError, home, is_loopback, load
+from server import cli
+from server.config import Config, ConfigError, home, is_loopback, load, tree
 
 GOOD = "engines: {e: {url: 'http://127.0.0.1:1/v1'}}\nmodels: {m: {engines: [e]}}\n"
 SECRET = "hunter2-canary"
@@ -199,3 +200,30 @@ def test_a_password_in_a_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(None, {"PORTICO__ENGINES__LOCAL__URL": "http://me:secret@10.0.0.5/v1"})
     assert "secret" not in str(caught.value)
+
+
+TRACED = GOOD + "tracing: {endpoint: 'http://127.0.0.1:4318'"
+
+
+def test_tracing(tmp_path: Path) -> None:
+    config = read(tmp_path, TRACED + f", sample_ratio: 0.1, headers: {{authorization: Bearer {SECRET}}}}}")
+    assert (config.tracing.endpoint, config.tracing.sample_ratio) == ("http://127.0.0.1:4318", 0.1)
+    assert SECRET not in repr(config)
+    for bad in ("{'a b': x}", "{a: ''}", f'{{a: "{SECRET}\\r\\nb: c"}}'):
+        assert "tracing.headers" in refusal(tmp_path, TRACED + f", headers: {bad}}}")
+
+
+@pytest.mark.parametrize("lacks", ["opentelemetry", "opentelemetry.proto"])
+def test_tracing_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
+    monkeypatch.setattr(tree, "find_spec", lambda name: None if name == lacks else name)
+    assert "pip install 'portico[otel]'" in refusal(tmp_path, TRACED + "}")
+    assert read(tmp_path).tracing.endpoint is None
+
+
+def test_what_is_secret_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "portico.yaml"
+    file.write_text(TRACED + f", headers: {{x-key: {SECRET}}}}}\nmetrics: {{token: {SECRET}}}\n")
+    assert cli.main(["config", "show", "--config", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "4318" in shown
+    assert SECRET not in shown

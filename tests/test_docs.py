@@ -16,6 +16,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from server import app, cli, config, errors
+from server.telemetry import families
+from server.telemetry.kinds import Family
 from server.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent
@@ -76,19 +78,37 @@ def test_every_environment_variable_of_the_reference_works(tool: ModuleType) -> 
         assert isinstance(config.load(None, {key.variable: key.default}), config.Config), key.path
 
 
-def metric_names() -> list[str]:
-    tree = ast.parse(text_of("server/telemetry/metrics.py"))
-    kinds = {"Counter", "Gauge", "Histogram"}
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in kinds]
-    return [ast.literal_eval(call.args[0]) for call in made if call.args]
+def metric_sections() -> dict[str, str]:
+    sections = re.split(r"^### `(portico_\w+)`$", text_of("docs/operations.md"), flags=re.MULTILINE)[1:]
+    return dict(
+        zip(sections[::2], (re.split(r"^#", text, flags=re.MULTILINE)[0] for text in sections[1::2]), strict=True)
+    )
 
 
 def test_every_metric_has_a_heading_and_no_heading_lacks_its_metric() -> None:
-    names = metric_names()
-    assert len(names) >= 10
+    assert len(families.ALL) >= 30
     described = {title.strip("`") for title in headings(text_of("docs/operations.md")) if "portico_" in title}
-    assert described == set(names)
+    assert described == {one.name for one in families.ALL}
+
+
+@pytest.mark.parametrize("family", families.ALL, ids=lambda family: family.name)
+def test_kind_unit_and_labels_of_a_metric_are_as_documented(family: Family) -> None:
+    first = metric_sections()[family.name].strip().partition("\n\n")[0]
+    assert first.startswith(f"{family.kind}, {family.unit}.")
+    declared = re.search(r"Labels? (.+?)(?:\.\s|$)", first, re.DOTALL)
+    assert bool(declared) == bool(family.labels)
+    names = re.findall(r"`(\w+)`", declared[1]) if declared else []
+    assert set(family.labels) <= set(names)
+
+
+def test_metrics_are_declared_in_one_file() -> None:
+    makers = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
+    for path in sorted((ROOT / "server").rglob("*.py")):
+        if path.name != "kinds.py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in makers:
+                    first = node.args[0] if node.args else None
+                    assert not isinstance(first, ast.Constant), f"{path}: declare {ast.unparse(node)} in families.py"
 
 
 def test_every_stage_has_a_heading() -> None:

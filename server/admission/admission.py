@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Generic
 
-from server.admission.fair_queue import QueueFull, Standing, Ticket
+from server.admission.fair_queue import QueueFull, Standing, Ticket, service
 from server.admission.slots import Engine, Slots, sharing
 from server.call import Call, Project
 from server.config import Admission as AdmissionConfig
@@ -128,6 +128,7 @@ class Slot(Ticket[Engine]):
             now = perf_counter()
             pool.rate.ended(now)
             used = self._call.used()
+            self._call.charged = service(used.prompt, used.completion)
             pool.slots.give(self, self.engine, used.prompt, used.completion, now)
         elif self.waits:
             self._call.queued_s = perf_counter() - self.since

@@ -42,6 +42,11 @@ RANKS: Mapping[str, int] = {name: rank for rank, name in enumerate(CLASSES)}
 Engine = TypeVar("Engine")
 
 
+def service(prompt: int, completion: int) -> float:
+    """What a call with so many tokens is charged, before the tenant's weight."""
+    return PROMPT_COST * prompt + COMPLETION_COST * completion
+
+
 class QueueFull(Exception):
     """`max_queue` calls of the model are waiting already, and nobody has more of them than this call's tenant."""
 
@@ -174,7 +179,7 @@ class FairQueue(Generic[Engine]):
         account = ticket.account
         if account is not None:
             ticket.account = None
-            account.charge(PROMPT_COST * (prompt - ticket.prompt) + COMPLETION_COST * (completion - ticket.charged))
+            account.charge(service(prompt - ticket.prompt, completion - ticket.charged))
             self._classes[ticket.rank].end(account)
 
     # To be looked at

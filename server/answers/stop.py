@@ -5,6 +5,8 @@ So the engine is not told of them: the gateway looks for them in the content, cu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from server.answers.edit import EditStage, on_content
 from server.answers.stage import Stage
 from server.call import Call
@@ -16,8 +18,10 @@ class StopScanner:
 
     finish_reason = "stop"
 
-    def __init__(self, stops: list[str], *, include: bool = False) -> None:
+    def __init__(self, stops: list[str], found: Callable[[str], None], *, include: bool = False) -> None:
+        """`found` is told which of `stops` ended the text."""
         self._stops = stops
+        self._found = found
         self._include = include  # the stop text leaves with the answer
         self._longest = max(map(len, stops))
         self._held: str = ""
@@ -31,11 +35,12 @@ class StopScanner:
             return ""
         text = self._held + text
         # The one that is complete first, as if the text had come letter by letter: no cut changes the outcome.
-        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
             self.ended = True
             self._held = ""
-            end, start = min(found)
+            end, start, stop = min(found)
+            self._found(stop)
             return text[: end if self._include else start]
         keep = self._could_become(text)
         self._held = text[len(text) - keep :]
@@ -59,4 +64,8 @@ def stop_texts(call: Call) -> Stage | None:
         return None
     stops = [body.stop] if isinstance(body.stop, str) else body.stop
     include = bool(body.include_stop_str_in_output)
-    return EditStage(call, on_content(lambda: StopScanner(stops, include=include)), body.n or 1)
+
+    def found(text: str) -> None:
+        call.stop_text = text
+
+    return EditStage(call, on_content(lambda: StopScanner(stops, found, include=include)), body.n or 1)

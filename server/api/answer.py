@@ -1,4 +1,5 @@
-"""How one call's events reach its client: as an event stream, or as one JSON body."""
+"""How one call's events reach its client: as an event stream, or as one JSON body. In OpenAI's shape; messages.py has
+another."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Answer:
         if error.close:
             self._request.keep_alive = False
         self._call.status = error.status
-        self._request.answer(error.status, self._head(self._call.used()) + lines(error_headers(error)), error.body())
+        head = self._head(self._call.used()) + lines(error_headers(error))
+        self._request.answer(error.status, head, self._error_body(error))
 
     def stalled(self, now: float) -> bool:
         """The client has not read what was sent for longer than it may."""
@@ -36,6 +38,9 @@ class Answer:
     def drop(self) -> None:
         """Give the client up."""
         self._request.drop()
+
+    def _error_body(self, error: GatewayError) -> bytes:
+        return error.body()
 
     def _head(self, used: Tokens | None) -> bytes:
         """`used` by a call that has ended."""
@@ -57,11 +62,15 @@ class WholeAnswer(Answer):
         """Nothing can be sent before the status is known."""
 
     def end(self) -> None:
-        body = self._collector.body()
+        body = self._body()
         if body is None:
             raise EngineFailure("The engine sent an empty answer. Try again.")
         self._call.status = 200
         self._request.answer(200, self._head(self._call.used()), body)
+
+    def _body(self) -> bytes | None:
+        """None if nothing came."""
+        return self._collector.body()
 
 
 class StreamAnswer(Answer):
@@ -73,7 +82,9 @@ class StreamAnswer(Answer):
         self._last_write = perf_counter()
 
     def feed(self, batch: Batch) -> None:
-        data = batch[0].wire() if len(batch) == 1 else b"".join([event.wire() for event in batch])
+        data = self._wire(batch)
+        if not data:
+            return
         self._last_write = perf_counter()
         if self._call.status:
             self._request.write(data)
@@ -93,14 +104,45 @@ class StreamAnswer(Answer):
     def end(self) -> None:
         if not self._call.status:
             raise EngineFailure("The engine sent an empty answer. Try again.")
-        self._request.end(DONE)
+        self._request.end(self._last())
 
     def fail(self, error: GatewayError) -> None:
         if self._call.status:
-            self._request.end(b"data: " + error.body() + b"\n\n")
+            self._request.end(self._error_event(error))
         else:
             super().fail(error)
+
+    def _wire(self, batch: Batch) -> bytes:
+        return batch[0].wire() if len(batch) == 1 else b"".join([event.wire() for event in batch])
+
+    def _last(self) -> bytes:
+        return DONE
+
+    def _error_event(self, error: GatewayError) -> bytes:
+        return b"data: " + error.body() + b"\n\n"
 
     def _begin(self, data: bytes) -> None:
         self._call.status = 200
         self._request.stream(self._head(None), data)
+
+
+AnyAnswer = WholeAnswer | StreamAnswer
+
+
+class Answers:
+    """The shape of an endpoint's answers: OpenAI's."""
+
+    def of(
+        self, call: Call, request: Inbound, cors: bytes, stall_s: float, grace_s: float
+    ) -> WholeAnswer | StreamAnswer:
+        if call.stream:
+            return StreamAnswer(call, request, cors, stall_s, grace_s)
+        return WholeAnswer(call, request, cors, stall_s)
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """The body for a request that did not become a call."""
+        return error.body()
+
+    def head(self, request_id: str) -> bytes:
+        """Its header lines besides those of all answers."""
+        return b""

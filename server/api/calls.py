@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
+from server.anthropic.request import CountRequest, MessagesRequest, Prompted
+from server.anthropic.signature import Signer
+from server.anthropic.translate import chat_of
 from server.call import Call, Key, ServedModel
 from server.config import PriorityClass
 from server.errors import ModelNotFound, PermissionDenied
 from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
 from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
+
+MESSAGES = msgspec.json.Decoder(MessagesRequest)
+COUNT = msgspec.json.Decoder(CountRequest)
+_ENCODE = msgspec.json.Encoder().encode
 
 
 class Catalogue:
@@ -31,10 +40,11 @@ class Catalogue:
 
 
 class CallFactory:
-    """`salt` gives the prefix-cache salt of a project, by the project's id."""
+    """`salt` gives the prefix-cache salt of a project, by the project's id. `signer` knows what the models thought."""
 
-    def __init__(self, catalogue: Catalogue, max_json_depth: int, salt: Callable[[str], str]) -> None:
+    def __init__(self, catalogue: Catalogue, max_json_depth: int, salt: Callable[[str], str], signer: Signer) -> None:
         self._catalogue = catalogue
+        self._signer = signer
         self._salt = salt
         self._max_depth = max_json_depth
 
@@ -55,6 +65,28 @@ class CallFactory:
         model = self._model(request, key)
         validate_completion(request, raw_special_tokens=model.config.raw_special_tokens)
         return self._call("completions", request, key, request_id, model, len(body))
+
+    def message(self, body: bytes, key: Key, request_id: str) -> Call:
+        check_endpoint(key, "messages")
+        request = parse(MESSAGES, body, self._max_depth)
+        call = self._translated(request, body, key, request_id)
+        call.body.top_k = request.top_k  # Anthropic's own field: no operator has to allow it
+        call.include_usage = True
+        return call
+
+    def counted_message(self, body: bytes, key: Key, request_id: str) -> Call:
+        """A call that goes nowhere: only its prompt is of interest."""
+        check_endpoint(key, "messages")
+        return self._translated(parse(COUNT, body, self._max_depth), body, key, request_id)
+
+    def _translated(self, request: Prompted, body: bytes, key: Key, request_id: str) -> Call:
+        chat = chat_of(request, self._signer, key.project.id)
+        validate_chat(chat)
+        model = self._model(chat, key)
+        check_length(chat.max_completion_tokens, "max_tokens", model.config.context_length)
+        # What bounds its tokens is its size in OpenAI's shape (tokens/bound.py), and that can be larger.
+        size = max(len(body), len(_ENCODE(chat)))
+        return self._call("messages", chat, key, request_id, model, size)
 
     def _model(self, request: Sampling, key: Key) -> ServedModel:
         model = self._catalogue.find(request.model, key)

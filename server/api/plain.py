@@ -15,8 +15,9 @@ from server.config import Server
 from server.errors import GatewayError, InvalidApiKey, InvalidRequest, RequestTimedOut
 from server.gateway import as_gateway_error
 from server.telemetry.refusals import Refusals
+from server.telemetry.trace_context import trace_id_of
 
-PLAIN_ENDPOINTS = ("models", "moderations", "organization", "healthz", "readyz", "openapi.json")
+PLAIN_ENDPOINTS = ("models", "moderations", "messages", "organization", "healthz", "readyz", "openapi.json")
 UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 
@@ -32,13 +33,16 @@ class Portico(FastAPI):
             await super().__call__(scope, receive, send)
             return
         answer = _PlainAnswer(scope, send)
+        scope["state"] = {**scope.get("state", {}), "request_id": answer.id}
         try:
             await super().__call__(scope, receive, answer.send)
         except Exception as error:  # the client has been answered by `_any_error`
-            as_gateway_error(error, answer.id)
+            as_gateway_error(error, answer.id, answer.trace_id)
         finally:
             if answer.endpoint not in UNCOUNTED:
-                self._refusals.note(answer.id, answer.endpoint, answer.status, answer.outcome(), answer.seconds())
+                self._refusals.note(
+                    answer.id, answer.endpoint, answer.status, answer.outcome(), answer.seconds(), answer.trace_id
+                )
 
 
 class _PlainAnswer:
@@ -49,6 +53,7 @@ class _PlainAnswer:
         self._send = send
         self._started = perf_counter()
         self.id = new_request_id()
+        self.trace_id = trace_id_of(self._headers.get(b"traceparent"))
         self.status = 500
         # A bounded name and not the path, which is the client's text.
         first = scope["path"].removeprefix("/v1").lstrip("/").partition("/")[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 
-from server.api.answer import StreamAnswer, WholeAnswer
+from server.api.answer import Answers
 from server.api.cors import Cors
 from server.api.http import answer_headers, check_content, error_headers, lines
 from server.api.inbound import Inbound
@@ -16,12 +16,16 @@ from server.config import Server
 from server.errors import GatewayError, MethodNotAllowed
 from server.gateway import Gateway, as_gateway_error
 from server.telemetry.refusals import Refusals
+from server.telemetry.trace_context import trace_id_of
+from server.telemetry.tracing import Tracer
 
 NewCall = Callable[[bytes, Key, str], Call]
 
 
 class Relay:
-    """One endpoint. `new_call(body, key, request_id)` parses and validates; it raises `GatewayError`."""
+    """One endpoint. `new_call(body, key, request_id)` parses and validates; it raises `GatewayError`. `answers` in
+    another shape than OpenAI's.
+    """
 
     def __init__(
         self,
@@ -31,12 +35,16 @@ class Relay:
         keys: KeyRing,
         settings: Server,
         refusals: Refusals,
+        tracer: Tracer,
+        answers: Answers | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._answers = answers or Answers()
         self._new_call = new_call
         self._gateway = gateway
         self._keys = keys
         self._refusals = refusals
+        self._tracer = tracer
         self._cors = Cors(settings.cors_origins)
         self._grace_s = settings.first_event_grace_s
         self.max_body_bytes = settings.max_body_bytes
@@ -78,24 +86,22 @@ class Relay:
             return
         call.received = request.started
         call.client_request_id = request.client_id
+        call.trace = self._tracer.begin(request.headers.get(b"traceparent"))
         origin = request.headers.get(b"origin")
         cors = b"" if origin is None else self._cors.lines(origin)
-        if call.stream:
-            answer = StreamAnswer(call, request, cors, self.silence_s, self._grace_s)
-        else:
-            answer = WholeAnswer(call, request, cors, self.silence_s)
+        answer = self._answers.of(call, request, cors, self.silence_s, self._grace_s)
         request.attach(self._gateway.start(call, answer))
 
     def refuse(self, request: Inbound, error: Exception) -> None:
         """Answer a request that did not become a call."""
-        known = as_gateway_error(error, request.id)
+        known = as_gateway_error(error, request.id, trace_id_of(request.headers.get(b"traceparent")))
         if known.close:
             request.keep_alive = False
         head = answer_headers(request.id, request.client_id, request.started) + lines(error_headers(known))
         if isinstance(known, MethodNotAllowed):
             head += b"allow: POST\r\n"
-        head += self._cors.lines(request.headers.get(b"origin"))
-        request.answer(known.status, head, known.body())
+        head += self._cors.lines(request.headers.get(b"origin")) + self._answers.head(request.id)
+        request.answer(known.status, head, self._answers.error(known, request.id))
         self._count(request, known.status, known.outcome)
 
     def left(self, request: Inbound) -> None:
@@ -103,4 +109,5 @@ class Relay:
         self._count(request, 499, "client_gone")
 
     def _count(self, request: Inbound, status: int, outcome: str) -> None:
-        self._refusals.note(request.id, self._endpoint, status, outcome, perf_counter() - request.started)
+        trace_id = trace_id_of(request.headers.get(b"traceparent"))
+        self._refusals.note(request.id, self._endpoint, status, outcome, perf_counter() - request.started, trace_id)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 HIDDEN = "(set)"
-SECRETS = {"api_key", "token"}
+SECRETS = {"api_key", "token", "headers"}
 PASSWORD = re.compile(r"^(\w+://[^/@]*:)\S*@")  # of a URL, whatever letters it has
 
 

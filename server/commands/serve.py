@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from server.stores.base import AccessRefused, StoreDown, StoreError
 from server.stores.sql.opening import open_durable
 from server.telemetry.exposition import MetricsListener
 from server.telemetry.request_log import LineFormatter
+from server.telemetry.service import service_registry
 from server.usage import usage_log
 from server.usage.folder import SpoolError
 from server.workers import CannotListen, CannotServe, Workers, listeners
@@ -158,7 +160,9 @@ class Service:
         self._on_stop_signal(stop.set)
         async with self._engine() as supervisor:
             workers = Workers(self._config, self._addresses(supervisor), public, self._server_secret)
-            exposition = MetricsListener(workers.metrics_folder, scraped, metrics.token)
+            exposition = MetricsListener(
+                workers.metrics_folder, scraped, metrics.token, service_registry(version("portico"), server.tls.cert)
+            )
             workers.start()
             exposition.start()
             try:

@@ -22,6 +22,7 @@ from server.config.tree import (
     Stores,
     Timeouts,
     Tls,
+    Tracing,
     Url,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "Stores",
     "Timeouts",
     "Tls",
+    "Tracing",
     "Url",
     "first_problem",
     "home",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from server.config.places import is_loopback
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e][\x20-\x7e]*$")]
 Seconds = Annotated[float, Field(gt=0)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 PriorityClass = Literal["interactive", "standard", "batch"]
@@ -82,6 +85,9 @@ class Metrics(Section):
     host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
     port: int = Field(default=9464, ge=0, le=65535, description="Its port, never the public one; 0 takes a free one.")
     token: str | None = Field(default=None, description="Bearer token that a scraper must send.", repr=False)
+    projects: int = Field(
+        default=100, ge=0, le=1000, description="Projects that have metrics of their own; all others count as `other`."
+    )
 
 
 class Limit(Section):
@@ -300,6 +306,32 @@ class Logging(Section):
         default="auto", description="`auto`: text on a terminal, else JSON lines."
     )
     requests: bool = Field(default=True, description="One line per request, without bodies or keys.")
+    sample_successes: float = Field(
+        default=1.0, ge=0, le=1, description="Share of good requests that have a line; failures always have one."
+    )
+
+
+class Tracing(Section):
+    endpoint: Url | None = Field(
+        default=None,
+        description="Base URL of an OTLP/HTTP receiver (an OpenTelemetry collector, Tempo, Jaeger, ...), without its "
+        "/v1/traces; needs `pip install 'portico[otel]'`.",
+    )
+    sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of calls that are traced; one that comes with a `traceparent` is if that says so.",
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, description="Further headers for the receiver, such as its key.", repr=False
+    )
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        if self.endpoint is not None and not (find_spec("opentelemetry") and find_spec("opentelemetry.proto")):
+            raise ValueError("endpoint: needs the packages of the extra: pip install 'portico[otel]'")
+        return self
 
 
 class Config(Section):
@@ -317,6 +349,7 @@ class Config(Section):
     admission: Admission = Field(default_factory=Admission, description="The queue in front of the engines.")
     moderation: Moderation = Field(default_factory=Moderation, description="The content filter.")
     logging: Logging = Field(default_factory=Logging, description="Logs on standard output.")
+    tracing: Tracing = Field(default_factory=Tracing, description="OpenTelemetry traces.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,6 +7,7 @@ import ssl
 from time import perf_counter
 from urllib.parse import urlsplit
 
+from server.call import Trace
 from server.config import Engine
 from server.engines.connection import Connection, EngineLost, EngineSilent
 from server.outbox import Outbox
@@ -33,7 +34,7 @@ class EngineClient:
         self._headers = f"host: {parts.netloc.rpartition('@')[2]}\r\naccept-encoding: identity\r\n{key}"
         self._post: dict[str, bytes] = {}
 
-    def post_head(self, path: str, body: bytes, request_id: str) -> bytes:
+    def post_head(self, path: str, body: bytes, request_id: str, trace: Trace | None = None) -> bytes:
         """The head of a request with `body`. `request_id` must be safe in a header."""
         head = self._post.get(path)
         if head is None:
@@ -41,6 +42,8 @@ class EngineClient:
                 f"POST {self._base}{path} HTTP/1.1\r\n{self._headers}content-type: application/json\r\nx-request-id: "
             )
             head = self._post[path] = text.encode()
+        if trace is not None:
+            request_id = f"{request_id}\r\ntraceparent: {trace.header}"
         return b"%b%b\r\ncontent-length: %d\r\n\r\n" % (head, request_id.encode(), len(body))
 
     async def get(self, path: str, *, from_root: bool = False) -> int:

@@ -36,6 +36,8 @@ class Engine:
         self._way_out = "" if self._managed else f" ({url}; check {key}.url, {key}.api_key and {key}.health_path)"
         self._health_path = config.health_path or ("/health" if config.managed else None)
         self.on_change: Callable[[Engine], None] = lambda engine: None
+        self.on_retry: Callable[[str], None] = lambda reason: None
+        """Told when a call that it failed is tried again: `connect` or `closed`, see `portico_engine_retries_total`."""
         self._task: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
         self._known = asyncio.Event()

@@ -115,6 +115,7 @@ class Exchange:
                     if not self._slot.move():
                         raise _unavailable() from None
                     self._call.retries += 1
+                    engine.on_retry("connect")
         except Exception as error:
             self._fail(error)
         finally:
@@ -126,7 +127,7 @@ class Exchange:
         self._call.engine = engine.name
         body = engine_request(self._call, streams=self._reader is not None, vllm=engine.vllm)
         try:
-            connection.send(engine.client.post_head(self._path, body, self._call.id), body, self)
+            connection.send(engine.client.post_head(self._path, body, self._call.id, self._call.trace), body, self)
         except EngineLost:
             engine.client.give_back(connection)
             raise
@@ -178,6 +179,7 @@ class Exchange:
         if isinstance(error, EngineLost):
             if error.before_answer and not self._call.retries:
                 self._call.retries += 1
+                self._slot.engine.on_retry("closed")
                 self._give_back()
                 self._connect()
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -50,10 +50,19 @@ class Decision(Struct, frozen=True):
     ms: float  # of looking, not of waiting for the text
     judge_ms: float  # of waiting for judges
     text_hmac: str  # of all that the rules saw and then all that judges were shown, with the server's secret
+    trace_id: str | None = None
 
 
 Told = Callable[[Decision], None]
 """Hears of decisions."""
+
+
+class Timings(Protocol):
+    """Who hears how long it took to look, once for each call and direction, and for each question to a judge."""
+
+    def scanned(self, direction: Direction, characters: int, seconds: float) -> None: ...
+
+    def judged(self, judge: str, seconds: float) -> None: ...
 
 
 SEVERITY: Mapping[Action, int] = {"shadow": 0, "flag": 1, "redact": 2, "block": 3}

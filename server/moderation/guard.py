@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
 from server.call import Call
 from server.errors import ContentFiltered
-from server.moderation.decisions import MOST_MATCHES, Decision, Match, Seen, Told, severest
+from server.moderation.decisions import MOST_MATCHES, Decision, Match, Seen, Timings, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.input import Hit, Inspection
 from server.moderation.jury import Finding, ask, check_judged
@@ -29,11 +29,14 @@ JOINT = "\n\n"  # between the texts that a judge is shown as one
 class Guard:
     """One policy over one call. `inspect` its texts, then `editor` for each channel of each choice, then `close`."""
 
-    def __init__(self, ruleset: Ruleset, call: Call, secret: bytes, told: Told, *, everything: bool = False) -> None:
+    def __init__(
+        self, ruleset: Ruleset, call: Call, secret: bytes, told: Told, timings: Timings, *, everything: bool = False
+    ) -> None:
         """With `everything` it is told as well that nothing was found."""
         self.ruleset = ruleset
         self._call = call
         self._told = told
+        self._timings = timings
         self._everything = everything
         self._decoding = ruleset.policy.file.decode
         self._input = Notes(secret)
@@ -49,8 +52,21 @@ class Guard:
                 raise ContentFiltered(BIDI_MESSAGE, param=segment.param)
 
     def inspection(self, segments: list[Segment]) -> Inspection:
-        """Of the request; look through it, then `decide`."""
+        """Of the request; look through it in `steps`, then `decide`."""
         return Inspection(segments, self.ruleset.screens("input"), self.ruleset.rules, self._decoding)
+
+    def steps(self, inspection: Inspection) -> Iterator[None]:
+        """Those of the inspection, with a note of the time that they take."""
+        steps = inspection.steps()
+        while True:
+            begun = perf_counter()
+            try:
+                next(steps)
+            except StopIteration:
+                return
+            finally:
+                self._input.seconds += perf_counter() - begun
+            yield
 
     def decide(self, inspection: Inspection) -> None:
         """Refuse the request or replace what is to be replaced. Raises `ContentFiltered`."""
@@ -100,7 +116,12 @@ class Guard:
         notes = self._input if direction == "input" else self._output
         begun = perf_counter()
         found = await ask(
-            self.ruleset.seats, direction, text, partial(notes.judged, text), suspicious=bool(notes.matches)
+            self.ruleset.seats,
+            direction,
+            text,
+            suspicious=bool(notes.matches),
+            judged=self._timings.judged,
+            saw=partial(notes.judged, text),
         )
         notes.judge_seconds += perf_counter() - begun
         for one in found:
@@ -115,6 +136,8 @@ class Guard:
 
     def close(self) -> None:
         """The call has ended: tell what was decided and has not been told."""
+        self._tell_time("input", self._input)
+        self._tell_time("output", self._output)
         self._tell("input", self._input)
         self._tell("output", self._output)
 
@@ -122,6 +145,10 @@ class Guard:
         if not notes.told and (notes.matches or (self._everything and notes.looked)):
             notes.told = True
             self._told(self._decision(direction, notes))
+
+    def _tell_time(self, direction: Direction, notes: Notes) -> None:
+        if notes.scanned:
+            self._timings.scanned(direction, notes.scanned.total(), notes.seconds)
 
     def _match(self, rule: Rule, found: Found | Hit, where: str) -> Match:
         return Match(rule.id, rule.category, rule.action, "rules", where, found.start, found.end)
@@ -144,6 +171,7 @@ class Guard:
             round(notes.seconds * 1000, 3),
             round(notes.judge_seconds * 1000, 3),
             notes.hmac(),
+            call.trace_id,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import NamedTuple
 
 from server.errors import ModerationUnavailable
@@ -32,6 +33,10 @@ NewSeat = Callable[[Policy, JudgeUse], Seat]
 """Raises `ConfigError`, one line, for an engine or model that is not there."""
 
 
+Judged = Callable[[str, float], None]
+"""Hears which judge was asked and how many seconds that took."""
+
+
 class Finding(NamedTuple):
     """What a judge objects to in a text. `category` names why there was no verdict, too."""
 
@@ -45,10 +50,12 @@ Saw = Callable[[str, int], None]
 """Told which judge saw how many characters of the text; of one that gave no verdict that is not known: 0."""
 
 
-async def ask(seats: Sequence[Seat], direction: Direction, text: str, saw: Saw, *, suspicious: bool) -> list[Finding]:
+async def ask(
+    seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool, judged: Judged, saw: Saw
+) -> list[Finding]:
     """All judges for this direction at once; those to escalate to where something was found before (`suspicious`)."""
     asked = [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious) and text]
-    outcomes = await asyncio.gather(*(_outcome(seat.judges[direction], text) for seat in asked))
+    outcomes = await asyncio.gather(*(_outcome(seat, direction, text, judged) for seat in asked))
     for seat, outcome in zip(asked, outcomes, strict=True):
         saw(seat.name, outcome.scanned if isinstance(outcome, Verdict) else 0)
     return [one for seat, outcome in zip(asked, outcomes, strict=True) if (one := _finding(seat, outcome))]
@@ -61,11 +68,14 @@ def check_judged(findings: Sequence[Finding]) -> None:
         raise ModerationUnavailable("The content could not be checked at the moment. Try again.", retry_after=2)
 
 
-async def _outcome(judge: Judge, text: str) -> Verdict | Failure:
+async def _outcome(seat: Seat, direction: Direction, text: str, judged: Judged) -> Verdict | Failure:
+    begun = perf_counter()
     try:
-        return await judge.ask(text)
+        return await seat.judges[direction].ask(text)
     except JudgeFailed as error:
         return error.failure
+    finally:
+        judged(seat.name, perf_counter() - begun)
 
 
 def _failure(outcome: Verdict | Failure) -> str | None:

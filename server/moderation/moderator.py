@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from server.call import Call
 from server.errors import UnsupportedValue
 from server.moderation.chain import Chain
-from server.moderation.decisions import Decision
+from server.moderation.decisions import Decision, Timings
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.held import HeldAnswer
@@ -38,11 +38,14 @@ class Policies(Protocol):
 
 
 class Moderator:
-    def __init__(self, policies: Policies, secret: bytes, told: Told, *, everything: bool = False) -> None:
+    def __init__(
+        self, policies: Policies, secret: bytes, told: Told, timings: Timings, *, everything: bool = False
+    ) -> None:
         """With `everything` it is told as well that nothing was found."""
         self._policies = policies
         self._secret = secret
         self._told = told
+        self._timings = timings
         self._everything = everything
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -51,8 +54,11 @@ class Moderator:
         rulesets = self._policies.of(call)
         if not rulesets:
             return None
-        told, everything = partial(self._told, call), self._everything
-        return Check(self, call, [Guard(one, call, self._secret, told, everything=everything) for one in rulesets])
+        told = partial(self._told, call)
+        return Check(self, call, [self._guard(one, call, told) for one in rulesets])
+
+    def _guard(self, ruleset: Ruleset, call: Call, told: Callable[[Decision], None]) -> Guard:
+        return Guard(ruleset, call, self._secret, told, self._timings, everything=self._everything)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="moderate a request")
@@ -94,7 +100,7 @@ class Check:
             return False
         for guard in self._guards:
             inspection = guard.inspection(segments)
-            for _ in inspection.steps():
+            for _ in guard.steps(inspection):
                 pass
             guard.decide(inspection)
             guard.requested()
@@ -140,7 +146,7 @@ class Check:
     async def _in_turns(self, segments: list[Segment]) -> None:
         for guard in self._guards:
             inspection = guard.inspection(segments)
-            for _ in inspection.steps():
+            for _ in guard.steps(inspection):
                 await asyncio.sleep(0)
                 if self._over:
                     return

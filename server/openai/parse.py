@@ -20,7 +20,7 @@ from server.errors import (
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from server.openai.moderation_request import ModerationRequest
 
-Request = TypeVar("Request", ChatRequest, CompletionRequest, ModerationRequest)
+Request = TypeVar("Request", bound=msgspec.Struct)
 
 MAX_NAME = 64  # of an unknown field: as much of it is repeated, and a longer one is not looked up
 

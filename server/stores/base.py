@@ -96,6 +96,10 @@ class Directory(Protocol):
         """Of any project if that is None. Raises `NotThere`."""
         ...
 
+    async def expiring_keys(self, after: int, until: int) -> int:
+        """How many keys that are not revoked expire between these times (Unix seconds, both included)."""
+        ...
+
     async def change_key(self, key_id: str, change: Callable[[KeyRecord], KeyRecord], actor: Actor) -> KeyRecord:
         """Keep name, grants and expiry of what `change` makes of the record, as `change_project` does.
 

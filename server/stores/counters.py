@@ -63,13 +63,21 @@ class Counters:
             return Taken(self._standings(charges, now))
         windows = self._windows_of(charges, now)
         for charge, window in zip(charges, windows, strict=True):
-            known = now < window.due or window.roll(now)
+            known = now < window.due or window.ready(now)
             if not known or (window.used + charge.amount > charge.limit and charge.amount):
                 return _not_taken(charges, windows, now)
-        slots = [window.take(charge.amount, now) for charge, window in zip(charges, windows, strict=True)]
+        slots: list[Slot] = []
+        standings: list[Standing] = []
+        for charge, window in zip(charges, windows, strict=True):
+            slot = window.slot
+            slot.amount += charge.amount
+            window.used += charge.amount
+            slots.append(slot)
+            left = charge.limit - window.used
+            standings.append(Standing(left if left > 0 else 0, window.reset(now)))
         self._held[hold_id] = Held(now + LEASE_S, charges, windows, slots)
         self._next_expiry = min(self._next_expiry, now + LEASE_S)
-        return Taken(tuple([_standing(charge, window, now) for charge, window in zip(charges, windows, strict=True)]))
+        return Taken(tuple(standings))
 
     def settle(self, hold_id: str, used: Sequence[int], now: float) -> None:
         if now >= self._next_expiry:
@@ -82,7 +90,9 @@ class Counters:
             if by:
                 if now >= window.due:
                     window.roll(now)
-                window.correct(slot, by)
+                if slot.counts:
+                    slot.amount += by
+                    window.used += by
 
     def renew(self, hold_ids: Sequence[str], now: float) -> None:
         if now >= self._next_expiry:
@@ -149,7 +159,9 @@ class Counters:
             for charge, window, slot in zip(held.charges, held.windows, held.slots, strict=True):
                 if charge.kind not in FOR_GOOD:
                     window.roll(now)
-                    window.correct(slot, -charge.amount)
+                    if slot.counts:
+                        slot.amount -= charge.amount
+                        window.used -= charge.amount
 
 
 def _not_taken(charges: Sequence[Charge], windows: Sequence[Window], now: float) -> Refused | Unseeded:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Protocol
 
 from server.stores.base import LimitKind
 
@@ -20,83 +19,83 @@ Bounds = Callable[[float], tuple[int, int]]
 
 
 class Slot:
-    """What was taken in one second, or which day or month it was. A hold remembers it, to correct it there.
+    """What was taken in one second, or in a day or month. A hold remembers it, to correct it there.
 
-    `until`: when what was taken in it no longer counts.
+    `until`: when what was taken in it no longer counts. `counts`: it still does.
     """
 
-    __slots__ = ("amount", "start", "until")
+    __slots__ = ("amount", "counts", "start", "until")
 
-    def __init__(self, start: int, until: float) -> None:
+    def __init__(self, start: int, until: float, *, counts: bool = True) -> None:
         self.start = start
         self.until = until
         self.amount = 0
+        self.counts = counts
 
 
-class Window(Protocol):
-    used: int
-    """What counts, as of the last `roll`."""
-    due: float
-    """Before this moment there is nothing for `roll` to do; 0 where it always has to look."""
+class Window:
+    """What is counted. Whoever takes adds to `used` and to `slot.amount` himself: that is all it is, mostly."""
+
+    __slots__ = ("due", "slot", "used")
+
+    def __init__(self, slot: Slot, due: float) -> None:
+        self.used = 0
+        """What counts, as of the last `roll`."""
+        self.slot = slot
+        """Where what is taken now belongs, as of the last `ready`."""
+        self.due = due
+        """Before this moment there is nothing to do for `roll` and `ready`."""
 
     def roll(self, now: float) -> bool:
-        """Drop what no longer counts. False if what counts is not known. To be called before the other methods."""
-        ...
+        """Drop what no longer counts. False if what counts is not known."""
+        return True
 
-    def take(self, amount: int, now: float) -> Slot: ...
-
-    def correct(self, slot: Slot, by: int) -> None: ...
+    def ready(self, now: float) -> bool:
+        """The same, and something will be taken now."""
+        return self.roll(now)
 
     def wait(self, excess: int, now: float) -> float:
         """Seconds until `excess` of what is used no longer counts."""
-        ...
+        raise NotImplementedError
 
     def reset(self, now: float) -> float:
         """Seconds until nothing that is used counts any more."""
-        ...
+        raise NotImplementedError
 
     def idle(self, now: float) -> bool:
         """It can be forgotten without a difference."""
-        ...
+        raise NotImplementedError
 
 
-class Minute:
+class Minute(Window):
     """Any 60 seconds. What is taken in second s counts until s + 61, so for 60 to 61 seconds.
 
     A running total beside a queue of the seconds in which something was taken: each is added and dropped once.
     """
 
-    __slots__ = ("_seconds", "due", "used")
+    __slots__ = ("_seconds",)
 
     def __init__(self) -> None:
-        self.used = 0
-        self.due = inf
+        super().__init__(Slot(0, 0, counts=False), 0.0)
         self._seconds: deque[Slot] = deque()
 
     def roll(self, now: float) -> bool:
         seconds = self._seconds
         while seconds and seconds[0].until <= now:
-            self.used -= seconds.popleft().amount
-        self.due = seconds[0].until if seconds else inf
+            old = seconds.popleft()
+            old.counts = False
+            self.used -= old.amount
+        self.due = min(seconds[0].until, self.slot.start + 1) if seconds else 0.0
         return True
 
-    def take(self, amount: int, now: float) -> Slot:
-        seconds = self._seconds
-        slot = seconds[-1] if seconds else None
-        if slot is None or slot.start + 1 <= now:  # after a clock was set back, the last one goes on
-            slot = Slot(int(now), int(now) + MINUTE_S + 1)
-            if not seconds:
-                self.due = slot.until
-            seconds.append(slot)
-        slot.amount += amount
-        self.used += amount
-        return slot
-
-    def correct(self, slot: Slot, by: int) -> None:
-        seconds = self._seconds
-        if seconds and slot.start >= seconds[0].start:
-            slot.amount += by
-            self.used += by
+    def ready(self, now: float) -> bool:
+        self.roll(now)
+        if not self.slot.counts or self.slot.start + 1 <= now:  # after a clock was set back, the last one goes on
+            second = int(now)
+            self.slot = Slot(second, second + MINUTE_S + 1)
+            self._seconds.append(self.slot)
+            self.due = min(self._seconds[0].until, second + 1)
+        return True
 
     def wait(self, excess: int, now: float) -> float:
         for slot in self._seconds:
@@ -118,20 +117,19 @@ class Minute:
         return not self._seconds
 
 
-class Calendar:
+class Calendar(Window):
     """A day or a month, UTC. Not known until it is seeded."""
 
-    __slots__ = ("_bounds", "_slot", "due", "used")
+    __slots__ = ("_bounds",)
 
     def __init__(self, bounds: Bounds) -> None:
-        self.used = 0
-        self.due = 0.0  # the end, or not known
+        super().__init__(Slot(0, 0, counts=False), 0.0)
         self._bounds = bounds
-        self._slot = Slot(0, 0)
 
     def roll(self, now: float) -> bool:
-        if self._slot.start <= now < self.due:
+        if self.slot.start <= now < self.due:
             return True
+        self.slot.counts = False
         self.used = 0
         self.due = 0.0
         return False
@@ -139,15 +137,7 @@ class Calendar:
     def seed(self, amount: int, at: float, now: float) -> None:
         start, end = self._bounds(now)
         if not self.roll(now) and start <= at < end:
-            self._slot, self.due, self.used = Slot(start, end), end, amount
-
-    def take(self, amount: int, now: float) -> Slot:
-        self.used += amount
-        return self._slot
-
-    def correct(self, slot: Slot, by: int) -> None:
-        if slot.start == self._slot.start and self.due:
-            self.used += by
+            self.slot, self.due, self.used = Slot(start, end), end, amount
 
     def wait(self, excess: int, now: float) -> float:
         return self.due - now
@@ -159,25 +149,13 @@ class Calendar:
         return not self.roll(now)
 
 
-class Open:
+class Open(Window):
     """Requests that are open."""
 
-    __slots__ = ("_slot", "due", "used")
+    __slots__ = ()
 
     def __init__(self) -> None:
-        self.used = 0
-        self.due = inf
-        self._slot = Slot(0, 0)
-
-    def roll(self, now: float) -> bool:
-        return True
-
-    def take(self, amount: int, now: float) -> Slot:
-        self.used += amount
-        return self._slot
-
-    def correct(self, slot: Slot, by: int) -> None:
-        self.used += by
+        super().__init__(Slot(0, inf), inf)
 
     def wait(self, excess: int, now: float) -> float:
         return GUESS_S

@@ -5,20 +5,26 @@ It serves /status too, for `portico status`.
 
 from __future__ import annotations
 
+import gzip
 import hmac
 import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, make_wsgi_app  # pyright: ignore[reportUnknownVariableType]
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest as plain
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of  # pyright: ignore[reportUnknownVariableType]
 
+from server.telemetry import families
+from server.telemetry.slots import SlotFiles
 from server.telemetry.status import read_status
+from server.telemetry.text import OPENMETRICS, PROMETHEUS, TextFormat
 
 Environ = dict[str, Any]
+openmetrics = cast(Callable[[CollectorRegistry], bytes], openmetrics_of)  # with the line that ends this format
 StartResponse = Callable[..., Any]
 
 
@@ -34,12 +40,15 @@ class _Server(WSGIServer):
 
 
 class MetricsListener:
-    """One scrape at a time: a scraper that stalls delays scrapes, never the service."""
+    """One scrape at a time: a scraper that stalls delays scrapes, never the service.
 
-    def __init__(self, folder: Path, listener: socket.socket, token: str | None) -> None:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(folder))
-        self._app: Callable[[Environ, StartResponse], Iterable[bytes]] = make_wsgi_app(registry)
+    `registry` has what the parent itself knows; `folder` what its workers do.
+    """
+
+    def __init__(self, folder: Path, listener: socket.socket, token: str | None, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._slots = SlotFiles(folder)
+        self._format = TextFormat(families.ALL)
         self._folder = folder
         self._token = token
         self._server = _Server(listener.getsockname()[:2], _Handler, bind_and_activate=False)
@@ -69,4 +78,17 @@ class MetricsListener:
         if environ["PATH_INFO"] == "/status":
             start("200 OK", [("content-type", "application/json")])
             return [read_status(self._folder)]
-        return self._app(environ, start)
+        kind, body = self._scrape(modern="application/openmetrics-text" in environ.get("HTTP_ACCEPT", ""))
+        headers = [("content-type", kind)]
+        if "gzip" in environ.get("HTTP_ACCEPT_ENCODING", ""):
+            headers.append(("content-encoding", "gzip"))
+            body = gzip.compress(body, 1)
+        start("200 OK", headers)
+        return [body]
+
+    def _scrape(self, *, modern: bool) -> tuple[str, bytes]:
+        lines = self._format.lines(self._slots.totals(), openmetrics=modern)
+        own: bytes = (
+            openmetrics(self._registry) if modern else plain(self._registry)
+        )  # with the end that OpenMetrics wants
+        return OPENMETRICS if modern else PROMETHEUS, "\n".join((*lines, "")).encode() + own

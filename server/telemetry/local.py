@@ -8,13 +8,14 @@ scrape is thus at most that much behind; a killed worker loses at most that much
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import Protocol
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from server.telemetry.kinds import CounterFamily, HistogramFamily
 
-class Flushable(Protocol):
-    def flush(self) -> None: ...
+Labels = tuple[str, ...]
 
 
 class LocalCounter:
@@ -58,3 +59,56 @@ class LocalHistogram:
                 self._counts[bucket] = 0
         self._child._sum.inc(self._sum)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportAttributeAccessIssue]
         self._sum = 0.0
+
+
+class LocalCounters(dict[Labels, LocalCounter]):
+    """The series of one counter by the values of its labels, made on first use; what is known costs a look-up."""
+
+    def __init__(self, family: Counter) -> None:
+        super().__init__()
+        self._family = family
+
+    def __missing__(self, labels: Labels) -> LocalCounter:
+        self[labels] = made = LocalCounter(self._family.labels(*labels) if labels else self._family)
+        return made
+
+
+class LocalHistograms(dict[Labels, LocalHistogram]):
+    """The same of a histogram."""
+
+    def __init__(self, family: Histogram, bounds: tuple[float, ...]) -> None:
+        super().__init__()
+        self._family = family
+        self._bounds = bounds
+
+    def __missing__(self, labels: Labels) -> LocalHistogram:
+        child = self._family.labels(*labels) if labels else self._family
+        self[labels] = made = LocalHistogram(child, self._bounds)
+        return made
+
+
+class Flushable(Protocol):
+    def flush(self) -> None: ...
+
+
+class LocalRegistry:
+    """Makes what is counted locally, and hands all of it over to `registry`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._all: list[Mapping[Labels, Flushable]] = []
+
+    def counters(self, family: CounterFamily) -> LocalCounters:
+        made = LocalCounters(family.on(self.registry))
+        self._all.append(made)
+        return made
+
+    def histograms(self, family: HistogramFamily) -> LocalHistograms:
+        made = LocalHistograms(family.on(self.registry), family.buckets)
+        self._all.append(made)
+        return made
+
+    def flush(self) -> None:
+        for family in self._all:
+            for series in family.values():
+                series.flush()

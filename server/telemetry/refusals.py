@@ -11,7 +11,9 @@ class Refusals:
         self._metrics = metrics
         self._log = log
 
-    def note(self, request_id: str, endpoint: str, status: int, outcome: str, seconds: float) -> None:
+    def note(
+        self, request_id: str, endpoint: str, status: int, outcome: str, seconds: float, trace_id: str | None = None
+    ) -> None:
         """`endpoint` is a name of ours and never the path, which is the client's text."""
         self._metrics.refused(endpoint, outcome, seconds)
-        self._log.refused(request_id, endpoint, status, outcome, seconds)
+        self._log.refused(request_id, endpoint, status, outcome, seconds, trace_id)

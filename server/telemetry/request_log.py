@@ -10,6 +10,7 @@ import os
 import select
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from random import random
 from time import time
 from typing import Any
 
@@ -67,6 +68,7 @@ class CallLine(msgspec.Struct):
     ts: float
     msg: str
     id: str
+    trace_id: str | None
     client_id: str | None
     key: str
     endpoint: str
@@ -88,6 +90,7 @@ class RefusalLine(msgspec.Struct):
     ts: float
     msg: str
     id: str
+    trace_id: str | None
     endpoint: str
     status: int
     outcome: str
@@ -110,6 +113,7 @@ class DecisionLine(msgspec.Struct):
     ts: float
     msg: str
     id: str
+    trace_id: str | None
     project: str
     key: str
     policy: str
@@ -125,13 +129,16 @@ class DecisionLine(msgspec.Struct):
 
 
 class RequestLog:
-    def __init__(self, writer: LogWriter | None, *, requests: bool, as_json: bool) -> None:
+    """`successes`: the share of good requests that have a line."""
+
+    def __init__(self, writer: LogWriter | None, *, requests: bool, as_json: bool, successes: float = 1.0) -> None:
         self._writer = writer if requests else None
+        self._successes = successes
         self._decisions = writer
         self._json = as_json
 
     def finished(self, call: Call) -> None:
-        if self._writer is None:
+        if self._writer is None or self._left_out(call.outcome):
             return
         end = call.finished or call.received
         tokens = call.tokens
@@ -140,6 +147,7 @@ class RequestLog:
                 round(time(), 3),
                 "request",
                 call.id,
+                call.trace_id,
                 call.client_request_id,
                 call.key.name,
                 call.endpoint,
@@ -156,15 +164,20 @@ class RequestLog:
             )
         )
 
-    def refused(self, request_id: str, endpoint: str, status: int, outcome: str, seconds: float) -> None:
-        if self._writer is not None:
+    def refused(
+        self, request_id: str, endpoint: str, status: int, outcome: str, seconds: float, trace_id: str | None = None
+    ) -> None:
+        if self._writer is not None and not self._left_out(outcome):
             ms = round(seconds * 1000, 2)
-            self._write(RefusalLine(round(time(), 3), "request", request_id, endpoint, status, outcome, ms))
+            self._write(RefusalLine(round(time(), 3), "request", request_id, trace_id, endpoint, status, outcome, ms))
 
     def decided(self, line: DecisionLine) -> None:
         """Whether or not requests have lines."""
         if self._decisions is not None:
             self._decisions.write(_encode(line) if self._json else _decision_text(line))
+
+    def _left_out(self, outcome: str) -> bool:
+        return self._successes < 1 and outcome == "ok" and random() >= self._successes  # noqa: S311
 
     def _write(self, line: CallLine | RefusalLine) -> None:
         if self._writer is not None:
@@ -213,6 +226,7 @@ class LineFormatter(logging.Formatter):
         request_id = getattr(record, "request_id", None)
         if request_id is not None:
             facts["id"] = request_id
+            facts["trace_id"] = getattr(record, "trace_id", None)
         if record.exc_info and record.exc_info[0] is not None:
             facts["exception"] = record.exc_info[0].__name__
             facts["at"] = _where(record)

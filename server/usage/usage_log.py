@@ -35,14 +35,16 @@ class UsageLog:
         try:
             self._spool.open(lost_record_of(call))
         except Exception:  # no bug here may end a call
-            log.exception("the beginning of a call was not spooled", extra={"request_id": call.id})
+            log.exception(
+                "the beginning of a call was not spooled", extra={"request_id": call.id, "trace_id": call.trace_id}
+            )
 
     def finished(self, call: Call) -> None:
         """It has ended, whether it began or not. Never raises."""
         try:
             self._spool.close(record_of(call))
         except Exception:
-            log.exception("usage is lost", extra={"request_id": call.id})
+            log.exception("usage is lost", extra={"request_id": call.id, "trace_id": call.trace_id})
             self._lost(1)
 
     @property

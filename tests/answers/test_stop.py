@@ -29,15 +29,18 @@ def cut(text: str, cuts: list[int]) -> list[str]:
 
 @given(LETTERS, STOPS, st.lists(st.integers(0, 30), max_size=10))
 def test_any_cut(text: str, stops: list[str], cuts: list[int]) -> None:
-    scanner = StopScanner(stops)
+    found: list[str] = []
+    scanner = StopScanner(stops, found.append)
     out = "".join(scanner.feed(piece) for piece in cut(text, cuts))
     out += "" if scanner.ended else scanner.finish()
     assert (out, scanner.ended) == expected(text, stops)
+    assert len(found) == scanner.ended
+    assert all(one in stops and text.startswith(out + one) for one in found)
 
 
 @given(LETTERS, STOPS)
 def test_no_more_is_held_than_could_become_a_stop_text(text: str, stops: list[str]) -> None:
-    scanner = StopScanner(stops)
+    scanner = StopScanner(stops, lambda _: None)
     out = scanner.feed(text)
     if not scanner.ended:
         held = text[len(out) :]
@@ -45,14 +48,14 @@ def test_no_more_is_held_than_could_become_a_stop_text(text: str, stops: list[st
 
 
 def test_nothing_after_the_end() -> None:
-    scanner = StopScanner(["x"])
+    scanner = StopScanner(["x"], lambda _: None)
     assert scanner.feed("ax") == "a"
     assert scanner.feed("b") == ""
 
 
 @given(LETTERS, STOPS, st.lists(st.integers(0, 30), max_size=10))
 def test_the_stop_text_itself_is_kept_on_request(text: str, stops: list[str], cuts: list[int]) -> None:
-    scanner = StopScanner(stops, include=True)
+    scanner = StopScanner(stops, lambda _: None, include=True)
     out = "".join(scanner.feed(piece) for piece in cut(text, cuts))
     out += "" if scanner.ended else scanner.finish()
     without, ended = expected(text, stops)

@@ -139,7 +139,7 @@ async def test_without_a_verdict_nothing_passes(tmp_path: Path, direction: str, 
         assert (reply.status, reply.json["error"]["code"]) == (503, "moderation_unavailable")
         assert len(engine.calls) == (direction == "output")
         assert "retry-after" in reply.headers
-        assert gate.total("portico_moderation_judge_failures_total", judge="safeguard@two") == 1
+        assert gate.total("portico_moderation_judge_failures_total", judge="safeguard@two", on_failure="closed") == 1
         assert gate.total("portico_moderation_decisions_total", direction=direction, action="block") == 1
 
 
@@ -153,7 +153,8 @@ async def test_open_lets_it_pass_and_tells(tmp_path: Path, direction: str) -> No
         assert (line["direction"], line["action"]) == (direction, "flag")
         assert line["matches"][0]["rule"] == "safeguard@two"
         assert (line["matches"][0]["category"], line["matches"][0]["tier"]) == ("no-verdict/refused", "judge")
-        assert gate.metric("portico_moderation_judge_failures_total", judge="safeguard@two", failure="refused") == 1
+        passed = {"judge": "safeguard@two", "failure": "refused", "on_failure": "open"}
+        assert gate.metric("portico_moderation_judge_failures_total", **passed) == 1
 
 
 async def test_escalated_only_where_something_was_found(tmp_path: Path) -> None:

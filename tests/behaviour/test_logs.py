@@ -11,8 +11,8 @@ from tests.behaviour.vllm import Reply
 
 CANARY = "canary4711"
 FIELDS = {
-    "ts", "msg", "id", "client_id", "key", "endpoint", "model", "engine", "status", "outcome", "stream", "ms",
-    "ttft_ms", "prompt_tokens", "completion_tokens", "retries",
+    "ts", "msg", "id", "trace_id", "client_id", "key", "endpoint", "model", "engine", "status", "outcome", "stream",
+    "ms", "ttft_ms", "prompt_tokens", "completion_tokens", "retries",
 }  # fmt: skip
 
 
@@ -27,6 +27,7 @@ async def test_a_line() -> None:
             "ts": 0,
             "msg": "request",
             "id": "",
+            "trace_id": None,
             "client_id": "mine-1",
             "key": "tester",
             "endpoint": "chat.completions",
@@ -141,3 +142,21 @@ async def test_the_other_routes_have_a_line_too_but_the_probes() -> None:
             (nothing.headers["x-request-id"], "unknown", 404, "invalid"),
         ]
         assert CANARY not in str(gate.log_lines())
+
+
+async def test_successes_can_be_left_out_and_failures_cannot() -> None:
+    async with EngineDouble() as engine, portico(engine, logging={"sample_successes": 0}) as gate:
+        await gate.chat()
+        await gate.request("GET", "/v1/models")
+        await gate.chat(n=99)
+        engine.plan(error(500))
+        await gate.chat()
+        await gate.request("POST", CHAT, key=None)
+        assert [line["outcome"] for line in gate.log_lines()] == ["invalid", "engine_error", "unauthorized"]
+
+
+async def test_a_share_of_the_successes() -> None:
+    async with EngineDouble() as engine, portico(engine, logging={"sample_successes": 0.5}) as gate:
+        for _ in range(60):
+            await gate.chat()
+        assert 5 < len(gate.log_lines()) < 55, "one of 10^11 runs fails"

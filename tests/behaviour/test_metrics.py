@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.behaviour.engine_double import EngineDouble, answer, breaks, error, hang
-from tests.behaviour.serving import CHAT, MODEL, portico
+from tests.behaviour.serving import CHAT, MESSAGES, MODEL, eventually, portico
 from tests.behaviour.vllm import Reply
 
 CHATS = {"model": MODEL, "endpoint": "chat.completions"}
@@ -103,3 +105,133 @@ async def test_a_call_cut_by_the_engine() -> None:
         await gate.chat(stream=True)
         assert gate.metric("portico_time_to_first_token_seconds_count", model=MODEL) == 1
         assert gate.metric("portico_requests_total", **CHATS, outcome="engine_error") == 1
+
+
+def of_endpoint(outcome: str) -> dict[str, str]:
+    return CHATS | {"outcome": outcome}
+
+
+async def test_time_at_the_engine_and_per_token() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        engine.plan(answer(Reply(["a", "b", "c", "d"]), delay_s=0.02))
+        await gate.chat(stream=True)
+        engine.plan(answer(Reply("a")), answer(Reply("a b c")))
+        await gate.chat(stream=True)
+        await gate.chat()
+        assert gate.metric("portico_engine_time_seconds_count", model=MODEL) == 3
+        assert gate.metric("portico_time_per_output_token_seconds_count", model=MODEL) == 1, "streams of several tokens"
+        assert 0.015 < gate.metric("portico_time_per_output_token_seconds_sum", model=MODEL) < 0.5
+        whole = gate.metric("portico_request_duration_seconds_sum", **of_endpoint("ok"))
+        at_engine = gate.metric("portico_engine_time_seconds_sum", model=MODEL)
+        overhead = gate.metric("portico_gateway_overhead_seconds_sum", endpoint="chat.completions")
+        assert abs(whole - at_engine - overhead) < 1e-6, "all time is somebody's"
+
+
+async def test_a_call_that_went_nowhere_was_not_at_the_engine() -> None:
+    async with (
+        EngineDouble() as engine,
+        portico(engine, admission={"max_queue": 0}, engine={"max_in_flight": 1}) as gate,
+    ):
+        engine.always = hang(1)
+        async with gate.opened(stream=True) as one:
+            await one.head()
+            assert (await gate.chat()).status == 429
+            assert gate.metric("portico_engine_time_seconds_count", model=MODEL) == 0
+            assert gate.metric("portico_engine_in_flight_requests", engine="one") == 1
+        await eventually(lambda: gate.metric("portico_engine_time_seconds_count", model=MODEL) == 1)
+        assert gate.metric("portico_engine_in_flight_requests", engine="one") == 0
+
+
+async def test_clients_that_leave() -> None:
+    def left(phase: str) -> float:
+        return gate.metric("portico_client_disconnects_total", phase=phase)
+
+    async with EngineDouble() as engine, portico(engine, engine={"max_in_flight": 1}) as gate:
+        engine.plan(hang(2), hang())
+        async with gate.opened(stream=True) as one, gate.opened(stream=True):
+            await one.head()
+            await eventually(lambda: gate.parts.gateway.admission.queued == 1)
+        await eventually(lambda: left("queued") + left("streaming") == 2 or left("before_first_byte"))
+        async with gate.opened():
+            await eventually(lambda: len(engine.calls) == 2)
+        await eventually(lambda: left("before_first_byte") == 1)
+        assert [left(phase) for phase in ("queued", "before_first_byte", "streaming")] == [1, 1, 1]
+        assert gate.total("portico_client_disconnects_total") == gate.metric(
+            "portico_requests_total", **of_endpoint("client_gone")
+        )
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_says_nothing(stream: bool) -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        engine.plan(answer(Reply([""] * 5)), answer(Reply([], reasoning="hm")), answer("a"))
+        for _ in range(3):
+            await gate.chat(stream=stream)
+        assert gate.metric("portico_null_answers_total", model=MODEL) == 1
+
+
+async def test_hidden_reasoning_is_no_null_answer() -> None:
+    async with EngineDouble() as engine, portico(engine, model={"reasoning": "hidden"}) as gate:
+        engine.plan(answer(Reply([], reasoning="hm hm")))
+        await gate.chat()
+        assert gate.metric("portico_null_answers_total", model=MODEL) == 0
+
+
+async def test_retries() -> None:
+    async with EngineDouble() as one, EngineDouble() as two, portico(one, two) as gate:
+        one.plan(breaks(None))
+        await gate.chat()
+        assert gate.metric("portico_engine_retries_total", engine="one", reason="closed") == 1
+        one.drop_idle()
+        two.drop_idle()
+        await asyncio.sleep(0.02)
+        await one.stop()
+        assert (await gate.chat()).status == 200
+        assert gate.metric("portico_engine_retries_total", engine="one", reason="connect") == 1
+
+
+async def test_projects() -> None:
+    keys = [
+        {"name": name, "key_sha256": hashlib.sha256(f"sk-{name}".encode()).hexdigest(), "project": project}
+        for name, project in (("a", "lab"), ("b", "lab"), ("c", "shop"), ("d", "third"))
+    ]
+    async with (
+        EngineDouble() as engine,
+        portico(engine, auth={"static_keys": keys}, metrics={"projects": 2}) as gate,
+    ):
+        for name in "abcd":
+            await gate.request("POST", CHAT, {"model": MODEL, "messages": MESSAGES}, f"sk-{name}")
+        found = {
+            project: gate.metric("portico_project_requests_total", project=project, outcome="ok")
+            for project in ("lab", "shop", "third", "other")
+        }
+        assert found == {"lab": 2, "shop": 1, "third": 0, "other": 1}
+        for project in ("lab", "shop", "other"):  # static keys name their projects
+            assert f'portico_project_info{{name="{project}",project="{project}"}} 1.0' in gate.exposition()
+        assert gate.total("portico_project_info") == 3
+        assert gate.metric("portico_project_tokens_total", project="lab", kind="prompt") == 240
+        assert gate.total("portico_project_tokens_total", kind="completion") == gate.metric(
+            "portico_tokens_total", model=MODEL, kind="completion"
+        )
+        used = gate.metric("portico_project_tokens_total", project="shop", kind="completion")
+        assert gate.metric("portico_project_share_tokens_total", project="shop") == 120 + 2 * used
+        assert "third" not in gate.exposition()
+
+
+async def test_stores() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        await eventually(lambda: gate.metric("portico_store_up", store="durable") == 1)
+        assert gate.metric("portico_store_up", store="volatile") == 1
+        assert gate.metric("portico_keys_expiring", within="7d") == 0
+
+
+async def test_time_and_text_of_moderation(tmp_path: Path) -> None:
+    policy = tmp_path / "house.yaml"
+    policy.write_text("name: house\nversion: 1\nrules: [{id: a, category: own, literals: [lantern], action: flag}]\n")
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
+        engine.plan(answer(Reply("12345678", reasoning="123")))
+        await gate.chat(messages=[{"role": "user", "content": "Hello, you!"}])
+        assert gate.metric("portico_moderation_scanned_characters_total", direction="input") == 11
+        assert gate.metric("portico_moderation_scanned_characters_total", direction="output") == 11
+        assert gate.metric("portico_moderation_time_seconds_count", tier="rules") == 2
+        assert 0 < gate.metric("portico_moderation_time_seconds_sum", tier="rules") < 1

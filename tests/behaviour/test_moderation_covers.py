@@ -18,12 +18,14 @@ BAD = "project lantern"
 COVERED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": MODEL, "messages": [*MESSAGES, {"role": "user", "content": BAD}]},
     "/v1/completions": {"model": MODEL, "prompt": BAD},
+    "/v1/messages": {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": BAD}]},
     "/v1/moderations": {"input": BAD},
 }
 """By path, a body that must not pass."""
 
 RECORDS = "an administrator's names and settings, which no model reads"
 EXEMPT = {
+    "/v1/messages/count_tokens": "counts what would be sent, and no model reads it",
     "/v1/organization/projects": RECORDS,
     "/v1/organization/projects/{project_id}": RECORDS,
     "/v1/organization/projects/{project_id}/archive": RECORDS,
@@ -69,5 +71,7 @@ async def test_what_is_covered_does_not_pass(path: str, tmp_path: Path) -> None:
         assert not engine.calls
         if path == "/v1/moderations":
             assert reply.json["results"][0]["flagged"]
+        elif path == "/v1/messages":
+            assert (reply.status, reply.json["error"]["type"]) == (400, "invalid_request_error")
         else:
             assert reply.error["code"] == "content_filter"

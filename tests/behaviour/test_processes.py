@@ -70,8 +70,15 @@ async def test_a_killed_worker_is_started_again_and_its_counters_live_on(tmp_pat
         await asyncio.sleep(0.5)
         assert await served.sum_of("portico_requests_total", 'outcome="ok"') == 20 + good
         assert await served.sum_of("portico_tokens_total", 'kind="prompt"') == 120 * (20 + good)
+        for family in ("portico_request_duration_seconds", "portico_engine_time_seconds"):
+            assert await served.sum_of(f"{family}_count") == 20 + good
+            assert await served.sum_of(f"{family}_bucket", 'le="+Inf"') == 20 + good
+        assert await served.sum_of("portico_time_to_first_token_seconds_count") == good
+        assert await served.sum_of("portico_project_requests_total", 'project="default"') == 20 + good
         assert await served.sum_of("portico_in_flight_requests") == 0
         assert await served.sum_of("portico_engine_up") == 1
+        assert await served.sum_of("portico_store_up") == 2
+        assert await served.sum_of("portico_build_info") == 1
         assert await served.end() == 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from server.cli import main
 from server.commands.status import lines
@@ -34,7 +35,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         monkeypatch.setenv("PORTICO__METRICS__PORT", str(listener.getsockname()[1]))
-        one = MetricsListener(tmp_path, listener, "s3cr3t")
+        one = MetricsListener(tmp_path, listener, "s3cr3t", CollectorRegistry())
         one.start()
         yield tmp_path
         one.stop()

@@ -59,6 +59,16 @@ async def refused(kind: type[StoreError], work: Awaitable[object]) -> None:
     assert "\n" not in str(error.value)
 
 
+async def test_keys_that_expire_soon(store: SqlStore) -> None:
+    project = (await store.create_project("one", ME)).id
+    ends = [None, 999, 1000, 1500, 2000, 2001, 1500]
+    for number, end in enumerate(ends):
+        await store.create_key(a_key(project, number, expires_at=end), ME)
+    await store.revoke_key(project, "key_6", ME)
+    assert await store.expiring_keys(1000, 2000) == 3
+    assert await store.expiring_keys(2002, 3000) == 0
+
+
 # Projects
 
 

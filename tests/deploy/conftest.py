@@ -17,6 +17,15 @@ ROOT = Path(__file__).parent.parent.parent
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?:(?P<kind>:?-|:?\?)(?P<rest>[^}]*))?\}")
 
 
+Rule = dict[str, Any]
+
+
+def all_rules(file: str) -> list[Rule]:
+    """Of a file in deploy/prometheus/rules."""
+    text = (ROOT / f"deploy/prometheus/rules/{file}.yml").read_text(encoding="utf-8")
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
 def interpolate(node: Any, environ: Mapping[str, str]) -> Any:
     """Fill in `${NAME}`, `${NAME:-default}` and `${NAME-default}` as Compose does: in values, never in keys."""
     if isinstance(node, dict):

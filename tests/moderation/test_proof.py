@@ -15,6 +15,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from server.answers.edit import PASSING, EditStage
 from server.call import Call, Key, Project, ServedModel
@@ -26,7 +27,10 @@ from server.moderation.policy import JudgeUse, Policy, PolicyFile
 from server.moderation.ruleset import Ruleset
 from server.openai.chunks import ENCODER, Choice, Chunk, Delta, FunctionDelta, ToolCallDelta
 from server.openai.events import Batch, ChunkEvent, TextEvent, learn
+from server.telemetry.local import LocalRegistry
+from server.telemetry.series import ModerationSeries
 
+TIMINGS = ModerationSeries(LocalRegistry(CollectorRegistry()))
 EXAMPLES = int(os.environ.get("PORTICO_EXAMPLES", "2000"))
 WORDS = ("bomb", "lan tern", "灯笼计划", "ab", "abab", "b2b", "stop it", "élan", "x")
 REGEXES = (r"a{1,3}b", r"\bk\d{2,4}\b", r"[a-c]{1,4}@[a-c]{1,3}", r"(?:灯|笼){2}", r"b\d?b")
@@ -131,7 +135,7 @@ def test_not_one_character_leaks_and_none_is_lost(
     rules: list[dict[str, Any]], texts: dict[tuple[int, str], str], random: Any
 ) -> None:
     of = ruleset(rules)
-    guard = Guard(of, CALL, b"secret", lambda decision: None)
+    guard = Guard(of, CALL, b"secret", lambda decision: None, TIMINGS)
     stage = EditStage(CALL, lambda index, channel: guard.editor(index, channel) or PASSING, 2)
     client, wire = Client(), Wire()
     raws = {

@@ -22,7 +22,7 @@ class RedisServer:
     """`start` and `stop` as often as one likes; the port stays."""
 
     def __init__(self, folder: Path, password: str | None = None) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.password = password
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,7 +85,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     yield from running_server(tmp_path_factory.mktemp("redis"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

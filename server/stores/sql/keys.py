@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.stores.base import NotAllowed
@@ -46,6 +46,11 @@ class Keys(Part):
     async def key(self, project_id: str | None, key_id: str) -> KeyRecord:
         async with self._database.reading() as connection:
             return await _key_of(connection, project_id, key_id)
+
+    async def expiring_keys(self, after: int, until: int) -> int:
+        soon = keys.c.expires_at.between(after, until) & keys.c.revoked_at.is_(None)
+        async with self._database.reading() as connection:
+            return (await connection.execute(select(func.count()).select_from(keys).where(soon))).scalar_one()
 
     async def change_key(self, key_id: str, change: Callable[[KeyRecord], KeyRecord], actor: Actor) -> KeyRecord:
         async with self._change(actor) as open_change:

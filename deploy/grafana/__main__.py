@@ -1,0 +1,9 @@
+"""Writes dashboards/*.json."""
+
+from __future__ import annotations
+
+from deploy.grafana.boards import FOLDER, rendered
+
+if __name__ == "__main__":
+    for name, text in rendered().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
