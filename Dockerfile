@@ -7,8 +7,9 @@ ARG PYTHON=python:3.12-slim-trixie
 
 FROM ${PYTHON} AS build
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends tini \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get install --yes --no-install-recommends libnuma1 tini \
+ && rm -rf /var/lib/apt/lists/* \
+ && cp --dereference /usr/lib/*-linux-gnu/libnuma.so.1 /opt/
 WORKDIR /src
 # Dependencies before sources: a change of code does not install them again. Wheels only, so that nothing is ever
 # compiled here; the environment has no pip of its own, the one of the build stage fills it from outside.
@@ -37,8 +38,15 @@ RUN groupadd --gid 10001 portico \
 # tini reaps orphans and passes signals on; the static build needs nothing from this stage.
 COPY --from=build /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=build /opt/portico /opt/portico
-COPY --chmod=0755 deploy/gateway/entrypoint.sh /usr/local/bin/portico-entrypoint
-COPY --chmod=0644 deploy/gateway/portico.yaml /etc/portico/portico.yaml
+# vLLM's CPU backend needs it, where Portico starts an engine itself (the service `demo` of docker-compose.yml).
+COPY --from=build /opt/libnuma.so.1 /usr/local/lib/
+COPY --chmod=0755 deploy/gateway/ /etc/portico/
+# What is in the image, for scanners: Python's packages and Debian's, as CycloneDX.
+COPY tools/sbom.py /tmp/sbom.py
+RUN ldconfig \
+ && install --directory /usr/share/doc/portico \
+ && /opt/portico/bin/python -I /tmp/sbom.py /opt/portico > /usr/share/doc/portico/sbom.cdx.json \
+ && rm /tmp/sbom.py
 # No .pyc at run time: the root file system may be read-only, and pip has compiled all modules already.
 ENV PATH=/opt/portico/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -53,5 +61,5 @@ STOPSIGNAL SIGTERM
 # http.client and not urllib: a proxy set for the container must not see this.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-I", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=2); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
-ENTRYPOINT ["tini", "--", "portico-entrypoint"]
+ENTRYPOINT ["tini", "--", "portico"]
 CMD ["serve"]

@@ -49,6 +49,7 @@ bench: $(VENV)/.dev ## Portico beside nginx, sglang-router, vllm-router and Lite
 
 nightly: test bench ## everything, the slow things too
 	@PORTICO_EXAMPLES=100000 $(BIN)/python -m pytest -q --timeout 7200 tests/moderation/test_proof.py
+	@$(BIN)/python -m pytest -m nightly
 
 clean: ## remove what was built here; the engine stays in $$PORTICO_HOME
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache tests/live/node/node_modules

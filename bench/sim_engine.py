@@ -351,15 +351,15 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-async def start(options: Options, port: int = 0) -> tuple[asyncio.Server, Engine]:
-    """Listen on loopback; port 0 takes a free one."""
+async def start(options: Options, port: int = 0, host: str = "127.0.0.1") -> tuple[asyncio.Server, Engine]:
+    """Port 0 takes a free one."""
     engine = Engine(options)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(engine), "127.0.0.1", port, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(engine), host, port, backlog=4096)
     return server, engine
 
 
-async def _serve(options: Options, port: int) -> None:
-    server, _ = await start(options, port)
+async def _serve(options: Options, port: int, host: str) -> None:
+    server, _ = await start(options, port, host)
     async with server:
         await server.serve_forever()
 
@@ -367,6 +367,7 @@ async def _serve(options: Options, port: int) -> None:
 def main() -> None:
     default = Options()
     parser = argparse.ArgumentParser(prog="python -m bench.sim_engine", description="A simulated vLLM engine.")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--model", default=default.model)
     parser.add_argument("--tokens", type=int, default=default.tokens, help="tokens of an unstreamed answer")
@@ -376,7 +377,7 @@ def main() -> None:
     parser.add_argument("--seqs", type=int, default=default.seqs, help="answers computed at once; 0: all")
     parser.add_argument("--prefill-per-s", type=float, default=default.prefill_per_s, help="tokens of a prompt")
     args = vars(parser.parse_args())
-    uvloop.run(_serve(port=args.pop("port"), options=Options(**args)))
+    uvloop.run(_serve(port=args.pop("port"), host=args.pop("host"), options=Options(**args)))
 
 
 if __name__ == "__main__":

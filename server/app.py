@@ -155,7 +155,7 @@ def build(
         _lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         health_routes(lambda: any(engine.up for engine in engines.values())),
         model_routes(catalogue, keys),
-        moderation_routes(keys, library, config.server),
+        moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server),
         count_routes(keys, factory, counter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
     )

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Protocol
 
 from server.admission.admission import Admission, Slot
+from server.answers.annotated import annotated
 from server.answers.moderated import without
 from server.answers.stage import NewStage, Stage
 from server.call import Call
@@ -151,8 +152,8 @@ class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
     __slots__ = (
-        "_answer", "_call", "_check", "_exchange", "_gateway", "_held", "_hold", "_judging", "_meter", "_over",
-        "_paused", "_slot", "_stages",
+        "_annotated", "_answer", "_call", "_check", "_exchange", "_gateway", "_held", "_hold", "_judging", "_meter",
+        "_over", "_paused", "_slot", "_stages",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
@@ -165,6 +166,7 @@ class Trip:
         self._exchange: Exchange | None = None
         self._meter = Meter(call, gateway.metrics)
         self._stages: list[Stage] = []
+        self._annotated: Stage | None = None  # what comes when nothing changes the answer any more
         self._held: HeldAnswer | None = None  # what must be judged before it leaves
         self._judging = False
         self._over = False
@@ -204,6 +206,7 @@ class Trip:
             return
         try:
             self._stages = self._gateway.stages(call)
+            self._annotated = annotated(call)
             if self._check is not None and self._check.holds_answer:
                 self._held = HeldAnswer()
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
@@ -229,11 +232,14 @@ class Trip:
             if batch and self._held is not None:
                 self._held.add(batch)
             elif batch:
-                self._answer.feed(batch)
+                self._send(batch)
             if ended:
                 self.done()
         except Exception as error:
             self.fail(error)
+
+    def _send(self, batch: Batch) -> None:
+        self._answer.feed(batch if self._annotated is None else self._annotated.feed(batch))
 
     def done(self) -> None:
         """The client has all of it."""
@@ -265,7 +271,7 @@ class Trip:
             for batch in held.batches if held is not None else ():
                 rest = batch if last is None or last.ended else last.feed(batch)
                 if rest:
-                    self._answer.feed(rest)
+                    self._send(rest)
                 if last is not None and last.ended:
                     break
         except Exception as error:

@@ -73,6 +73,71 @@ def test_a_key_from_the_environment(tmp_path: Path) -> None:
     assert spaced.auth == config.auth
 
 
+def held(tmp_path: Path, text: str | bytes) -> str:
+    """The path of a file with this text."""
+    file = tmp_path / "secret"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(file)
+
+
+def test_any_value_from_a_file(tmp_path: Path) -> None:
+    for name, text, found in (
+        ("STORES__DURABLE", "postgresql://u:p@h/n\n", lambda config: config.stores.durable),
+        ("ENGINES__E__API_KEY", "  # no: {comment, or YAML\r\n", lambda config: config.engines["e"].api_key),
+        ("METRICS__TOKEN", "0123", lambda config: config.metrics.token),
+        ("SERVER__PORT", "9000\n", lambda config: str(config.server.port)),
+    ):
+        config = read(tmp_path, GOOD, {f"PORTICO__{name}_FILE": held(tmp_path, text)})
+        assert found(config) == text.strip()
+
+
+def test_an_engine_by_a_url_from_a_file_takes_the_place_of_the_managed_one(tmp_path: Path) -> None:
+    text = "engines: {e: {managed: {model: demo}}}\nmodels: {m: {engines: [e]}}"
+    engine = read(tmp_path, text, {"PORTICO__ENGINES__E__URL_FILE": held(tmp_path, "http://h:1/v1")}).engines["e"]
+    assert (engine.url, engine.managed) == ("http://h:1/v1", None)
+
+
+def test_the_api_key_from_a_file(tmp_path: Path) -> None:
+    key = "sk-0123456789abcdef"
+    by_file = read(tmp_path, GOOD, {"PORTICO_API_KEY": "", "PORTICO_API_KEY_FILE": held(tmp_path, f"{key}\n")})
+    assert by_file.auth == read(tmp_path, GOOD, {"PORTICO_API_KEY": key}).auth
+    line = refusal(tmp_path, GOOD, {"PORTICO_API_KEY_FILE": held(tmp_path, "short")})
+    assert "PORTICO_API_KEY_FILE" in line
+    assert "16 characters" in line
+
+
+def test_an_empty_variable_leaves_it_to_the_file_and_the_other_way_round(tmp_path: Path) -> None:
+    name = "PORTICO__METRICS__TOKEN"
+    assert read(tmp_path, GOOD, {name: "", f"{name}_FILE": held(tmp_path, "t")}).metrics.token == "t"
+    assert read(tmp_path, GOOD, {name: "u", f"{name}_FILE": ""}).metrics.token == "u"
+    assert read(tmp_path, GOOD + "metrics: {token: v}", {f"{name}_FILE": ""}).metrics.token == "v"
+
+
+@pytest.mark.parametrize("name", ["PORTICO__METRICS__TOKEN", "PORTICO_API_KEY"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "is empty"), (" \n", "is empty"), (b"\xff", "not UTF-8"), ("x" * 70_000, "longer than 65536 bytes")],
+)
+def test_a_file_that_holds_no_secret(tmp_path: Path, name: str, text: str | bytes, words: str) -> None:
+    path = held(tmp_path, text)
+    line = refusal(tmp_path, GOOD, {f"{name}_FILE": path})
+    assert line.startswith(f"environment {name}_FILE: {path} ")
+    assert words in line
+
+
+@pytest.mark.parametrize("name", ["PORTICO__METRICS__TOKEN", "PORTICO_API_KEY"])
+def test_a_file_that_is_not_there_or_not_the_only_source(tmp_path: Path, name: str) -> None:
+    assert "cannot be read: No such file" in refusal(tmp_path, GOOD, {f"{name}_FILE": str(tmp_path / "none")})
+    assert "cannot be read: Is a directory" in refusal(tmp_path, GOOD, {f"{name}_FILE": str(tmp_path)})
+    both = {name: SECRET, f"{name}_FILE": held(tmp_path, SECRET)}
+    assert f"{name} is set too" in refusal(tmp_path, GOOD, both)
+
+
+def test_what_is_wrong_in_a_file_is_said_by_its_variable(tmp_path: Path) -> None:
+    line = refusal(tmp_path, GOOD, {"PORTICO__STORES__DURABLE_FILE": held(tmp_path, SECRET)})
+    assert line.startswith("environment PORTICO__STORES__DURABLE_FILE: stores.durable: ")
+
+
 def test_portico_config_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(GOOD + "server: {port: 7}")
     assert load(None, {"PORTICO_CONFIG": str(tmp_path / "other.yaml")}).server.port == 7

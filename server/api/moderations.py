@@ -1,59 +1,84 @@
 """POST /v1/moderations: what the policies of this server say of texts, in OpenAI's shape.
 
-Texts are looked at as the content of a request would be. Scores are 0 or 1, as rules know nothing between; rules in
-shadow count nothing.
+Texts are looked at as the content of a request would be, by rules and by judges. See `moderation/results.py` for what
+scores mean. A call counts to the limits on requests of its key and project.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from random import getrandbits
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from server.api.calls import check_endpoint
-from server.api.http import check_content
+from server.api.http import check_content, new_request_id, pairs, rate_headers
 from server.api.plain import read_body
 from server.api.turns import MOST_CHARACTERS, Turns
 from server.auth.keys import KeyRing
-from server.call import Key
-from server.config import Server
-from server.errors import InvalidType, InvalidValue, ModelNotFound, UnsupportedValue
-from server.moderation.explain import BIDI, Explanation, Steps, explaining
-from server.moderation.policies import Loaded
-from server.moderation.policy import OPENAI_CATEGORIES
+from server.call import Call, Key, ServedModel
+from server.config import Model, Server
+from server.errors import GatewayError, InvalidType, InvalidValue, UnsupportedValue
+from server.moderation.explain import Explanation, Steps, explaining
+from server.moderation.guard import JOINT
+from server.moderation.jury import Judged, ask, check_judged
+from server.moderation.results import looked_for, model_of, result
 from server.moderation.ruleset import Ruleset
 from server.openai.chat_request import ImagePart
 from server.openai.moderation_request import InputText, ModerationRequest
 from server.openai.parse import MODERATION, parse
 
 ENDPOINT = "moderations"
-OPENAI_MODELS = ("omni-moderation-", "text-moderation-")
-"""How the names of OpenAI's own models begin: they mean what applies anyhow, so that programs need no change."""
+SERVED = ServedModel(ENDPOINT, Model(engines=("none",)), 0)
+AT_ONCE = 8  # texts of one request that judges are asked about at the same time
 
 
 class Policies(Protocol):
-    def now(self) -> Loaded: ...
-
     def of_key(self, key: Key) -> Sequence[Ruleset]: ...
 
+    def by_model(self, model: str | None, applying: Sequence[Ruleset], param: str) -> Sequence[Ruleset]: ...
 
-def moderation_routes(keys: KeyRing, policies: Policies, settings: Server) -> APIRouter:
+
+class Limits(Protocol):
+    def counted(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """A call that counts as a request and uses no tokens. Raises `GatewayError`."""
+        ...
+
+
+class Scored(NamedTuple):
+    """What judges found in a text; `silent` ones gave no verdict and let it pass."""
+
+    scores: dict[str, float]
+    silent: frozenset[str]
+
+
+def moderation_routes(keys: KeyRing, policies: Policies, limits: Limits, judged: Judged, settings: Server) -> APIRouter:
+    """`judged` hears how long each question to a judge took."""
     router = APIRouter()
     turns = Turns()
 
     @router.post("/v1/moderations", include_in_schema=False)  # `describe` does it
-    async def moderations(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def moderations(request: Request, response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         headers = dict[bytes, bytes](request.scope["headers"])
         key = await keys.identify(headers)
         check_endpoint(key, ENDPOINT)
         check_content(headers, settings.max_body_bytes)
         asked = parse(MODERATION, await read_body(request, settings), settings.max_json_depth)
         texts = texts_of(asked)
-        rulesets = chosen(policies, key, asked.model)
-        size = sum(len(part) for parts in texts for part in parts)
-        return answer(rulesets, await turns.take(_look(rulesets, texts), size))
+        rulesets = policies.by_model(asked.model, policies.of_key(key), "model")
+        call = Call(new_request_id(), ENDPOINT, key, SERVED, asked, stream=False, include_usage=False)
+        async with limits.counted(call):
+            size = sum(len(part) for parts in texts for part in parts)
+            found = await turns.take(_look(rulesets, texts), size)
+            scored = await _judged(rulesets, texts, found, judged)
+        if call.rate is not None:
+            response.headers.update(
+                {name.decode(): value.decode() for name, value in pairs(rate_headers(call.rate, None))}
+            )
+        return answer(rulesets, found, scored)
 
     return router
 
@@ -95,24 +120,6 @@ def _mixed(index: int) -> InvalidType:
     return InvalidType("Invalid type for 'input': send strings, or parts, and not both.", param=f"input[{index}]")
 
 
-def chosen(policies: Policies, key: Key, model: str | None) -> Sequence[Ruleset]:
-    """The policy of that name, else those that apply to every call of this key. Raises `GatewayError`."""
-    rulesets = policies.now().rulesets
-    there = ", ".join(rulesets) or "none"
-    if model is not None and (named := rulesets.get(model)) is not None:
-        return [named]
-    if model is not None and not model.startswith(OPENAI_MODELS):
-        raise ModelNotFound(f"This server has no policy of that name. Policies: {there}.", param="model")
-    if found := policies.of_key(key):
-        return found
-    raise ModelNotFound(
-        "No policy applies to this key. Name one in 'model', or ask the operator to set moderation.policy in the "
-        "configuration or to give the key or its project a policy (--policy of portico keys and projects). "
-        f"Policies: {there}.",
-        param="model",
-    )
-
-
 def _look(rulesets: Sequence[Ruleset], texts: Sequence[Sequence[str]]) -> Steps[list[list[Explanation]]]:
     """Each text under each policy."""
     out: list[list[Explanation]] = []
@@ -125,37 +132,54 @@ def _look(rulesets: Sequence[Ruleset], texts: Sequence[Sequence[str]]) -> Steps[
     return out
 
 
-def answer(rulesets: Sequence[Ruleset], texts: Iterable[Sequence[Explanation]]) -> dict[str, Any]:
-    looked = _looked_for(rulesets)
+async def _judged(
+    rulesets: Sequence[Ruleset],
+    texts: Sequence[Sequence[str]],
+    found: Sequence[Sequence[Explanation]],
+    judged: Judged,
+) -> list[Scored]:
+    """What judges say of each text. Raises `ModerationUnavailable`."""
+    if not any(one.judges("input") for one in rulesets):
+        return [Scored({}, frozenset())] * len(texts)
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(parts: Sequence[str], under: Sequence[Explanation]) -> Scored:
+        async with turn:
+            return await _asked(rulesets, JOINT.join(parts), under, judged)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(*each)) for each in zip(texts, found, strict=True)]
+    except BaseExceptionGroup as errors:
+        raise next((one for one in errors.exceptions if isinstance(one, GatewayError)), errors) from None
+    return [task.result() for task in tasks]
+
+
+async def _asked(rulesets: Sequence[Ruleset], text: str, under: Sequence[Explanation], judged: Judged) -> Scored:
+    scores: dict[str, float] = {}
+    silent: set[str] = set()
+    for ruleset, explanation in zip(rulesets, under, strict=True):
+        findings = await ask(ruleset.seats, "input", text, suspicious=bool(explanation.matches), judged=judged)
+        check_judged(findings)
+        silent |= {one.seat.name for one in findings if one.failed}
+        for finding in findings:
+            for name, score in finding.scores.items() if finding.action != "shadow" else ():
+                scores[name] = max(score, scores.get(name, 0.0))
+    return Scored(scores, frozenset(silent))
+
+
+def answer(
+    rulesets: Sequence[Ruleset], texts: Sequence[Sequence[Explanation]], judged: Sequence[Scored]
+) -> dict[str, Any]:
     return {
         "id": f"modr-{getrandbits(96):024x}",
-        "model": "+".join(f"{one.policy.name}-{one.policy.file.version}" for one in rulesets),
-        "results": [_result(looked, one) for one in texts],
+        "model": model_of(rulesets),
+        "results": [
+            result(looked_for(rulesets, "input", silent=by_judges.silent), by_judges.scores | _by_rules(under))
+            for under, by_judges in zip(texts, judged, strict=True)
+        ],
     }
 
 
-def _result(looked: Mapping[str, bool], explanations: Iterable[Explanation]) -> dict[str, Any]:
-    found = {one.category for each in explanations for one in each.matches if one.action != "shadow"}
-    return {
-        "flagged": bool(found),
-        "categories": {name: name in found for name in looked},
-        "category_scores": {name: float(name in found) for name in looked},
-        "category_applied_input_types": {name: ["text"] if there else [] for name, there in looked.items()},
-    }
-
-
-def _looked_for(rulesets: Iterable[Ruleset]) -> dict[str, bool]:
-    """All categories, and whether a rule looks for them in the content of requests."""
-    looked: dict[str, bool] = dict.fromkeys(map(str, OPENAI_CATEGORIES), False)
-    for ruleset in rulesets:
-        for name, there in _categories(ruleset):
-            looked[name] = looked.get(name, False) or there
-    return looked
-
-
-def _categories(ruleset: Ruleset) -> Iterator[tuple[str, bool]]:
-    for rule in ruleset.rules:
-        if rule.action != "shadow":
-            yield rule.category, "input" in rule.directions and "content" in rule.channels
-    if ruleset.policy.file.bidi_overrides == "refuse":
-        yield BIDI, True
+def _by_rules(under: Sequence[Explanation]) -> dict[str, float]:
+    return {one.category: 1.0 for each in under for one in each.matches if one.action != "shadow"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from server.config import home
+from server.config import ConfigError, environment_key, home
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
@@ -69,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False)
     asked = [("yours", question) for question in arguments.question] or QUESTIONS
     try:
-        given = arguments.key or os.environ.get("PORTICO_API_KEY", "").strip()
+        given = arguments.key or environment_key()
         server = _Server(arguments.url, given or _development_key(), development=not given)
         model = arguments.model or server.first_model()
         console.print(f"Asking {model} at {arguments.url}", markup=False)
@@ -77,7 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
             console.print(f"\n[bold]{number}/{len(asked)}  {kind}[/bold]  ", end="")
             console.print(question, style="cyan", markup=False)
             console.print(f"   {_ask(server, model, question, console)}", style="dim", markup=False)
-    except TryError as error:
+    except (TryError, ConfigError) as error:
         print(f"portico: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,6 +1,15 @@
 """The configuration: `tree.py` says what there is, `load.py` reads it, `places.py` knows this machine."""
 
-from server.config.load import ENV_PREFIX, ENVIRONMENT, ConfigError, first_problem, load, read_bytes, tree_of
+from server.config.load import (
+    ENV_PREFIX,
+    ENVIRONMENT,
+    ConfigError,
+    environment_key,
+    first_problem,
+    load,
+    read_bytes,
+    tree_of,
+)
 from server.config.places import home, is_loopback, shipped
 from server.config.tree import (
     Admission,
@@ -51,6 +60,7 @@ __all__ = [
     "Tls",
     "Tracing",
     "Url",
+    "environment_key",
     "first_problem",
     "home",
     "is_loopback",

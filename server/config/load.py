@@ -1,15 +1,16 @@
 """Reads the configuration: one frozen tree from a YAML file and the environment.
 
-Every key can also be given as `PORTICO__SECTION__KEY` (YAML syntax, so `PORTICO__SERVER__PORT=9000` is a number).
-The environment wins over the file. `load` raises `ConfigError`, whose text is one line that names the source,
-the key and the reason.
+Every key can also be given as `PORTICO__SECTION__KEY` (YAML syntax, so `PORTICO__SERVER__PORT=9000` is a number), or
+as `PORTICO__SECTION__KEY_FILE`, the path of a file that holds the value: how containers are given secrets. The
+environment wins over the file. `load` raises `ConfigError`, whose text is one line that names the source, the key and
+the reason.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,10 @@ from server.config.places import shipped
 from server.config.tree import Config, StaticKey
 
 ENV_PREFIX = "PORTICO__"
+FILE_SUFFIX = "_FILE"
+API_KEY = "PORTICO_API_KEY"
 ENVIRONMENT = "environment"  # name of the key that PORTICO_API_KEY gives
+LONGEST_SECRET = 65_536  # bytes; who points at something longer has the wrong file
 
 
 class ConfigError(Exception):
@@ -40,13 +44,12 @@ def load(
     )
     tree = tree_of(read_bytes(chosen), str(chosen))
     sources: dict[str, str] = {}
-    for name in sorted(environ):
-        if name.startswith(ENV_PREFIX):
-            keys = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _put(tree, keys, _parse(environ[name], f"environment {name}"), name)
-            if keys[0] == "engines" and keys[-1] == "url" and len(keys) == 3:
-                _put(tree, [*keys[:2], "managed"], None, name)  # an engine elsewhere takes the place of a managed one
-            sources[".".join(keys)] = f"environment {name}"
+    for name, value in _variables(environ):
+        keys = name.removeprefix(ENV_PREFIX).removesuffix(FILE_SUFFIX).lower().split("__")
+        _put(tree, keys, value, name)
+        if keys[0] == "engines" and keys[-1] == "url" and len(keys) == 3:
+            _put(tree, [*keys[:2], "managed"], None, name)  # an engine elsewhere takes the place of a managed one
+        sources[".".join(keys)] = f"environment {name}"
     for dotted, value in (overrides or {}).items():
         _put(tree, dotted.split("."), value, dotted)
         sources[dotted] = "command line"
@@ -54,7 +57,43 @@ def load(
         config = Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(first_problem(error, sources, str(chosen))) from None
-    return _with_environment_key(config, environ.get("PORTICO_API_KEY", "").strip())  # as the key of a request is
+    return _with_environment_key(config, environment_key(environ))
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, object]]:
+    """The settings of the environment by the name of their variable. Raises `ConfigError`."""
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        if name.endswith(FILE_SUFFIX):
+            if environ[name]:
+                yield name, _secret_in(name, environ)
+        elif environ[name] or not environ.get(name + FILE_SUFFIX):
+            yield name, _parse(environ[name], f"environment {name}")
+
+
+def _secret_in(name: str, environ: Mapping[str, str]) -> str:
+    """The text of the file that the variable `name` points at, without the white space at its ends.
+
+    It is not read as YAML: a password may hold what means something there. Raises `ConfigError`.
+    """
+    path, source = environ[name], f"environment {name}"
+    if environ.get(name.removesuffix(FILE_SUFFIX)):
+        raise ConfigError(f"{source}: {name.removesuffix(FILE_SUFFIX)} is set too; give one of the two")
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LONGEST_SECRET + 1)
+    except OSError as error:
+        raise ConfigError(f"{source}: {path} cannot be read: {error.strerror}") from None
+    if len(data) > LONGEST_SECRET:
+        raise ConfigError(f"{source}: {path} is longer than {LONGEST_SECRET} bytes")
+    try:
+        text = data.decode().strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{source}: {path} is not UTF-8 text") from None
+    if not text:
+        raise ConfigError(f"{source}: {path} is empty")
+    return text
 
 
 def read_bytes(path: Path) -> bytes:
@@ -134,11 +173,21 @@ def _related(key: str, dotted: str) -> bool:
     return key == dotted or key.startswith(dotted + ".") or dotted.startswith(key + ".")
 
 
+def environment_key(environ: Mapping[str, str] = os.environ) -> str:
+    """The key that PORTICO_API_KEY holds, or the file that PORTICO_API_KEY_FILE names; "" for none.
+
+    Raises `ConfigError`.
+    """
+    by_file = environ.get(API_KEY + FILE_SUFFIX)
+    key = _secret_in(API_KEY + FILE_SUFFIX, environ) if by_file else environ.get(API_KEY, "").strip()
+    if key and len(key) < 16:
+        raise ConfigError(f"environment {API_KEY}{FILE_SUFFIX if by_file else ''}: must have at least 16 characters")
+    return key
+
+
 def _with_environment_key(config: Config, key: str) -> Config:
     if not key:
         return config
-    if len(key) < 16:
-        raise ConfigError("environment PORTICO_API_KEY: must have at least 16 characters")
     static = StaticKey(name=ENVIRONMENT, key_sha256=hashlib.sha256(key.encode()).hexdigest())
     auth = config.auth.model_copy(update={"static_keys": (*config.auth.static_keys, static)})
     return config.model_copy(update={"auth": auth})

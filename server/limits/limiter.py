@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from time import perf_counter
 from typing import Any, Protocol, TypeVar, cast
 
 from server.call import Call
 from server.config import Limits
 from server.errors import StoreUnavailable
 from server.limits.headers import rate_state
-from server.limits.plan import COUNTED, Need, Plan, answer_tokens, charges, need, plan_of, used
+from server.limits.plan import COUNTED, Need, Plan, answer_tokens, charges, need, plan_of, requests_plan_of, used
 from server.limits.refusal import refusal
 from server.limits.seeding import Totals, used_so_far
 from server.stores.base import Charge, LimitStore, Outcome, Refused, StoreDown, Taken, Unseeded
@@ -59,6 +62,21 @@ class Limiter:
     def hold(self, call: Call) -> Hold | None:
         plan = plan_of(call.key, call.model)
         return Hold(self, call, plan) if plan.applied else None
+
+    @asynccontextmanager
+    async def counted(self, call: Call) -> AsyncGenerator[None]:
+        """A call that no model serves: it counts as a request, and uses no tokens. Raises `GatewayError`."""
+        plan = requests_plan_of(call.key)
+        if not plan.applied:
+            yield
+            return
+        hold = Hold(self, call, plan)
+        try:
+            await hold.take()
+            call.dispatched = perf_counter()
+            yield
+        finally:
+            hold.settle()
 
     def tick(self, now: float) -> None:
         """Called by the watchdog: holds of open calls do not expire."""
@@ -128,6 +146,12 @@ class Hold:
             return True
         self._limiter.spawn(self._later(outcome, granted, failed), "take from limits")
         return False
+
+    async def take(self) -> None:
+        """`request`, for who can wait. Raises `GatewayError`."""
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self.request(partial(taken.set_result, None), taken.set_exception):
+            await taken
 
     def settle(self) -> None:
         """The call is over: give back what it did not use."""

@@ -34,6 +34,7 @@ class Plan:
     least_tokens: int | None  # the smallest limit on tokens
 
 
+NO_MODEL = ""
 NOTHING = Plan((), counts_tokens=False, counts_cost=False, least_tokens=None)
 
 
@@ -52,6 +53,15 @@ def plan_of(key: Key, model: ServedModel) -> Plan:
     return plan
 
 
+def requests_plan_of(key: Key) -> Plan:
+    """Of calls that no model serves: they count as requests of key and project, and use no tokens."""
+    plan = key.plans.get(NO_MODEL)
+    if plan is None:
+        applied = tuple(one for one in _of_key(key) if one.kind in COUNTED)
+        plan = key.plans[NO_MODEL] = Plan(applied, counts_tokens=False, counts_cost=False, least_tokens=None)
+    return plan
+
+
 def _plan(key: Key, model: ServedModel) -> Plan:
     applied = tuple(_applied(key, model))
     if not applied:
@@ -62,15 +72,19 @@ def _plan(key: Key, model: ServedModel) -> Plan:
 
 
 def _applied(key: Key, model: ServedModel) -> Iterator[Charge]:
-    project = key.project
-    scopes: tuple[tuple[str, Limit | None], ...] = (
-        (f"key:{key.id}", key.limits),
-        (f"project:{project.id}", project.limits),
-        (f"project:{project.id}/{model.id}", project.model_limits.get(model.id)),
-        (f"model:{model.id}", model.config.limits),
-    )
-    for scope, limits in scopes:
-        for kind in _KINDS if limits is not None else ():
+    yield from _of_key(key)
+    yield from _charges(f"project:{key.project.id}/{model.id}", key.project.model_limits.get(model.id))
+    yield from _charges(f"model:{model.id}", model.config.limits)
+
+
+def _of_key(key: Key) -> Iterator[Charge]:
+    yield from _charges(f"key:{key.id}", key.limits)
+    yield from _charges(f"project:{key.project.id}", key.project.limits)
+
+
+def _charges(scope: str, limits: Limit | None) -> Iterator[Charge]:
+    if limits is not None:
+        for kind in _KINDS:
             value: float | None = getattr(limits, kind)
             if value is not None:
                 yield Charge(scope, kind, round(value * MILLIONTHS) if kind == SPEND else int(value), 1)

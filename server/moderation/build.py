@@ -19,9 +19,11 @@ from server.moderation.secrets import SECRETS
 
 NAMED: Mapping[str, Sequence[Pattern]] = {
     **{name: (pattern,) for name, pattern in (DETECTORS | SECRETS).items()},
-    "secrets": tuple(SECRETS.values()),
+    "private_key": (SECRETS["private_key"], SECRETS["private_key_end"]),
+    "private_key_block": (SECRETS["private_key_block"], SECRETS["private_key_end"]),
+    "secrets": tuple(pattern for name, pattern in SECRETS.items() if name != "private_key_block"),
 }
-"""What rules can name: each detector, and `secrets` for all of those."""
+"""What rules can name: each detector, and `secrets` for all of those. A long private key is found by both its ends."""
 log = logging.getLogger("portico")
 
 

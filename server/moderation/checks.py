@@ -172,20 +172,29 @@ def fr_nir(text: str) -> bool:
 
 
 def phone(text: str) -> bool:
-    """7 to 15 digits after a plus, as many as the country has where that is one of the common ones; 10 or 11 else."""
+    """7 to 15 digits after a plus, as many as the country has where that is one of the common ones; 10 or 11 else.
+
+    Groups of an account number are none: 12 digits have a hyphen or a slash, and behind a country's code stands no 0.
+    """
     digits = _digits(text)
     if not text.startswith(("+", "00")):
-        return 10 <= len(digits) <= 12 and len(set(digits)) > 2
+        return 10 <= len(digits) <= (12 if "-" in text or "/" in text else 11) and len(set(digits)) > 2
     digits = _digits(text.replace("(0)", "")).removeprefix("00")
     for code, lengths in _NATIONAL_LENGTHS.items():
         if digits.startswith(code):
-            return len(digits) - len(code) in lengths
+            return len(digits) - len(code) in lengths and digits[len(code)] != "0"
     return 7 <= len(digits) <= 15
 
 
 def ip_address(text: str) -> bool:
-    """An address, and not the own machine's. One of version 6 has a digit: `face::add` is a name in a program."""
+    """An address, and not the own machine's.
+
+    One of version 6 has a digit (`face::add` is a name in a program) and a group of three or four (`1::4` is none). One
+    of version 4 has more than four digits: fewer are a version, or 8.8.8.8, which is nobody's.
+    """
     if not any(map(str.isdigit, text)):
+        return False
+    if max(map(len, text.split(":"))) < 3 if ":" in text else len(_digits(text)) < 5:
         return False
     try:
         address = IPv6Address(text) if ":" in text else IPv4Address(text)

@@ -3,8 +3,8 @@
 Only what is plausible as text comes out: valid UTF-8, hardly anything that cannot be printed. Linear in the text: each
 run of characters that could be of a kind is decoded once, and nothing comes out longer than it went in.
 
-Not found: a run that something in the same alphabet stands right before (a path before base64), and, of base64 in
-lines that do not hold a multiple of four characters, more than the first line.
+Base64 in lines is decoded line by line and, as lines end where they like, whole. Not found: a run that something in the
+same alphabet stands right before (a path before base64).
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ WORD = 24  # letters; a longer run is not taken for a word of the language
 
 # Possessive repetitions of one class: nothing is tried twice.
 _BASE64 = re.compile(r"([A-Za-z0-9+/_-]{8,}+)={0,2}+")
+_LINES = re.compile(
+    r"(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]++[ \t]*+\r?\n[ \t]*+)+[A-Za-z0-9+/_-]++={0,2}+"
+)  # begins at no second place of a run, so that a long one is gone through once
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x|\\x)?[0-9A-Fa-f]{2}(?:(?:\\x|[ :,])?[0-9A-Fa-f]{2}){3,}+")
 _NOT_HEX = re.compile(r"^0x|[^0-9A-Fa-f]+")
 _TOKEN = re.compile(r"[!#-;=?-~]++")
@@ -65,10 +68,22 @@ def _layers(text: str, kinds: frozenset[Kind], depth: int, place: tuple[int, int
 def _base64(text: str) -> Iterator[Decoded]:
     """The standard alphabet or the one for URLs (RFC 4648), with padding or without."""
     for found in _BASE64.finditer(text):
-        run = found[1]
-        if not _is_word(run):
-            whole = run[: len(run) - (len(run) % 4 == 1)].translate(_URL_SAFE)
-            yield from _plausible(b64decode(whole + "=" * (-len(whole) % 4)), *found.span())
+        if not _is_word(found[1]):
+            yield from _plausible(_from_base64(found[1]), *found.span())
+    for found in _LINES.finditer(text):
+        yield from _block(found[0].rstrip("=").split(), *found.span())
+
+
+def _block(lines: list[str], start: int, end: int) -> Iterator[Decoded]:
+    """Of lines as one, of which the first and the last may be words of the text around."""
+    for first, last in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        if len(kept := lines[first : len(lines) - last]) > 1:
+            yield from _plausible(_from_base64("".join(kept)), start, end)
+
+
+def _from_base64(run: str) -> bytes:
+    whole = run[: len(run) - (len(run) % 4 == 1)].translate(_URL_SAFE)
+    return b64decode(whole + "=" * (-len(whole) % 4))
 
 
 def _hex(text: str) -> Iterator[Decoded]:

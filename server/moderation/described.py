@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from server.moderation.explain import Because, Explanation
-from server.moderation.normalise import Kind, Unit, normalise
+from server.moderation.normalise import SMALL_CAPITALS, Kind, Unit, normalise
 from server.moderation.ruleset import Ruleset
 
 MOST_DESCRIBED = 1000  # matches; more are counted
@@ -86,7 +86,7 @@ def _letters(units: list[Unit]) -> str:
 
 
 def _readable(units: list[Unit]) -> list[str]:
-    """Digits and symbols as letters, in words that have letters."""
+    """Digits, symbols and Cyrillic letters as the letters that they stand for, in words that have letters."""
     out: list[str] = []
     word: list[Unit] = []
     for unit in [*units, None]:
@@ -94,7 +94,8 @@ def _readable(units: list[Unit]) -> list[str]:
             word.append(unit)
             continue
         spelled = any(one.plain.isalpha() for one in word)
-        out += [one.char if spelled and not one.plain.isalpha() else one.plain for one in word]
+        foreign = [not one.plain.isalpha() or one.plain in SMALL_CAPITALS for one in word]
+        out += [one.char if spelled and other else one.plain for one, other in zip(word, foreign, strict=True)]
         word.clear()
         if unit is not None:
             out.append(unit.char)

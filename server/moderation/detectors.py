@@ -5,8 +5,8 @@ detector here: it would find order numbers. All work on the text as it was writt
 are left to normalisation before. `\b` lets a number stand right beside Chinese or Japanese text, and not within
 letters or digits.
 
-What is known to be ambiguous: a version of four numbers is an IPv4 address, a part number in the form 415-555-2671 a
-phone number. Telephone numbers are found after `+` or `00`, and in the national forms below.
+What is known to be ambiguous: a version of four numbers, of which one has two digits, is an IPv4 address, a part number
+in the form 415-555-2671 a phone number. Telephone numbers are found after `+` or `00`, and in the national forms below.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PHONE = "|".join((
     r"\b1[3-9]\d(?:\d{8}|[ -]\d{4}[ -]\d{4})\b",  # China, mobile: 13812345678
     r"\b0\d{2,3}-\d{7,8}\b",  # China, landline: 010-12345678
     r"\b0[1-9]\d{1,4} \d{3,4} ?\d{3,4}\b|\b07\d{9}\b",  # United Kingdom: 020 7946 0958
-    r"\b0[1-9]\d{1,4}[ /-]\d{3,8}(?:[ -]\d{1,5})?\b",  # Germany: 030/1234567
+    r"\b0[1-9]\d{1,4}[ /-]\d{3,8}(?:-\d{1,5})?\b",  # Germany: 030/1234567
     r"\b0[1-9](?:[ .]\d{2}){4}\b|\b0[67]\d{8}\b",  # France: 06 12 34 56 78
     r"\b0\d{1,4}-\d{1,4}-\d{4}\b",  # Japan: 090-1234-5678
 ))  # fmt: skip

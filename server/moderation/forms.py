@@ -18,6 +18,8 @@ before ends, but for this:
   two in three may be digits: `A55` and `1000` are no words. A digit of the literal is that digit only: `c4` is not
   `CA`. `!`, `|` and `+` stand for one only right behind another, and for no last one. A capital I is an l among small
   letters (`kiIl`), an l is an i where a later letter is a capital (`BlTCH`).
+- *Small Cyrillic letters* в к м н т stand for the Latin letters of their shape in a word of three letters and more, of
+  which one is no letter of Russian; or of five and more, which no Russian word spells by chance.
 - *Symbols* that may be letters (`Kind.SYMBOL`) are separators within a match up to one of them, and letters from that
   one on; at most three letters in a row are symbols.
 
@@ -30,11 +32,12 @@ from collections.abc import Iterator, Sequence
 from itertools import dropwhile, groupby, pairwise
 from typing import NamedTuple
 
-from server.moderation.normalise import Kind, Unit, normalise
+from server.moderation.normalise import SMALL_CAPITALS, Kind, Unit, normalise
 
 MOST_SEPARATORS = 3  # between two letters; without an end to it a stream would have to hold without end
 SPELLED_LETTERS = 3  # with fewer, initials and enumerations are words
 LEET_LETTERS = 3
+ALL_RUSSIAN_LETTERS = 5
 
 STOP = " "  # the symbol for separators with a stop among them, beside a letter of a script without spaces
 
@@ -142,13 +145,16 @@ def spells(plain: str, units: Sequence[Unit]) -> bool:
         return True
     if len(units) < LEET_LETTERS:
         return False
-    letters = digits = 0
+    letters = digits = cyrillic = 0
     for want, unit in zip(plain, units, strict=True):
         have = unit.plain
         if have == want:
             letters += have not in _DIGITS and unit.kind != Kind.SYMBOL
-        elif want in _DIGITS:
+        elif want in _DIGITS or want in SMALL_CAPITALS:
             return False
+        elif SMALL_CAPITALS.get(have) == want:
+            cyrillic += 1
+            letters += 1
         elif have in _DIGITS:
             digits += 1
         elif unit.kind != Kind.SYMBOL:
@@ -157,7 +163,13 @@ def spells(plain: str, units: Sequence[Unit]) -> bool:
             letters += 1
     last = units[-1]
     ends_well = last.plain == plain[-1] or not is_inner(last)
-    return ends_well and letters > 0 and 3 * digits < 2 * len(units)
+    latin = not cyrillic or len(units) >= ALL_RUSSIAN_LETTERS or _is_mixed(units)
+    return latin and ends_well and letters > 0 and 3 * digits < 2 * len(units)
+
+
+def _is_mixed(units: Sequence[Unit]) -> bool:
+    """Whether one of the letters is none of Russian."""
+    return any(unit.plain.isalpha() and not unit.russian for unit in units)
 
 
 def _is_taken_for(want: str, unit: Unit, units: Sequence[Unit]) -> bool:

@@ -16,7 +16,7 @@ from server.moderation.input import Hit, Inspection
 from server.moderation.jury import Finding, ask, check_judged
 from server.moderation.matches import Found, Stream
 from server.moderation.normalise import first_bidi_override
-from server.moderation.policy import Channel, Direction, Rule
+from server.moderation.policy import Action, Channel, Direction, Rule
 from server.moderation.ruleset import BIDI, BIDI_MESSAGE, CUTS, Ruleset
 from server.moderation.segments import Segment
 
@@ -30,17 +30,29 @@ class Guard:
     """One policy over one call. `inspect` its texts, then `editor` for each channel of each choice, then `close`."""
 
     def __init__(
-        self, ruleset: Ruleset, call: Call, secret: bytes, told: Told, timings: Timings, *, everything: bool = False
+        self,
+        ruleset: Ruleset,
+        call: Call,
+        secret: bytes,
+        told: Told,
+        timings: Timings,
+        output: Ruleset | None = None,
+        *,
+        everything: bool = False,
     ) -> None:
-        """With `everything` it is told as well that nothing was found."""
+        """`output`: the same policy as it acts upon the answer, where that is otherwise than upon the request.
+
+        With `everything` it is told as well that nothing was found.
+        """
         self.ruleset = ruleset
+        self.output = output or ruleset
         self._call = call
         self._told = told
         self._timings = timings
         self._everything = everything
         self._decoding = ruleset.policy.file.decode
-        self._input = Notes(secret)
-        self._output = Notes(secret)
+        self.notes: Mapping[Direction, Notes] = {"input": Notes(secret), "output": Notes(secret)}
+        self._input, self._output = self.notes.values()
 
     def check_direction(self, segments: Sequence[Segment]) -> None:
         """Raises `ContentFiltered` for text that can be read in another order than it is written in."""
@@ -75,7 +87,9 @@ class Guard:
             if segment.channel in screens:
                 notes.saw(segment.channel, segment.text)
         for hit in inspection.hits:
-            notes.note(self._match(self.ruleset.rules[hit.rule], hit, inspection.segments[hit.segment].param))
+            rule = self.ruleset.rules[hit.rule]
+            notes.score(0, rule.action, {rule.category: 1.0})
+            notes.note(self._match(rule, hit, inspection.segments[hit.segment].param))
         refused = inspection.first("block") or inspection.unredactable()
         if refused is not None:
             segment = inspection.segments[refused.segment]
@@ -89,10 +103,11 @@ class Guard:
         where = f"choices[{index}].{channel}"
 
         def noted(found: Found) -> None:
-            rule = self.ruleset.rules[found.pattern]
+            rule = self.output.rules[found.pattern]
+            self._output.score(index, rule.action, {rule.category: 1.0})
             self._output.note(self._match(rule, found, where))
 
-        return self.ruleset.editor(name, noted, lambda stream: Watched(stream, name, self._output))
+        return self.output.editor(name, noted, lambda stream: Watched(stream, name, self._output))
 
     # Judges
 
@@ -107,16 +122,17 @@ class Guard:
         """The choices that must not leave, with the category. Raises `ModerationUnavailable`."""
         refused: dict[int, str] = {}
         for index, channels in texts.items():
-            for finding in await self._asked("output", JOINT.join(channels.values()), f"choices[{index}]"):
+            for finding in await self._asked("output", JOINT.join(channels.values()), index):
                 if finding.action in CUTS:
                     refused[index] = finding.category
         return refused
 
-    async def _asked(self, direction: Direction, text: str, where: str = "messages") -> list[Finding]:
-        notes = self._input if direction == "input" else self._output
+    async def _asked(self, direction: Direction, text: str, index: int = 0) -> list[Finding]:
+        notes, seats = self.notes[direction], (self.ruleset if direction == "input" else self.output).seats
+        where = "messages" if direction == "input" else f"choices[{index}]"
         begun = perf_counter()
         found = await ask(
-            self.ruleset.seats,
+            seats,
             direction,
             text,
             suspicious=bool(notes.matches),
@@ -125,6 +141,8 @@ class Guard:
         )
         notes.judge_seconds += perf_counter() - begun
         for one in found:
+            notes.score(index, one.action, one.scores)
+            notes.failed = notes.failed or one.failed
             action = "block" if one.action in CUTS else one.action
             notes.note(Match(one.seat.name, one.category, action, one.seat.tier, where, 0, len(text)))
         check_judged(found)
@@ -186,6 +204,8 @@ class Notes:
         self.seconds = 0.0
         self.judge_seconds = 0.0
         self.told = False
+        self.scores: dict[int, dict[str, float]] = {}  # by choice, of each category that was found
+        self.failed = False  # a judge gave no verdict
         self._secret = secret
         self._texts: list[str] = []
         self._shown: dict[str, None] = {}  # to judges, each text once
@@ -203,6 +223,13 @@ class Notes:
     def looked(self) -> bool:
         """Whether anything was looked at."""
         return bool(self.scanned or self.by_judge)
+
+    def score(self, index: int, action: Action, scores: Mapping[str, float]) -> None:
+        """What is on trial counts nothing."""
+        if action != "shadow":
+            mine = self.scores.setdefault(index, {})
+            for category, value in scores.items():
+                mine[category] = max(value, mine.get(category, 0.0))
 
     def hmac(self) -> str:
         """Over all that rules saw, and then all that judges were shown.

@@ -1,13 +1,11 @@
 """What a policy's rules find in the texts of a request. Pure; long texts in steps, so that others get their turn.
 
-Each text is looked at on its own, and then what is found across the seams: whoever cuts a word in two and sends the
-halves in two messages, parts or fields, has said it all the same.
+Each text is looked at on its own, and then what is found across the seams between them (`seams.py`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,13 +14,13 @@ from server.moderation.decoders import decoded
 from server.moderation.edits import Edit, applied, merged
 from server.moderation.matches import Found, Matcher, Stream
 from server.moderation.policy import Channel, Decoding, Rule
+from server.moderation.seams import Walk, walks
 from server.moderation.segments import Segment
 from server.moderation.unescape import UnescapedStream
 
 STEP = 4096  # characters, a millisecond or two
-SEAM = 512  # characters on both sides of a seam: more than any literal
 NO_DECODING = Decoding()
-GAP = "\ue003"  # a private-use character stands for what lies between two seams, and is part of no word
+ACROSS: tuple[Channel, ...] = ("content", "reasoning")  # arguments of calls are JSON texts of their own
 
 
 class Hit(NamedTuple):
@@ -48,6 +46,7 @@ class Inspection:
         self.segments = segments
         self._decoding = decoding
         self.hits: list[Hit] = []
+        self._seen: set[tuple[int, ...]] = set()
         self._screens = screens
         self._rules = rules
 
@@ -63,7 +62,7 @@ class Inspection:
             if screen is None:
                 continue
             for found in self._segment(segment, screen):
-                self.hits += [Hit(one.pattern, index, one.start, one.end) for one in found]
+                self._note(Hit(one.pattern, index, one.start, one.end) for one in found)
                 yield
             if self._decoding.encodings:
                 yield from self._encoded(index, segment, screen)
@@ -83,32 +82,38 @@ class Inspection:
             same_length = len(one.text) == one.end - one.start  # rot13, where each letter stands for one
             for found in screen.scan(one.text):
                 start, end = (one.start + found.start, one.start + found.end) if same_length else (one.start, one.end)
-                self.hits.append(Hit(found.pattern, index, start, end))
+                self._note([Hit(found.pattern, index, start, end)])
             yield
 
     def _across(self) -> Iterator[None]:
-        """Matches across the seams of content: text in which the middle of long segments is left out."""
-        screen = self._screens.get("content")
-        numbers = [index for index, one in enumerate(self.segments) if one.channel == "content" and not _is_name(one)]
-        if screen is None or len(numbers) < 2:
-            return
-        pieces: list[str] = []
-        starts: list[tuple[int, int, int]] = []  # joined offset, segment, offset in it
-        at = 0
-        for index in numbers:
-            text = self.segments[index].text
-            parts = [(text, 0)] if len(text) <= 2 * SEAM else [(text[:SEAM] + GAP, 0), (text[-SEAM:], len(text) - SEAM)]
-            for part, offset in parts:
-                starts.append((at, index, offset))
-                pieces.append(part)
-                at += len(part)
-        seen = {(one.rule, one.segment, one.start, one.end) for one in self.hits}
-        for found in _in_steps(screen.stream(), "".join(pieces)):
-            for one in found:
-                split = list(_split(one, starts))
-                if len({hit.segment for hit in split}) > 1:
-                    self.hits += [hit for hit in split if hit not in seen]
-            yield
+        """Matches across the seams of texts."""
+        for channel in ACROSS:
+            screen = self._screens.get(channel)
+            if screen is not None:
+                for walk in walks(self.segments, channel):
+                    yield from self._walked(walk, screen)
+
+    def _walked(self, walk: Walk, screen: Matcher) -> Iterator[None]:
+        self._note_across(walk, screen.scan(walk.text))
+        yield
+        if walk.decoded and self._decoding.encodings:
+            for one in decoded(walk.text, self._decoding.encodings, self._decoding.depth):
+                self._note_across(
+                    walk, [found._replace(start=one.start, end=one.end) for found in screen.scan(one.text)]
+                )
+                yield
+
+    def _note_across(self, walk: Walk, found: Sequence[Found]) -> None:
+        for one in found:
+            self._note(Hit(one.pattern, *place) for place in walk.places(one.start, one.end))
+
+    def _note(self, hits: Iterable[Hit]) -> None:
+        """Each once, however often a text is read: rot13 of an address is one too. Of a schema one for each rule."""
+        for hit in hits:
+            known = hit[:2] if self.segments[hit.segment].strings else hit
+            if known not in self._seen:
+                self._seen.add(known)
+                self.hits.append(hit)
 
     # What is to be done
 
@@ -143,23 +148,6 @@ def _in_steps(stream: Stream, text: str) -> Iterator[list[Found]]:
     for start in range(0, len(text), STEP):
         yield stream.feed(text[start : start + STEP])
     yield stream.finish()
-
-
-def _split(found: Found, starts: Sequence[tuple[int, int, int]]) -> Iterator[Hit]:
-    """The part of a match in each of the segments that it covers."""
-    piece = bisect_right(starts, found.start, key=lambda one: one[0]) - 1
-    while piece < len(starts) and starts[piece][0] < found.end:
-        at, segment, offset = starts[piece]
-        after = starts[piece + 1][0] if piece + 1 < len(starts) else found.end
-        start, end = max(found.start, at), min(found.end, after)
-        if end > start:
-            yield Hit(found.pattern, segment, start - at + offset, end - at + offset)
-        piece += 1
-
-
-def _is_name(segment: Segment) -> bool:
-    """Names stand beside the text, where they would part the halves of a word."""
-    return segment.param.endswith(".name")
 
 
 def within_json(text: str) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from server.errors import ModerationUnavailable
 from server.moderation.decisions import Tier
+from server.moderation.judges.categories import looked_for
 from server.moderation.judges.judge import Judge
 from server.moderation.judges.verdicts import PARTLY_SCANNED, Failure, JudgeFailed, Verdict
 from server.moderation.policy import Action, Direction, JudgeUse, Policy
 
 NO_VERDICT = "no-verdict/"
 """Begins the category of a text that could not be judged; then comes why."""
+VIOLATION = "violation"
+"""The category of what a judge objects to without a word about why."""
 
 
 class Seat(NamedTuple):
@@ -27,6 +31,11 @@ class Seat(NamedTuple):
     @property
     def tier(self) -> Tier:
         return "judge" if self.use.adapter == "safeguard" else "classifier"
+
+    @property
+    def looks_for(self) -> list[str]:
+        """Categories."""
+        return looked_for(self.use.adapter, self.use.categories)
 
 
 NewSeat = Callable[[Policy, JudgeUse], Seat]
@@ -44,14 +53,20 @@ class Finding(NamedTuple):
     action: Action
     category: str
     failed: bool = False  # it gave no verdict
+    scores: Mapping[str, float] = MappingProxyType({})
+    """Of all categories that count, from 0 to 1."""
 
 
 Saw = Callable[[str, int], None]
 """Told which judge saw how many characters of the text; of one that gave no verdict that is not known: 0."""
 
 
+def _unheard(judge: str, characters: int) -> None:
+    """For who does not want to know."""
+
+
 async def ask(
-    seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool, judged: Judged, saw: Saw
+    seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool, judged: Judged, saw: Saw = _unheard
 ) -> list[Finding]:
     """All judges for this direction at once; those to escalate to where something was found before (`suspicious`)."""
     asked = [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious) and text]
@@ -97,7 +112,8 @@ def _finding(seat: Seat, outcome: Verdict | Failure) -> Finding | None:
     named = [name for name, _ in sorted(outcome.categories.items(), key=lambda one: -one[1]) if one_of(name, wanted)]
     if wanted and not named:
         return None
-    return Finding(seat, seat.use.action, named[0] if named else "violation")
+    scores = {name: outcome.categories[name] for name in named} or {VIOLATION: 1.0}
+    return Finding(seat, seat.use.action, next(iter(scores)), scores=scores)
 
 
 def one_of(category: str, wanted: Sequence[str]) -> bool:

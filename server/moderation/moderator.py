@@ -15,8 +15,10 @@ from server.moderation.decisions import Decision, Timings
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.held import HeldAnswer
+from server.moderation.inline import acting, results_of
 from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment, segments_of
+from server.openai.chat_request import ChatRequest, InlineModeration, choices_of
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
 Failed = Callable[[Exception], None]
@@ -36,6 +38,10 @@ class Policies(Protocol):
         """Those that look at a call, in their order. Raises `GatewayError` where one is not there."""
         ...
 
+    def by_model(self, model: str | None, applying: Sequence[Ruleset], param: str) -> Sequence[Ruleset]:
+        """Those that are meant by what a request names as model of moderation. Raises `ModelNotFound`."""
+        ...
+
 
 class Moderator:
     def __init__(
@@ -52,18 +58,29 @@ class Moderator:
     def check(self, call: Call) -> Check | None:
         """None for a call that no policy looks at. Raises `GatewayError` where one is not there."""
         rulesets = self._policies.of(call)
+        asked = call.body.moderation if isinstance(call.body, ChatRequest) else None
+        if asked is not None:
+            return self._inline(call, asked, rulesets)
         if not rulesets:
             return None
+        return Check(self, call, [self._guard(call, one, one) for one in rulesets])
+
+    def _inline(self, call: Call, asked: InlineModeration, applying: Sequence[Ruleset]) -> Check:
+        told = self._policies.by_model(asked.model, applying, "moderation.model")
+        guards = [(self._guard(call, one.input, one.output), one.told) for one in acting(asked, applying, told)]
+        check = Check(self, call, [guard for guard, _ in guards])
+        check.results = partial(results_of, [guard for guard, told in guards if told], choices_of(call.body))
+        return check
+
+    def _guard(self, call: Call, request: Ruleset, answer: Ruleset) -> Guard:
         told = partial(self._told, call)
-        return Check(self, call, [self._guard(one, call, told) for one in rulesets])
+        return Guard(request, call, self._secret, told, self._timings, answer, everything=self._everything)
 
-    def _guard(self, ruleset: Ruleset, call: Call, told: Callable[[Decision], None]) -> Guard:
-        return Guard(ruleset, call, self._secret, told, self._timings, everything=self._everything)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="moderate a request")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def busy(self) -> bool:
@@ -85,6 +102,9 @@ class Check:
         self._call = call
         self._guards = guards
         self._over = False
+        self._work: asyncio.Task[None] | None = None
+        self.results: Callable[[], dict[str, Any]] | None = None
+        """What was found, for the answer to tell; None where nobody has asked for it."""
 
     def request(self, go: Callable[[], None], failed: Failed) -> bool:
         """True if the request may go on now; else one of the two is called later.
@@ -96,7 +116,7 @@ class Check:
         self._refuse_bidi(segments)
         judged = any(guard.ruleset.judges("input") for guard in self._guards)
         if judged or sum(len(one.text) for one in segments) > AT_ONCE:
-            self._moderator.spawn(self._later(self._in_turns(segments), go, failed))
+            self._work = self._moderator.spawn(self._later(self._in_turns(segments), go, failed))
             return False
         for guard in self._guards:
             inspection = guard.inspection(segments)
@@ -109,7 +129,7 @@ class Check:
     @property
     def edits(self) -> bool:
         """Whether anything is looked for in answers."""
-        return any(guard.ruleset.screens("output") for guard in self._guards)
+        return any(guard.output.screens("output") for guard in self._guards)
 
     def editor(self, index: int, channel: str) -> RuleEditor | Chain:
         """For a channel of a choice, as `answers.edit.NewEditor`."""
@@ -119,16 +139,18 @@ class Check:
     @property
     def holds_answer(self) -> bool:
         """Whether the answer must be judged before any of it leaves."""
-        return any(guard.ruleset.judges("output") for guard in self._guards)
+        return any(guard.output.judges("output") for guard in self._guards)
 
     def answer(self, held: HeldAnswer, go: Callable[[dict[int, str]], None], failed: Failed) -> None:
         """Judge an answer that is complete. Later `go` is called with the choices that must not leave, or `failed`."""
         refused: dict[int, str] = {}
-        self._moderator.spawn(self._later(self._judged(held, refused), lambda: go(refused), failed))
+        self._work = self._moderator.spawn(self._later(self._judged(held, refused), lambda: go(refused), failed))
 
     def close(self) -> None:
-        """The call has ended."""
+        """The call has ended; what is still being looked at for it is given up."""
         self._over = True
+        if self._work is not None:
+            self._work.cancel()
         for guard in self._guards:
             guard.close()
 
@@ -137,9 +159,11 @@ class Check:
         try:
             await work
         except Exception as error:
+            self._work = None
             if not self._over:
                 failed(error)
             return
+        self._work = None
         if not self._over:
             go()
 
@@ -148,8 +172,6 @@ class Check:
             inspection = guard.inspection(segments)
             for _ in guard.steps(inspection):
                 await asyncio.sleep(0)
-                if self._over:
-                    return
             guard.decide(inspection)
             await guard.judge_request(segments)
             guard.requested()
@@ -160,7 +182,7 @@ class Check:
             refused |= await guard.judge_answer(texts)
 
     def _refuse_ways_around(self) -> None:
-        if not any(guard.ruleset.cuts("output") for guard in self._guards):
+        if not any(guard.output.cuts("output") for guard in self._guards):
             return
         body = self._call.body
         for name in ("logprobs", "echo"):

@@ -9,6 +9,7 @@ In this order, after the "Normalisation" section of Unicode's UAX 15 and the con
    stay whole: what comes off them is part of the letter.
 3. Marks (Mn, Me), format characters (Cf: zero-width, soft hyphen, bidi), controls and fillers vanish.
 4. Digits of any script are ASCII's. What looks like a letter of ASCII is that letter (before case folding, then after).
+   Small Cyrillic letters of the shape of Latin capitals (в к м н т) look like one only in company: `forms.spells`.
 5. Traditional Chinese characters are simplified, one by one. Case is folded.
 6. Letters that are written in one another's stead are one: i l 1 | !, o 0, a 4 @, e 3, s 5 $, t 7 +, b 8, g 9, c and
    the cent sign, e and the euro. `plain` keeps which it was.
@@ -47,6 +48,7 @@ class Unit(NamedTuple):
     kind: Kind
     capital: bool  # the original was a capital letter
     first: str  # `char` for a letter that begins a word
+    russian: bool = False  # the original is a letter of Russian
 
 
 def has_bidi_override(text: str) -> bool:
@@ -87,8 +89,10 @@ _UNKNOWN = (_GAP,)
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _FILLERS = "\u115f\u1160\u3164\uffa0"  # letters without ink
 _BARS = "ǀƖӀӏᛁⲒⵏꓲ"  # letters that are a vertical bar: read as i and as l, as | is
+SMALL_CAPITALS = dict(zip("вкмнт", "bkmht", strict=True))  # of the shape of a Latin capital
+_RUSSIAN = re.compile("[а-яёА-ЯЁ]")
 _SIGNS = "™℠…‥"  # what they are made of is no part of the word before
-_MERGED = dict(zip("l1|!0435$7+@89¢€", "iiiioaesstta" + "bgce", strict=True))
+_MERGED = dict(zip("l1|!0435$7+@89¢€", "iiiioaesstta" + "bgce", strict=True)) | SMALL_CAPITALS
 _SYMBOLS = frozenset("@$!|+¢€")
 _UNSPACED = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u19e0-\u19ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\ua4cf"
@@ -145,7 +149,7 @@ def _letters(char: str, category: str) -> Iterator[Unit]:
     else:
         for plain in _SIMPLER.get(char) or _look(char) or char.casefold():
             if not _vanishes(plain, unicodedata.category(plain)):
-                yield _letter(plain, capital=capital)
+                yield _letter(plain, capital=capital, russian=_RUSSIAN.match(char) is not None)
 
 
 def _look(char: str) -> str:
@@ -155,11 +159,11 @@ def _look(char: str) -> str:
     return folded if look == "l" and folded else look or folded
 
 
-def _letter(plain: str, *, capital: bool) -> Unit:
+def _letter(plain: str, *, capital: bool, russian: bool = False) -> Unit:
     char = _MERGED.get(plain, plain)
     if is_unspaced(char):
         return Unit(char, plain, Kind.UNSPACED, capital, first=char)
-    return Unit(char, plain, Kind.SPACED, capital, first="^" + char)
+    return Unit(char, plain, Kind.SPACED, capital, first="^" + char, russian=russian)
 
 
 def _mark(char: str) -> Unit:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from server.call import Call, Key
 from server.config import ConfigError
-from server.errors import InvalidValue, ModerationUnavailable
+from server.errors import InvalidValue, ModelNotFound, ModerationUnavailable
 from server.moderation.files import load_policy
 from server.moderation.jury import NewSeat
 from server.moderation.ruleset import Build, Ruleset
 
+OPENAI_MODELS = ("omni-moderation-", "text-moderation-")
+"""How the names of OpenAI's own models begin: they mean what applies anyhow, so that programs need no change."""
 log = logging.getLogger("portico")
 Stamp = tuple[tuple[str, int, int], ...]
 """Of files: name, time of the last change in nanoseconds, size."""
@@ -118,6 +120,26 @@ class PolicyLibrary:
                 raise InvalidValue(f"This server has no policy of that name. Policies: {there}.", param="guardrails")
             found.append(ruleset)
         return list(dict.fromkeys(found)) if len(found) > 1 else found
+
+    def by_model(self, model: str | None, applying: Sequence[Ruleset], param: str) -> Sequence[Ruleset]:
+        """The policy of that name; for none, and for the names of OpenAI's models, those that apply anyhow.
+
+        Raises `ModelNotFound`.
+        """
+        rulesets = self._loaded.rulesets
+        there = ", ".join(rulesets) or "none"
+        if model is not None and (named := rulesets.get(model)) is not None:
+            return [named]
+        if model is not None and not model.startswith(OPENAI_MODELS):
+            raise ModelNotFound(f"This server has no policy of that name. Policies: {there}.", param=param)
+        if applying:
+            return applying
+        raise ModelNotFound(
+            f"No policy applies to this key. Name one in '{param}', or ask the operator to set moderation.policy in "
+            f"the configuration or to give the key or its project a policy (--policy of portico keys and "
+            f"projects). Policies: {there}.",
+            param=param,
+        )
 
     async def start(self) -> None:
         """Raises `ConfigError`."""

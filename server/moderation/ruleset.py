@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from functools import cached_property
 from typing import get_args
 
 from server.moderation.editor import Noted, RuleEditor
@@ -10,7 +12,7 @@ from server.moderation.input import within_json
 from server.moderation.jury import NewSeat
 from server.moderation.matches import Matcher, Stream
 from server.moderation.normalise import has_bidi_override
-from server.moderation.policy import Channel, Direction, Policy, Rule
+from server.moderation.policy import Action, Channel, Direction, JudgeUse, Policy, Rule
 from server.moderation.screen import Part, Screen
 from server.moderation.unescape import UnescapedStream
 
@@ -38,9 +40,8 @@ class Ruleset:
         self.policy = policy
         self.seats = [new_seat(policy, use) for use in policy.file.judges]
         self.rules: Sequence[Rule] = policy.file.rules
-        self._rules_in_json: Sequence[Rule] = [
-            rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in self.rules
-        ]
+        self._rules_in_json = _in_json(self.rules)
+        self.refuses_bidi = policy.file.bidi_overrides == "refuse"
         made: dict[tuple[int, ...], Screen] = {}
         self._screens: dict[Direction, dict[Channel, Screen]] = {"input": {}, "output": {}}
         for direction, screens in self._screens.items():
@@ -58,6 +59,30 @@ class Ruleset:
         parts = [Part(*part) for part in build(self.policy, cutting)] if cutting else []
         parts += [Part(*part, holds=False) for part in build(self.policy, watching)] if watching else []
         return Screen(parts)
+
+    @cached_property
+    def scoring(self) -> Ruleset:
+        """The same policy that only looks: whatever it finds changes nothing, and a judge without a verdict neither."""
+        return self._acting({"block": "flag", "redact": "flag"}, fails_open=True)
+
+    @cached_property
+    def blocking(self) -> Ruleset:
+        """The same policy that blocks whatever it finds, but for what is on trial (`shadow`)."""
+        return self._acting({"flag": "block", "redact": "block"}, fails_open=False)
+
+    def _acting(self, instead: Mapping[Action, Action], *, fails_open: bool) -> Ruleset:
+        other = copy(self)
+        other.rules = [one.model_copy(update={"action": instead.get(one.action, one.action)}) for one in self.rules]
+        other._rules_in_json = _in_json(other.rules)
+        other._screens = {
+            direction: {
+                name: screen.holding(lambda rule: other.rules[rule].action in CUTS) for name, screen in of.items()
+            }
+            for direction, of in self._screens.items()
+        }
+        other.refuses_bidi = self.refuses_bidi and not fails_open
+        other.seats = [seat._replace(use=_judge_acting(seat.use, instead, fails_open)) for seat in self.seats]
+        return other
 
     def screens(self, direction: Direction) -> Mapping[Channel, Screen]:
         """By channel; one that nothing is looked for in has none."""
@@ -85,7 +110,7 @@ class Ruleset:
 
     def refuses_direction(self, text: str) -> bool:
         """Whether the text can be read in another order than it is written in, and the policy will not have that."""
-        return self.policy.file.bidi_overrides == "refuse" and has_bidi_override(text)
+        return self.refuses_bidi and has_bidi_override(text)
 
     def message(self, text: str) -> str:
         """What a caller is told, in the language of what he sent: one that the policy has."""
@@ -96,6 +121,15 @@ class Ruleset:
                 if name.split("-")[0] == language:
                     return message
         return next(iter(known.values()))
+
+
+def _in_json(rules: Sequence[Rule]) -> Sequence[Rule]:
+    return [rule.model_copy(update={"replacement": within_json(rule.replacement)}) for rule in rules]
+
+
+def _judge_acting(use: JudgeUse, instead: Mapping[Action, Action], fails_open: bool) -> JudgeUse:
+    on_failure = "open" if fails_open else use.on_failure
+    return use.model_copy(update={"action": instead.get(use.action, use.action), "on_failure": on_failure})
 
 
 def _rules_for(rules: Sequence[Rule], direction: Direction, channel: Channel) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from server.moderation.matches import Found, Matcher, Stream
@@ -22,6 +22,10 @@ class Screen:
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self._parts = tuple(parts)
+
+    def holding(self, cuts: Callable[[int], bool]) -> Screen:
+        """The same for rules with other actions: `cuts` says of each whether it changes or ends a text."""
+        return Screen(part._replace(holds=any(map(cuts, part.rules))) for part in self._parts)
 
     def scan(self, text: str) -> list[Found]:
         return _told((part.matcher.scan(text), part.rules) for part in self._parts)

@@ -1,4 +1,4 @@
-"""Secrets by the form that their issuers gave them: keys, tokens, the headers of private keys.
+"""Secrets by the form that their issuers gave them: keys, tokens, private keys.
 
 Most of them begin with letters that stand for the issuer, so a match needs no more than its form. The few that have no
 such letters need a name beside them and must look random: Shannon's entropy of the value, in bits per character.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 
-from server.moderation.entropy import Secret
+from server.moderation.entropy import Exceptions, Secret
+from server.moderation.expressions import Expression
 from server.moderation.patterns import Pattern
 from server.moderation.regex import parse
 
@@ -47,7 +48,6 @@ _FORMS: dict[str, str] = {
     "perplexity_api_key": rf"\bpplx-{_ALNUM}{{48,56}}\b",
     "portico_key": rf"\bsk-portico-(?:admin-|dev-)?{_ALNUM}{{20,80}}\b",
     "postman_api_key": r"\bPMAK-[0-9a-f]{24}-[0-9a-f]{34}\b",
-    "private_key": r"-----BEGIN (?:[A-Z0-9]{2,10} ){0,3}PRIVATE KEY(?: BLOCK)?-----",
     "pypi_token": rf"\bpypi-AgE{_WORDS}{{50,250}}",
     "replicate_token": rf"\br8_{_ALNUM}{{37}}\b",
     "sendgrid_api_key": rf"\bSG\.{_WORDS}{{16,32}}\.{_WORDS}{{32,64}}",
@@ -62,7 +62,6 @@ _FORMS: dict[str, str] = {
     "telegram_bot_token": rf"\b\d{{8,10}}:AA{_WORDS}{{33}}",
     "terraform_token": rf"\b{_ALNUM}{{14}}\.atlasv1\.{_WORDS}{{60,70}}",
     "twilio_key": r"\b(?:SK|AC)[0-9a-f]{32}\b",
-    "url_password": r"\b[a-z][a-z0-9+]{1,15}://[^\s:/?#@'\"<>]{1,64}:[^\s/?#@'\"<>]{3,100}@",
     "xai_api_key": rf"\bxai-{_ALNUM}{{70,90}}\b",
 }  # fmt: skip
 
@@ -72,6 +71,38 @@ _NAMED_SECRET = (
     rf"(?i)(?:api_?-?key|secret_?-?(?:key)?|access_?-?(?:key|token)|auth_?-?token|passw(?:or)?d|bearer)"
     rf"{_NAMED}([a-z0-9_./+=~-]{{16,128}})"
 )
+
+
+_IN_URL = r"\b[a-z][a-z0-9+]{1,15}://[^\s:/?#@'\"<>]{1,64}:([^\s/?#@'\"<>]{3,100})@"
+_PLACEHOLDER = Exceptions(
+    expressions=(
+        Expression(
+            r"(?i)\A(?:[$%]?[({\[<]{1,2}.*|\$[a-z_]\w*|%\w*%?|[x*._•-]+"
+            r"|(?:your|my|the|some|example|sample|dummy|fake)[_-].*"
+            r"|(?:(?:db|user|api|auth|access|secret)[_-]?)?(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)(?:[_-]?here)?"
+            r"|change[_-]?(?:me|this|it).?|replace[_-]?(?:me|this).?|redacted|removed|hidden|todo)\z"
+        ),
+    )
+)
+"""What stands in manuals where a secret would: `${VAR}`, `<password>`, `xxxx`, `your-token`, `changeme`."""
+
+# A private key as OpenSSL, OpenSSH and OpenPGP write it; its lines may be ended by an escape, as in JSON. A stream
+# holds no more at once than the first 1,700 characters and the last 1,800: up to RSA with 4,096 bits these are all.
+_LABEL = r"(?:[A-Z0-9]{2,10} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+_LINE_END = r"(?:\r?\n|\\r\\n|\\n)"
+_ARMOR = rf"(?:[A-Za-z-]{{3,20}}: [^\r\n\\]{{1,60}}{_LINE_END}){{0,2}}"
+_BODY = r"[\s\\nr]{0,4}[A-Za-z0-9+/=]{16,76}[A-Za-z0-9+/=\s\\]{0,830}[A-Za-z0-9+/=\s\\]{0,830}"
+_LINE = rf"(?:[A-Za-z0-9+/]{{60,70}}{_LINE_END})"
+_SHORT = rf"(?:[A-Za-z0-9+/=]{{1,70}}{_LINE_END}){{0,2}}"
+_KEYS: dict[str, str] = {
+    "private_key": rf"-----BEGIN {_LABEL}(?:{_LINE_END}{_ARMOR}{_BODY}(?:-----END {_LABEL})?)?",
+    "private_key_end": rf"{_LINE}{{1,14}}{_LINE}{{0,10}}{_SHORT}-----END {_LABEL}",
+}
+
+
+def has_body(text: str) -> bool:
+    """Of a private key, more than the header, which may only be quoted."""
+    return "\n" in text or "\\n" in text
 
 
 def jwt(text: str) -> bool:
@@ -91,11 +122,13 @@ def _form(source: str, validator: Callable[[str], bool] | None = None) -> Patter
 def _value(source: str, entropy: float) -> Pattern:
     """A form whose first group is a value that must look random."""
     regex = parse(source, ignore_case=False)
-    return Pattern(regex, Secret(regex.source, group=1, entropy=entropy))
+    return Pattern(regex, Secret(regex.source, group=1, entropy=entropy, exceptions=(_PLACEHOLDER,)))
 
 
 SECRETS: dict[str, Pattern] = {
-    **{name: _form(source) for name, source in _FORMS.items()},
+    **{name: _form(source) for name, source in (_FORMS | _KEYS).items()},
+    "private_key_block": _form(_KEYS["private_key"], has_body),
+    "url_password": _value(_IN_URL, 0),
     "jwt": _form(_JWT, jwt),
     "aws_secret_access_key": _value(_AWS, 4.0),
     "named_secret": _value(_NAMED_SECRET, 3.5),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 import msgspec
 
@@ -34,6 +35,10 @@ class Segment:
     channel: Channel
     text: str
     put: Put | None = None
+    beside: bool = False
+    """A name or a key: it stands beside the texts."""
+    strings: tuple[tuple[str, bool], ...] = ()
+    """Of JSON text: the strings in it, in their order, and whether each is a key."""
 
 
 def segments_of(body: object) -> list[Segment]:
@@ -52,12 +57,12 @@ def _chat(body: ChatRequest) -> Iterator[Segment]:
         yield from _tool(f"tools[{index}].function", tool)
     if isinstance(body.response_format, JsonSchemaFormat):
         of, where = body.response_format.json_schema, "response_format.json_schema"
-        yield Segment(f"{where}.name", "content", of.name)
+        yield Segment(f"{where}.name", "content", of.name, beside=True)
         yield Segment(f"{where}.description", "content", of.description or "", _setter(of, "description"))
-        yield Segment(f"{where}.schema", "content", _json(of.schema))
+        yield _schema(f"{where}.schema", of.schema)
     yield from _stop(body)
     for name, value in (body.metadata or {}).items():
-        yield Segment("metadata", "content", name)
+        yield Segment("metadata", "content", name, beside=True)
         yield Segment("metadata", "content", value)
 
 
@@ -76,7 +81,7 @@ def _stop(body: ChatRequest | CompletionRequest) -> Iterator[Segment]:
 
 def _message(where: str, message: Message) -> Iterator[Segment]:
     if message.name:
-        yield Segment(f"{where}.name", "content", message.name)
+        yield Segment(f"{where}.name", "content", message.name, beside=True)
     if isinstance(message, AssistantMessage):
         for name in ("reasoning", "reasoning_content"):
             yield Segment(f"{where}.{name}", "reasoning", getattr(message, name) or "", _setter(message, name))
@@ -102,9 +107,9 @@ def _call(where: str, function: FunctionCall) -> Iterator[Segment]:
 
 def _tool(where: str, tool: Tool) -> Iterator[Segment]:
     function = tool.function
-    yield Segment(f"{where}.name", "content", function.name)
+    yield Segment(f"{where}.name", "content", function.name, beside=True)
     yield Segment(f"{where}.description", "content", function.description or "", _setter(function, "description"))
-    yield Segment(f"{where}.parameters", "content", _json(function.parameters))
+    yield _schema(f"{where}.parameters", function.parameters)
 
 
 def _items(where: str, texts: list[str]) -> Iterator[Segment]:
@@ -112,9 +117,23 @@ def _items(where: str, texts: list[str]) -> Iterator[Segment]:
         yield Segment(f"{where}[{index}]", "content", text, _item_setter(texts, index))
 
 
-def _json(value: dict[str, object] | None) -> str:
+def _schema(where: str, value: dict[str, Any] | None) -> Segment:
     """As the model reads it, more or less: with no escapes but those that JSON needs."""
-    return "" if value is None else msgspec.json.encode(value).decode()
+    if value is None:
+        return Segment(where, "content", "")
+    return Segment(where, "content", msgspec.json.encode(value).decode(), strings=tuple(_strings(value)))
+
+
+def _strings(value: object) -> Iterator[tuple[str, bool]]:
+    if isinstance(value, str):
+        yield value, False
+    elif isinstance(value, dict):
+        for key, inner in cast(dict[str, object], value).items():
+            yield key, True
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in cast(list[object], value):
+            yield from _strings(inner)
 
 
 def _setter(owner: object, name: str) -> Put:

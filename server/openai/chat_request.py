@@ -166,6 +166,30 @@ class StreamOptions(Strict):
     include_obfuscation: bool | None = None
 
 
+class InlineMode(Strict):
+    mode: Literal["score", "block"]
+
+
+class InlineModes(Strict):
+    input: InlineMode | None = None
+    output: InlineMode | None = None
+
+
+class InlineModeration(Strict):
+    """`model` is one of OpenAI's names, for the policies that apply anyhow, or a policy. No mode is `score`."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    policy: InlineModes | None = None
+
+    @property
+    def blocks_input(self) -> bool:
+        return self.policy is not None and self.policy.input is not None and self.policy.input.mode == "block"
+
+    @property
+    def blocks_output(self) -> bool:
+        return self.policy is not None and self.policy.output is not None and self.policy.output.mode == "block"
+
+
 class Sampling(Strict, kw_only=True):
     """What chat completions and completions share. The last block is vLLM's and allowed by `models.*.extra_fields`."""
 
@@ -214,11 +238,12 @@ class ChatRequest(Sampling, kw_only=True):
     modalities: list[Literal["text", "audio"]] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
+    moderation: InlineModeration | None = None  # done here too: see moderation/inline.py
+
     # Known to OpenAI, not to gpt-oss: refused with a way out, see validate.py.
     audio: Any = None
     prediction: Any = None
     web_search_options: Any = None
-    moderation: Any = None
     functions: Any = None
     function_call: Any = None
 

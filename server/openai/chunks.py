@@ -103,6 +103,12 @@ class Chunk(Struct, omit_defaults=True):
     system_fingerprint: str | None = None
 
 
+class ModeratedChunk(Chunk, omit_defaults=True):
+    """What inline moderation found: of an own chunk, as no engine sends it."""
+
+    moderation: dict[str, Any] | None = None
+
+
 class TextLogprobs(Struct, omit_defaults=True):
     text_offset: list[int] | None = None
     token_logprobs: list[float | None] | None = None

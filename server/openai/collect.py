@@ -6,7 +6,17 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from server.openai.chunks import ENCODER, AnyChunk, ChatLogprobs, Choice, Chunk, TextChoice, ToolCallDelta, Usage
+from server.openai.chunks import (
+    ENCODER,
+    AnyChunk,
+    ChatLogprobs,
+    Choice,
+    Chunk,
+    ModeratedChunk,
+    TextChoice,
+    ToolCallDelta,
+    Usage,
+)
 from server.openai.events import ChunkEvent, Event, TextEvent
 
 
@@ -34,6 +44,7 @@ class Answer(Struct, omit_defaults=True):
     choices: list[MessageChoice] | list[TextChoice]
     usage: Usage | None = None
     system_fingerprint: str | None = None
+    moderation: dict[str, Any] | None = None
 
 
 class _Choice:
@@ -60,6 +71,7 @@ class Collector:
         self._choices: dict[int, _Choice] = {}
         self._usage: Usage | None = None
         self._fingerprint: str | None = None
+        self._moderation: dict[str, Any] | None = None
 
     def feed(self, event: Event) -> None:
         """Add an event."""
@@ -87,7 +99,8 @@ class Collector:
         else:
             self._take_apart()
             kind, choices = "chat.completion", [_message(index, one) for index, one in sorted(self._choices.items())]
-        answer = Answer(head.id, kind, head.created, head.model, choices, self._usage, self._fingerprint)  # pyright: ignore[reportArgumentType]
+        facts = (self._usage, self._fingerprint, self._moderation)
+        answer = Answer(head.id, kind, head.created, head.model, choices, *facts)  # pyright: ignore[reportArgumentType]
         return ENCODER.encode(answer)
 
     def _take_apart(self) -> None:
@@ -99,6 +112,8 @@ class Collector:
 
     def _add_chunk(self, chunk: AnyChunk) -> None:
         self._usage = chunk.usage or self._usage
+        if isinstance(chunk, ModeratedChunk):
+            self._moderation = chunk.moderation
         self._fingerprint = chunk.system_fingerprint or self._fingerprint  # vLLM: on the last chunk of a stream only
         for part in chunk.choices:
             if isinstance(part, TextChoice):

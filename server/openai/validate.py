@@ -24,13 +24,12 @@ _UNSERVED = {
     "audio": "gpt-oss writes text; leave it out",
     "prediction": "predicted outputs are not available; leave it out",
     "web_search_options": "web search is not available; offer a function tool instead",
-    "moderation": "inline moderation is not available in this version",
     "functions": "it is deprecated; use tools",
     "function_call": "it is deprecated; use tool_choice",
     "best_of": "use n",
     "suffix": "gpt-oss cannot fill in the middle",
 }
-_CHAT_UNSERVED = ("audio", "prediction", "web_search_options", "moderation", "functions", "function_call")
+_CHAT_UNSERVED = ("audio", "prediction", "web_search_options", "functions", "function_call")
 _PARTS = {ImagePart: "images", AudioPart: "audio", FilePart: "files"}
 EXTRA_FIELDS = (
     "top_k",

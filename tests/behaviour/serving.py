@@ -205,9 +205,9 @@ async def _portico(
         with logging_to(Path(file.name)):
             task = asyncio.create_task(server.serve(sockets=[listener]))
             try:
-                await eventually(lambda: server.started)
+                await eventually(lambda: server.started, 30)
                 if ready:
-                    await eventually(lambda: all(engine.up for engine in parts.engines.values()))
+                    await eventually(lambda: all(engine.up for engine in parts.engines.values()), 30)
                 port, open_connections = listener.getsockname()[1], server.server_state.connections
                 url = config.stores.durable
                 yield Gate(parts, registry, port, Path(file.name), writer, open_connections, secret, url)

@@ -181,7 +181,8 @@ def test_headers_of_a_client_do_not_reach_the_engine(shared: Shared) -> None:
         {"model": MODEL, "messages": MESSAGES},
         X_Vllm_Priority="-5",
         X_Custom="canary",
-        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        tracestate="vendor=canary",
+        baggage="canary=1",
         cookie="a=b",
         x_request_id="mine-1",
     )

@@ -129,7 +129,6 @@ UNSERVED: list[tuple[str, dict[str, Any]]] = [
     ("modalities", {"modalities": ["text", "audio"]}),
     ("prediction", {"prediction": {"type": "content", "content": "a"}}),
     ("web_search_options", {"web_search_options": {}}),
-    ("moderation", {"moderation": {"model": "m"}}),
     ("functions", {"functions": [{"name": "f"}]}),
     ("function_call", {"function_call": "auto"}),
     (

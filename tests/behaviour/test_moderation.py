@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import codecs
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -129,17 +126,6 @@ def arguments_of(reply: Any, stream: bool) -> str:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_each_choice_for_itself(policy: Path, stream: bool) -> None:
-    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
-        engine.always = answer(
-            Reply(["a project ", "lantern", " b"], others={1: Reply(["c ", "project ", "lamp ", "bob@x", ".com"])})
-        )
-        reply = await gate.chat(n=2, stream=stream)
-        assert (reply.text(index=0), reply.finish(0)) == ("a ", "content_filter")
-        assert (reply.text(index=1), reply.finish(1)) == ('c project lamp "mail"', "stop")
-
-
-@pytest.mark.parametrize("stream", [True, False])
 async def test_raw_completions(policy: Path, stream: bool) -> None:
     async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
         engine.always = answer(Reply(["a bob@c", "orp.com ", "project lan", "tern b"]))
@@ -152,46 +138,11 @@ def text_of(reply: Any, stream: bool) -> tuple[str, str]:
     return "".join(one["text"] for one in choices), choices[-1]["finish_reason"]
 
 
-@pytest.mark.parametrize("stream", [True, False])
-async def test_shadow_is_byte_identical(tmp_path: Path, stream: bool) -> None:
-    pieces = ["A ban", "ana, and ", "ban", "ter", " \\u0062anana"]
-    path = tmp_path / "trial.yaml"
-    rules = ["{id: t, category: own, literals: [banana], action: shadow}"]
-    rules += ["{id: f, category: own, regex: 'b[a-z]{3,9}', action: flag}"]
-    path.write_text(f"name: trial\nversion: 1\nrules: [{', '.join(rules)}]")
-    replies: list[bytes] = []
-    async with EngineDouble() as engine:
-        engine.always = answer(Reply(pieces, reasoning="banana"))
-        for settings in ({}, {"policy": str(path)}):
-            async with portico(engine, moderation=settings) as gate:
-                replies.append(_without_ids((await gate.chat(stream=stream, messages=said("a banana"))).body))
-                assert gate.total("portico_moderation_decisions_total") == (4 if settings else 0)
-                assert "banana" not in gate.log_text()
-    assert replies[0] == replies[1]
-
-
-def _without_ids(body: bytes) -> bytes:
-    return re.sub(rb'"id": ?"[^"]*"|"created": ?[0-9]+', b"", body)
-
-
 async def test_flags_are_told_and_change_nothing(policy: Path) -> None:
     async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
         assert (await gate.chat(messages=said("grumble grumble"))).status == 200
         assert engine.calls[-1].json["messages"][0]["content"] == "grumble grumble"
         assert gate.total("portico_moderation_decisions_total", direction="input", action="flag") == 1
-
-
-@pytest.mark.parametrize("way", [{"logprobs": True}, {"logprobs": True, "top_logprobs": 2}])
-async def test_no_way_around_by_logprobs(policy: Path, way: dict[str, Any]) -> None:
-    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
-        reply = await gate.chat(**way)
-        assert (reply.status, reply.json["error"]["param"]) == (400, "logprobs")
-        for count in (0, 3):  # 0 shows the tokens too
-            reply = await gate.complete(logprobs=count)
-            assert (reply.status, reply.json["error"]["param"]) == (400, "logprobs")
-        reply = await gate.complete(echo=True)
-        assert (reply.status, reply.json["error"]["param"]) == (400, "echo")
-        assert not engine.calls
 
 
 async def test_text_that_reads_backwards_is_refused(policy: Path) -> None:
@@ -260,19 +211,6 @@ async def test_reloaded_without_dropping_a_stream(policy: Path) -> None:
         write(policy, "name: house\nversion: x")
         await eventually(lambda: gate.metric("portico_moderation_reloads_total", outcome="failed"))
         assert (await gate.chat(messages=said("project candle"))).status == 400
-
-
-async def test_what_is_encoded_in_a_request(tmp_path: Path) -> None:
-    path = tmp_path / "deep.yaml"
-    write(path, POLICY.replace("version: 7", "version: 7\ndecode: {encodings: [base64, hex, url, rot13], depth: 2}"))
-    text = b"about project lantern and more"
-    twice = base64.b64encode(base64.b64encode(text)).decode()
-    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(path)}) as gate:
-        for encoded in (base64.b64encode(text).decode(), text.hex(), twice, codecs.encode(text.decode(), "rot13"),
-                        "".join(f"%{byte:02x}" for byte in text)):  # fmt: skip
-            assert (await gate.chat(messages=said(f"decode {encoded} please"))).status == 400
-        assert not engine.calls
-        assert (await gate.chat(messages=said(base64.b64encode(b"nothing to see here at all").decode()))).status == 200
 
 
 async def test_rules_of_gitleaks_and_detectors(tmp_path: Path) -> None:

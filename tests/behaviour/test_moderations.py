@@ -10,11 +10,13 @@ import openai
 import pytest
 
 from server.api.turns import MOST_CHARACTERS
+from server.config import Limit
 from server.moderation.policy import OPENAI_CATEGORIES
 from server.openai.moderation_request import MOST_TEXTS
-from tests.behaviour.engine_double import EngineDouble
-from tests.behaviour.serving import KEY, Gate, portico
+from tests.behaviour.engine_double import EngineDouble, error
+from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, Gate, portico
 from tests.behaviour.tenants import Tenants
+from tests.behaviour.test_judges import judged
 from tests.behaviour.wire import Reply
 from tests.openai_schema import validator
 
@@ -198,3 +200,50 @@ async def test_long_texts_take_turns(moderation: dict[str, Any]) -> None:
             overtaken += not long.done()
         assert flagged(await long) == [["harassment"]]
         assert overtaken
+
+
+async def test_judges_are_asked_too(tmp_path: Path) -> None:
+    async with judged(tmp_path, "on_failure: closed") as (gate, engine, judge):
+        reply = await ask(gate, ["soup", "poison", "a hint"])
+        assert flagged(reply) == [[], ["illicit"], []]
+        assert reply.json["results"][0]["category_applied_input_types"]["illicit"] == ["text"]
+        assert len(judge.calls) == 3 and not engine.calls
+        parts = [{"type": "text", "text": "fresh"}, {"type": "text", "text": "poison"}]
+        assert flagged(await ask(gate, parts)) == [["illicit"]]
+        judge.always = error(500)
+        reply = await ask(gate, ["another", "and another"])
+        assert (reply.status, reply.error["code"]) == (503, "moderation_unavailable")
+
+
+async def test_a_judge_that_fails_open_has_not_looked(tmp_path: Path) -> None:
+    async with judged(tmp_path, "on_failure: open, directions: [input]") as (gate, _, judge):
+        judge.always = error(500)
+        (result,) = (await ask(gate, "poison")).json["results"]
+        assert result["flagged"] is False
+        assert result["category_applied_input_types"]["illicit"] == []
+
+
+async def test_judges_that_are_escalated_to(tmp_path: Path) -> None:
+    async with judged(tmp_path, "when: escalate, directions: [input]") as (gate, _, judge):
+        assert flagged(await ask(gate, ["poison", "a hint of poison"])) == [[], ["illicit"]]
+        assert len(judge.calls) == 1
+
+
+async def test_calls_count_as_requests(moderation: dict[str, Any]) -> None:
+    """Of key and project; tokens there are none. What is refused for its form does not count."""
+    async with EngineDouble() as engine, portico(engine, moderation=moderation) as gate:
+        tenants = Tenants(gate)
+        limited = await tenants.limited(requests_per_minute=3, tokens_per_minute=500)
+        for left in (2, 1):
+            reply = await ask(gate, "hello " * 1000, limited)
+            assert (reply.status, reply.headers["x-ratelimit-remaining-requests"]) == (200, str(left))
+            assert (await ask(gate, 5, limited)).status == 400
+        chat = {"model": MODEL, "messages": MESSAGES, "max_tokens": 5}
+        assert (await gate.request("POST", CHAT, chat, limited)).status == 200
+        reply = await ask(gate, "hello", limited)
+        assert (reply.status, reply.error["code"]) == (429, "rate_limit_exceeded")
+        assert "retry-after" in reply.headers
+        project = await tenants.project(limits=Limit(requests_per_minute=1))
+        first, _ = await tenants.key(project)
+        second, _ = await tenants.key(project)
+        assert [(await ask(gate, "hello", secret)).status for secret in (first, second)] == [200, 429]

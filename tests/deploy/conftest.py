@@ -1,16 +1,18 @@
-"""What the tests of deployment share: the compose file as Compose reads it."""
+"""What the tests of deployment share: the compose file as Compose reads it, and the gateway's configuration in it."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from server import config
 from tests.conftest import lacking
 
 ROOT = Path(__file__).parent.parent.parent
@@ -58,6 +60,36 @@ def compose_raw() -> dict[str, Any]:
 def compose(compose_raw: dict[str, Any]) -> dict[str, Any]:
     """The file as it is with no .env at all."""
     return interpolate(compose_raw, {})
+
+
+Configured = Callable[..., config.Config]
+
+
+@pytest.fixture
+def configured(compose_raw: dict[str, Any], tmp_path: Path) -> Configured:
+    """What the gateway's container reads with these settings of .env: the file, the environment, the secrets.
+
+    The containers' folders are taken for those of this checkout and of a temporary one. `service` may be the demo.
+    """
+    make = runpy.run_path(str(ROOT / "deploy/compose/make_secrets.py"))["make"]
+
+    def read(env: Mapping[str, str] | None = None, service: str = "gateway") -> config.Config:
+        services = interpolate(compose_raw, env or {})["services"]
+        make(tmp_path, services["secrets"]["environment"])
+        gateway = services[service]
+        environ = dict(gateway["environment"])
+        for file in gateway.get("env_file", ()):
+            if (ROOT / file["path"]).exists():
+                lines = (ROOT / file["path"]).read_text(encoding="utf-8").splitlines()
+                environ |= dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+        environ = {name: value.replace("/run/portico", str(tmp_path / "gateway")) for name, value in environ.items()}
+        path = environ.get("PORTICO_CONFIG") or gateway["command"][-1]
+        file = tmp_path / "portico.yaml"
+        text = (ROOT / path.replace("/etc/portico", "deploy/gateway")).read_text(encoding="utf-8")
+        file.write_text(text.replace("/etc/portico", str(ROOT / "deploy/gateway")), encoding="utf-8")
+        return config.load(file, environ)
+
+    return read
 
 
 @pytest.fixture(scope="session")

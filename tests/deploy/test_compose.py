@@ -16,13 +16,12 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from server import config
+from server.moderation.files import load_policy
 from server.stores.sql.place import place_of
 
-from .conftest import VARIABLE, interpolate
+from .conftest import VARIABLE, Configured, interpolate
 
 Compose = dict[str, Any]
-KEY = {"PORTICO_API_KEY": "sk-0123456789abcdef"}
 
 
 def example(root: Path) -> dict[str, str]:
@@ -67,7 +66,8 @@ def test_every_variable_has_a_default(root: Path) -> None:
 
 
 def test_no_dollar_is_left_that_compose_would_read_otherwise(root: Path) -> None:
-    text = VARIABLE.sub("", (root / "docker-compose.yml").read_text(encoding="utf-8"))
+    """`$$` is a dollar for a shell in the container."""
+    text = VARIABLE.sub("", (root / "docker-compose.yml").read_text(encoding="utf-8")).replace("$$", "")
     assert "$" not in text
 
 
@@ -83,19 +83,23 @@ def test_copying_the_example_changes_nothing(root: Path, compose_raw: Compose, c
 def test_images_are_pinned(root: Path, compose: Compose) -> None:
     for name, service in compose["services"].items():
         tag = service["image"].partition(":")[2]
-        assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), f"{name}: {service['image']}"
+        # PostgreSQL's releases have two numbers.
+        form = r"\d+\.\d+" if name == "postgres" else r"v?\d+\.\d+\.\d+"
+        assert re.fullmatch(form, tag), f"{name}: {service['image']}"
 
 
 def test_the_gateway_is_built_here_under_the_projects_version(root: Path, compose: Compose) -> None:
     """The version is in the image's name, so that an upgraded checkout builds anew and does not run the old image."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert compose["services"]["gateway"]["image"] == f"portico:{project['version']}"
-    assert compose["services"]["gateway"]["build"] == {"context": "."}
+    for name in ("gateway", "demo", "secrets"):
+        assert compose["services"][name]["image"] == f"portico:{project['version']}"
+        assert compose["services"][name]["build"] == {"context": "."}
 
 
 def test_only_gateway_and_grafana_are_published_and_on_loopback(compose: Compose) -> None:
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert published == {"gateway": ["127.0.0.1:8000:8000"], "grafana": ["127.0.0.1:3000:3000"]}
+    gateway = ["127.0.0.1:8000:8000"]
+    assert published == {"gateway": gateway, "demo": gateway, "grafana": ["127.0.0.1:3000:3000"]}
 
 
 def test_only_the_gateways_address_can_be_opened(compose_raw: Compose) -> None:
@@ -105,24 +109,92 @@ def test_only_the_gateways_address_can_be_opened(compose_raw: Compose) -> None:
 
 
 def members(compose: Compose, network: str) -> set[str]:
-    return {name for name, service in compose["services"].items() if network in service["networks"]}
+    return {name for name, service in compose["services"].items() if network in service.get("networks", ())}
 
 
 def test_who_reaches_whom(compose: Compose) -> None:
     assert {network: members(compose, network) for network in compose["networks"]} == {
-        "edge": {"gateway"},
-        "engine": {"gateway", "vllm", "prometheus"},
-        "weights": {"vllm"},
+        "edge": {"gateway", "demo"},
+        "engine": {"gateway", "vllm", "safeguard"},
+        "stores": {"gateway", "demo", "postgres", "valkey"},
+        "scrape": {"gateway", "demo", "vllm", "safeguard", "prometheus"},
+        "weights": {"vllm", "safeguard"},
         "monitoring": {"prometheus", "grafana"},
         "desk": {"grafana"},
     }
     internal = {name for name, network in compose["networks"].items() if network.get("internal")}
-    assert internal == {"engine", "monitoring"}
+    assert internal == {"engine", "stores", "scrape", "monitoring"}
+
+
+def test_without_a_profile_the_service_for_a_gpu_starts(compose: Compose) -> None:
+    assert {name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service} == {
+        "safeguard": ["safeguard"],
+        "demo": ["demo"],
+    }
+
+
+def needed(compose: Compose, *names: str) -> set[str]:
+    """What `docker compose up NAMES` starts."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += compose["services"][name].get("depends_on", {})
+    return found
+
+
+def test_the_demo_starts_no_gpu(compose: Compose) -> None:
+    started = needed(compose, "demo", "grafana")
+    assert started == {"demo", "secrets", "postgres", "valkey", "grafana", "prometheus"}
+    assert not any("deploy" in compose["services"][name] for name in started)
+
+
+def test_who_waits_for_whom(compose: Compose) -> None:
+    """Databases answer before the gateway starts, and secrets are there before anything reads one."""
+    for name, service in compose["services"].items():
+        reads = any("-secrets:" in volume and name != "secrets" for volume in service["volumes"])
+        waits = {other: how["condition"] for other, how in service.get("depends_on", {}).items()}
+        assert (waits.get("secrets") == "service_completed_successfully") is reads, name
+        for other in {"postgres", "valkey"} & waits.keys():
+            assert waits[other] == "service_healthy"
+    assert needed(compose, "gateway") >= {"postgres", "valkey", "vllm"}
 
 
 def test_no_service_shares_the_hosts_namespaces(compose: Compose) -> None:
-    for service in compose["services"].values():
-        assert not {"privileged", "network_mode", "pid", "ipc", "cap_add", "devices", "user"} & service.keys()
+    for name, service in compose["services"].items():
+        assert not {"privileged", "pid", "ipc", "devices"} & service.keys()
+        assert service.get("network_mode", "none") == "none"
+        assert service.get("user") != "0:0" or (name, service["network_mode"]) == ("secrets", "none")
+        assert "cap_add" not in service or (name, service["cap_drop"]) == ("postgres", ["ALL"])
+
+
+@pytest.mark.parametrize("name", ["gateway", "demo", "secrets", "postgres", "valkey", "prometheus"])
+def test_root_file_systems_that_can_be_are_read_only_and_without_capabilities(compose: Compose, name: str) -> None:
+    assert compose["services"][name]["read_only"] is True
+    assert compose["services"][name]["cap_drop"] == ["ALL"]
+
+
+def test_a_secret_is_in_files_that_only_its_readers_mount(compose: Compose) -> None:
+    mounts = {
+        name: {volume.split(":")[0] for volume in service["volumes"] if "-secrets:" in volume}
+        for name, service in compose["services"].items()
+    }
+    assert mounts.pop("secrets") == {"gateway-secrets", "engine-secrets", "postgres-secrets", "valkey-secrets"}
+    assert {name: found for name, found in mounts.items() if found} == {
+        "gateway": {"gateway-secrets"},
+        "demo": {"gateway-secrets"},
+        "vllm": {"engine-secrets"},
+        "safeguard": {"engine-secrets"},
+        "postgres": {"postgres-secrets"},
+        "valkey": {"valkey-secrets"},
+    }
+    for name, service in compose["services"].items():
+        for volume in service["volumes"]:
+            assert name == "secrets" or "-secrets:" not in volume or volume.endswith(":/run/portico:ro"), volume
+        given = {key for key in service.get("environment", {}) if re.search("KEY|TOKEN|PASSWORD|DURABLE|VOLATILE", key)}
+        assert name == "secrets" or all(key.endswith(("_FILE", "_PATH")) for key in given), (name, given)
 
 
 def test_the_gateway_is_hardened(compose: Compose) -> None:
@@ -135,22 +207,27 @@ def test_the_gateway_is_hardened(compose: Compose) -> None:
 
 
 def test_every_service_restarts_rotates_its_logs_and_gains_no_privileges(compose: Compose) -> None:
-    for service in compose["services"].values():
-        assert service["restart"] == "unless-stopped"
+    for name, service in compose["services"].items():
+        assert service["restart"] == ("no" if name == "secrets" else "unless-stopped")
         assert service["logging"]["options"].keys() == {"max-size", "max-file"}
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_every_service_has_a_health_check(root: Path, compose: Compose) -> None:
-    without = {name for name, service in compose["services"].items() if "healthcheck" not in service}
-    assert without == {"gateway"}
-    assert "HEALTHCHECK" in (root / "Dockerfile").read_text(encoding="utf-8")
+def test_every_service_has_a_health_check(compose: Compose) -> None:
+    without = {name for name, service in compose["services"].items() if "test" not in service["healthcheck"]}
+    assert without == {"secrets"}, "it ends at once, and that is waited for"
+
+
+def test_the_gateways_health_check_is_that_of_the_image(root: Path, compose: Compose) -> None:
+    (image,) = re.findall(r"^ +CMD (\[.*\])$", (root / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert compose["services"]["gateway"]["healthcheck"]["test"] == ["CMD", *json.loads(image)]
 
 
 def test_health_checks_run_python_that_compiles(compose: Compose) -> None:
-    program, flag, code = compose["services"]["vllm"]["healthcheck"]["test"][1:]
-    assert (program, flag) == ("python3", "-c")
-    compile(code, "healthcheck", "exec")
+    for name in ("vllm", "safeguard", "gateway", "demo"):
+        test = compose["services"][name]["healthcheck"]["test"]
+        assert (test[0], test[-2]) == ("CMD", "-c")
+        compile(test[-1], "healthcheck", "exec")
 
 
 def test_volumes_are_declared_and_mounted_files_exist(root: Path, compose: Compose) -> None:
@@ -160,21 +237,15 @@ def test_volumes_are_declared_and_mounted_files_exist(root: Path, compose: Compo
             assert (root / source).exists() if source.startswith(".") else source in compose["volumes"], volume
 
 
-def test_open_streams_have_time_to_finish(root: Path, compose_raw: Compose, compose: Compose) -> None:
+def test_open_streams_have_time_to_finish(configured: Configured, compose: Compose) -> None:
     grace = float(compose["services"]["gateway"]["stop_grace_period"].removesuffix("s"))
-    assert grace > gateway_config(root, compose_raw, {}).server.shutdown_grace_s
-
-
-def gateway_config(root: Path, compose_raw: Compose, env: dict[str, str]) -> config.Config:
-    """What the gateway's container reads: the mounted file and the environment that Compose gives."""
-    environ = interpolate(compose_raw, env)["services"]["gateway"]["environment"]
-    return config.load(root / "deploy/gateway/portico.yaml", environ)
+    assert grace > configured().server.shutdown_grace_s
 
 
 @pytest.mark.parametrize("size", ["20b", "120b"])
-def test_model_chooses_the_same_in_gateway_and_engine(root: Path, compose_raw: Compose, size: str) -> None:
+def test_model_chooses_the_same_in_gateway_and_engine(configured: Configured, compose_raw: Compose, size: str) -> None:
     env = {"MODEL": size, "MAX_MODEL_LEN": "32768", "MAX_NUM_SEQS": "64"}
-    loaded = gateway_config(root, compose_raw, env)
+    loaded = configured(env)
     command = shlex.split(interpolate(compose_raw, env)["services"]["vllm"]["command"])
     flags = dict(pairwise(command))
 
@@ -205,29 +276,66 @@ def test_the_engine_gets_what_the_models_preset_says(root: Path, compose_raw: Co
     assert "--enable-prompt-tokens-details" in command
 
 
-def test_the_engine_takes_the_priorities_that_the_gateway_sends(root: Path, compose_raw: Compose) -> None:
+def test_the_engine_takes_the_priorities_that_the_gateway_sends(configured: Configured, compose_raw: Compose) -> None:
     flags = dict(pairwise(shlex.split(interpolate(compose_raw, {})["services"]["vllm"]["command"])))
     assert flags["--scheduling-policy"] == "priority"
-    assert gateway_config(root, compose_raw, {}).engines["vllm"].vllm is True
+    assert configured().engines["vllm"].vllm is True
 
 
-def test_database_and_spool_are_in_the_volume(root: Path, compose_raw: Compose, compose: Compose) -> None:
+@pytest.mark.parametrize("name", ["gateway", "demo"])
+def test_stores_are_those_of_this_file_and_the_spool_is_in_a_volume(
+    root: Path, configured: Configured, compose: Compose, tmp_path: Path, name: str
+) -> None:
     """The root file system is read-only, and what is not in the volume does not outlive the container."""
-    image = (root / "Dockerfile").read_text(encoding="utf-8")
-    home = re.search(r"PORTICO_HOME=(\S+)", image)
+    stores = configured(service=name).stores
+    password = (tmp_path / "postgres/password").read_text()
+    service = compose["services"]["postgres"]["environment"]
+    assert stores.durable == f"postgresql://{service['POSTGRES_USER']}:{password}@postgres/{service['POSTGRES_DB']}"
+    valkey = (tmp_path / "valkey/valkey.conf").read_text()
+    assert stores.volatile == f"redis://:{re.findall('^requirepass (.+)$', valkey, re.MULTILINE)[0]}@valkey:6379/0"
+    assert "maxmemory-policy noeviction" in valkey
+
+    home = re.search(r"PORTICO_HOME=(\S+)", (root / "Dockerfile").read_text(encoding="utf-8"))
     assert home
-    volumes = dict(volume.split(":")[:2] for volume in compose["services"]["gateway"]["volumes"])
-    assert volumes["state"] == home[1]
-    stores = gateway_config(root, compose_raw, {}).stores
-    assert place_of(stores.durable, Path(home[1])).file == Path(home[1]) / "var/portico.db"
+    assert home[1] in [volume.split(":")[1] for volume in compose["services"][name]["volumes"]]
     assert (Path(home[1]) / stores.spool).is_relative_to(home[1])
-    assert stores.volatile == "memory://"
 
 
-def test_stores_can_be_shared(root: Path, compose_raw: Compose) -> None:
+def test_stores_can_be_ones_own(configured: Configured) -> None:
     env = {"DURABLE_STORE": "postgresql://portico:x@db/portico", "VOLATILE_STORE": "rediss://cache:6379/0"}
-    stores = gateway_config(root, compose_raw, env).stores
+    stores = configured(env).stores
     assert (stores.durable, stores.volatile) == (env["DURABLE_STORE"], env["VOLATILE_STORE"])
+    file = configured({"DURABLE_STORE": "sqlite:///var/portico.db"}).stores.durable
+    assert place_of(file, Path("/var/lib/portico")).file == Path("/var/lib/portico/var/portico.db")
+
+
+def test_gateway_and_engine_have_the_same_key(configured: Configured, tmp_path: Path) -> None:
+    for env in ({}, {"ENGINE_KEY": "given-by-env"}, {}):
+        key = configured(env).engines["vllm"].api_key
+        assert key == (tmp_path / "engine/engine-key").read_text()
+        assert not env or key == "given-by-env"
+
+
+def test_the_safeguard_profile_judges_every_call(configured: Configured, compose: Compose, root: Path) -> None:
+    loaded = configured({"GATEWAY_CONFIG": "safeguard.yaml"})
+    plain = configured()
+    assert loaded.engines["vllm"] == plain.engines["vllm"]
+    assert (loaded.server, loaded.metrics, loaded.models) == (plain.server, plain.metrics, plain.models)
+    assert loaded.engines["safeguard"].url == "http://safeguard:8000/v1"
+    assert loaded.engines["safeguard"].api_key == loaded.engines["vllm"].api_key
+    assert loaded.moderation.policy
+    (judge,) = load_policy(loaded.moderation.policy).file.judges
+    flags = dict(pairwise(shlex.split(compose["services"]["safeguard"]["command"])))
+    assert (judge.engine, judge.model, judge.on_failure) == ("safeguard", flags["--served-model-name"], "closed")
+    # On a GPU of its own: the engine takes the first ones.
+    (own,) = compose["services"]["safeguard"]["deploy"]["resources"]["reservations"]["devices"]
+    assert own["device_ids"] == ["1"]
+
+
+def test_the_demo_serves_its_model_on_the_cpu(configured: Configured) -> None:
+    engine = configured(service="demo").engines["local"].managed
+    assert engine
+    assert (engine.model, engine.device) == ("demo", "cpu")
 
 
 def test_engine_arguments_with_spaces_stay_arguments(compose_raw: Compose) -> None:
@@ -235,14 +343,14 @@ def test_engine_arguments_with_spaces_stay_arguments(compose_raw: Compose) -> No
     assert shlex.split(filled["services"]["vllm"]["command"])[-2:] == ["--max-num-batched-tokens", "1024"]
 
 
-def test_aliases_may_be_none_or_many(root: Path, compose_raw: Compose) -> None:
+def test_aliases_may_be_none_or_many(configured: Configured) -> None:
     for given, names in (("", ()), ("gpt-4o-mini, gpt-4o", ("gpt-4o-mini", "gpt-4o"))):
-        loaded = gateway_config(root, compose_raw, {"MODEL_ALIASES": given})
+        loaded = configured({"MODEL_ALIASES": given})
         assert loaded.models["gpt-oss-20b"].aliases == ("openai/gpt-oss-20b", *names)
 
 
-def test_the_gateway_finds_the_engine(root: Path, compose_raw: Compose, compose: Compose) -> None:
-    loaded = gateway_config(root, compose_raw, KEY)
+def test_the_gateway_finds_the_engine(configured: Configured, compose: Compose) -> None:
+    loaded = configured()
     assert loaded.engines["vllm"].url == "http://vllm:8000/v1"
     assert loaded.server.host == loaded.metrics.host == "0.0.0.0"
     assert f"{loaded.server.port}" == compose["services"]["gateway"]["ports"][0].split(":")[2]
@@ -258,6 +366,6 @@ def test_every_gpu_reserved_is_used(compose_raw: Compose) -> None:
 
 
 def test_no_secret_is_shipped(root: Path) -> None:
-    for path in ("docker-compose.yml", ".env.example", "deploy/gateway/portico.yaml"):
-        text = (root / path).read_text(encoding="utf-8")
+    for path in (root / "docker-compose.yml", root / ".env.example", *(root / "deploy").rglob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
         assert not re.search(r"\bsk-\w|\bhf_\w|(?i:password)\s*[:=]\s*\S", text), path

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from server import config
-from tests.deploy.conftest import all_rules
+from tests.deploy.conftest import Configured, all_rules
 from tests.deploy.promql import bounds_asked, bounds_of, unknown
 
 
@@ -51,9 +50,9 @@ def test_the_long_windows_of_the_alerts_are_kept(compose: dict[str, Any]) -> Non
 
 
 def test_it_scrapes_gateway_and_engine_where_they_listen(
-    root: Path, prometheus: dict[str, Any], compose: dict[str, Any]
+    configured: Configured, prometheus: dict[str, Any], compose: dict[str, Any]
 ) -> None:
-    gateway = config.load(root / "deploy/gateway/portico.yaml", compose["services"]["gateway"]["environment"])
+    gateway = configured()
     jobs = {
         job["job_name"]: job["static_configs"][0]["targets"]
         for job in prometheus["scrape_configs"]

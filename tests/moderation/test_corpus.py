@@ -32,14 +32,13 @@ KINDS = {
     "confusables", "look-alikes", "leet", "spacing", "separators", "joined", "mixed", "traditional", "bidi",
     "base64", "hex", "url", "rot13",
 }  # fmt: skip
-MISSED = "look-alikes"  # small Cyrillic к м т в н, and palochka for l: not in the tables yet
 TRAP = "trap"  # harmless, and made to hold what rules look for
 
 each_half = pytest.mark.parametrize("half", tool.HALVES)
 
 
 def disguised(half: str) -> list[Text]:
-    return [one for one in HALVES[half] if one.evasion not in (None, MISSED)]
+    return [one for one in HALVES[half] if one.evasion is not None]
 
 
 def ordinary(half: str) -> list[Text]:
@@ -111,12 +110,6 @@ def test_what_is_named_is_found_to_the_character_as_it_is(half: str) -> None:
     assert extra.value <= 0.01  # one: the inner digits of an IBAN in groups, 0044 ..., are taken for a phone number too
 
 
-@pytest.mark.xfail(strict=True, reason="small Cyrillic к м т в н and palochka are not in the tables of look-alikes")
-def test_look_alikes_outside_of_unicodes_own_list() -> None:
-    texts = [one for half in HALVES.values() for one in half if one.evasion == MISSED]
-    assert exactness(texts, CORPUS).exact.value >= 0.98
-
-
 @each_half
 @pytest.mark.parametrize("rules", [CORPUS, *SHIPPED.values()], ids=lambda one: one.file.name)
 def test_ordinary_texts_are_left_alone(rules: Rules, half: str) -> None:
@@ -183,7 +176,7 @@ def test_nothing_of_a_private_key_leaves(size: int, width: int) -> None:
     key = f"-----BEGIN PRIVATE KEY-----\n{lines}\n-----END PRIVATE KEY-----"
     text = f"Here it is:\n{key}\nKeep it."
     assert without(text, DEFAULT.find(text, "output")) == "Here it is:\n\nKeep it."
-    assert [found.rule for found in DEFAULT.find(text)] == ["private-key-in"]
+    assert {found.rule for found in DEFAULT.find(text)} == {"private-key-in"}  # by both its ends
 
 
 def without(text: str, found: Sequence[Finding]) -> str:

@@ -96,6 +96,20 @@ def test_what_was_encoded_comes_back(hidden: str, name: Kind) -> None:
     assert hidden in shown or run.isalpha() or not hidden.isprintable()
 
 
+@pytest.mark.parametrize("width", [1, 7, 10, 64, 76])
+@pytest.mark.parametrize(("before", "behind"), [("", ""), ("see\n", ""), ("see ", "\nplease"), ("x, ", "\n\n")])
+def test_base64_in_lines(width: int, before: str, behind: str) -> None:
+    """Line by line it would be cut within a letter, or within a word."""
+    run = base64(HIDDEN * 5)
+    text = before + "\r\n".join(run[at : at + width] for at in range(0, len(run), width)) + behind
+    assert HIDDEN * 5 in [one.text for one in decoded(text, ["base64"], 1)]
+
+
+@pytest.mark.parametrize("unit", ["A\n", "AAAA\n", "A" * 70 + "\r\n", "A \n", "\n", "A\n="])
+def test_a_million_characters_in_lines(unit: str) -> None:
+    assert len(list(decoded((unit * 1_000_000)[:1_000_000], ["base64"], 1))) == 0
+
+
 @pytest.mark.parametrize(("unit", "most"), [("A", 1), ("ab1", 1), ("%41", 2), ("61 ", 2), ("\\x41", 3), ("a/-_", 1)])
 def test_a_million_characters_of(unit: str, most: int) -> None:
     found = list(decoded((unit * 1_000_000)[:1_000_000]))

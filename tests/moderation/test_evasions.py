@@ -88,7 +88,12 @@ def test_hidden(hidden: str) -> None:
         ("kiIl", "kiIl", "kill"),
         ("KlLL", "KlLL", "kill"),
         ("k|ll", "k|ll", "kill"),
-        ("кill", "", ""),  # a small Cyrillic ka does not look like k
+        ("кill", "кill", "kill"),
+        ("вомв", "", ""),  # of four letters a Russian word can be this by chance
+        ("вοмв", "вοмв", "bomb"),  # the o is Greek
+        ("вoмв", "вoмв", "bomb"),  # the o is Latin
+        ("рrојест lаnтеrn", "рrојест lаnтеrn", "project lantern"),
+        ("ѕнiт", "ѕнiт", "shit"),
         ("Кill", "Кill", "kill"),
         ("kіӀӏ", "kіӀӏ", "kill"),
         ("sh!t!", "sh!t", "shit"),

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.moderation.input import SEAM, STEP, Inspection
-from server.moderation.policy import Action, Rule
+from server.moderation.input import STEP, Inspection
+from server.moderation.patterns import Pattern, PatternMatcher
+from server.moderation.policy import Action, Decoding, Rule
+from server.moderation.regex import parse
+from server.moderation.seams import SEAM
 from server.moderation.segments import Segment, segments_of
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from tests.answers.test_stop import cut
@@ -130,6 +133,16 @@ def test_a_replacement_within_arguments_is_json() -> None:
     (message,) = body.messages
     arguments = message.tool_calls[0].function.arguments  # type: ignore[union-attr, index]
     assert msgspec.json.decode(arguments) == {"a": 'my a "quoted" \\ word'}
+
+
+def test_what_two_readings_find_is_told_once() -> None:
+    """rot13 of an address has the form of one too."""
+    address = Pattern(parse(r"[a-z]{1,20}@[a-z]{1,20}\.[a-z]{2,5}"))
+    segments = [Segment("a", "content", "to bob@corp.com")]
+    decoding = Decoding(encodings=("rot13",))
+    inspection = Inspection(segments, {"content": PatternMatcher([address])}, [rule()], decoding)
+    list(inspection.steps())
+    assert [(one.start, one.end) for one in inspection.hits] == [(3, 15)]
 
 
 # Seams

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.auth.secrets import new_secret
+from server.moderation.build import NAMED
 from server.moderation.entropy import shannon
 from server.moderation.patterns import PatternMatcher
 from server.moderation.secrets import SECRETS
@@ -49,6 +50,10 @@ FOUND = {
     "portico_key": "sk-portico-" + MIXED[:55],
     "postman_api_key": "PMAK-" + HEX[:24] + "-" + HEX[:34],
     "private_key": "-----BEGIN RSA PRIVATE " + "KEY-----",
+    "private_key_block": "-----BEGIN PRIVATE "
+    + f"KEY-----\n{MIXED[:64]}\n{MIXED[:40]}==\n-----END PRIVATE "
+    + "KEY-----",
+    "private_key_end": f"{MIXED[:64]}\n{MIXED[:30]}=\n-----END PRIVATE " + "KEY-----",
     "pypi_token": "pypi-AgEIcHlwaS5vcmc" + MIXED[:60],
     "replicate_token": "r8_" + MIXED[:37],
     "sendgrid_api_key": "SG." + MIXED[:22] + "." + MIXED[:43],
@@ -73,7 +78,8 @@ def test_found(name: str) -> None:
     text = f"钥匙 {FOUND[name]} 。"
     found = [one for one in ALL.scan(text) if list(SECRETS)[one.pattern] == name]
     assert [text[one.start : one.end] for one in found] == [FOUND[name]]
-    assert not [one for one in ALL.scan(f"x{FOUND[name][:-12]}") if list(SECRETS)[one.pattern] == name]
+    less = FOUND[name][12 if name == "private_key_block" else 0 : -12]
+    assert not [one for one in ALL.scan(f"x{less}") if list(SECRETS)[one.pattern] == name]
 
 
 def test_every_secret_in_a_stream() -> None:
@@ -96,6 +102,11 @@ def test_keys_that_this_server_issues(kind: str) -> None:
     "text",
     [
         "password: aaaaaaaaaaaaaaaaaaaaaaaa",
+        "postgres://user:${DB_PASSWORD}@db/x, postgres://user:$PASS@db, redis://u:{{secret}}@h, mysql://u:%s%@h",
+        "postgres://user:password@localhost, amqp://guest:changeme@mq, https://me:your-token@x.io, ftp://u:xxxx@h",
+        "postgres://user:<password>@host, http://a:*****@b, http://a:REDACTED@b, http://a:db_pass@b, http://a:[pass]@b",
+        "api_key = ${MY_VERY_LONG_API_KEY_NAME}, secret: {{my_secret_from_vault}}, token: <your-access-token-here>",
+        "API_KEY=your-api-key-goes-here-1234567890, password=$DATABASE_PASSWORD_1",
         "token = 'your-token-here-your-token'",
         "task-force, ask-me-anything, sk-learn, risk-averse",
         "git 9fceb02d0ae598e95dc970b74767f19372d61af8, md5 d41d8cd98f00b204e9800998ecf8427e",
@@ -115,3 +126,35 @@ def test_entropy() -> None:
     assert shannon("aaaa") == 0
     assert shannon("abcd") == 2
     assert shannon("aabb") == 1
+
+
+PEM = [
+    ("RSA PRIVATE KEY", "", "\n"),
+    ("OPENSSH PRIVATE KEY", "", "\n"),
+    ("EC PRIVATE KEY", "", "\r\n"),
+    ("PRIVATE KEY", "", "\\n"),  # as in a file of JSON
+    ("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0F1E2D3C4B5A6978\n\n", "\n"),
+    ("PGP PRIVATE KEY BLOCK", "Version: GnuPG v2\n\n", "\n"),
+]
+
+
+@pytest.mark.parametrize(("label", "armor", "end"), PEM)
+@pytest.mark.parametrize("lines", [1, 3, 12, 25, 50])
+def test_the_whole_of_a_private_key(label: str, armor: str, end: str, lines: int) -> None:
+    """However it is cut, and of up to 4,096 bits."""
+    body = end.join(MIXED[at % 30 :][:64] for at in range(lines))
+    key = f"-----BEGIN {label}-----{end}{armor}{body}{end}-----END {label}-----"
+    text = f"Here it is:\n{key}\nKeep it."
+    matcher = PatternMatcher(NAMED["private_key"])
+    found = matcher.scan(text)
+    covered = {at for one in found for at in range(one.start, one.end)}
+    assert "".join(char for at, char in enumerate(text) if at not in covered) == "Here it is:\n\nKeep it."
+    stream = matcher.stream()
+    told = [one for at in range(0, len(text), 7) for one in stream.feed(text[at : at + 7])]
+    assert sorted(told + stream.finish()) == found
+
+
+def test_a_header_that_is_only_quoted() -> None:
+    quoted = "The file begins with -----BEGIN PRIVATE " + "KEY----- and ends with its END."
+    assert len(PatternMatcher(NAMED["private_key"]).scan(quoted)) == 1
+    assert PatternMatcher(NAMED["private_key_block"]).scan(quoted) == []

@@ -72,7 +72,7 @@ def test_as_prometheus_client_adds_up(
                 metrics.limits.degraded(outcome == "limited")
                 metrics.stores.up("durable", outcome != "limited")
                 started[slot].count(a_call(f"p{project}", outcome, MODELS[model]))
-            assert ours.samples() == theirs(folder)
+            assert ours.samples() == pytest.approx(theirs(folder)), "sums of seconds may differ in the last bit"
 
 
 def test_sums_survive_a_death_and_a_restart_and_live_gauges_do_not(

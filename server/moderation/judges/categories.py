@@ -83,6 +83,16 @@ OWN = (
 )
 
 
+def looked_for(adapter: str, named: Iterable[str]) -> list[str]:
+    """The categories of a model's verdicts: the `named` ones where a policy names them, else all that it knows."""
+    known: dict[str, Iterable[str]] = {
+        "qwen3guard": [name for names in QWEN3GUARD.values() for name in names],
+        "llama_guard": [name for names in LLAMA_GUARD.values() for name in names],
+        "privacy_filter": PRIVACY_FILTER.values(),
+    }
+    return list(dict.fromkeys(list(named) or known.get(adapter, ())))
+
+
 def scores(found: Iterable[tuple[str, float]]) -> Mapping[str, float]:
     """The highest score of each category. `a/b` counts for `a` too, as a rule on `a` means all of it. Read-only."""
     best: dict[str, float] = {}
