@@ -5,17 +5,19 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 
 from server.call import Call
 from server.errors import ContentFiltered
-from server.moderation.decisions import MOST_MATCHES, Decision, Match, Timings, Told, severest
+from server.moderation.decisions import MOST_MATCHES, Decision, Match, Seen, Timings, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.input import Hit, Inspection
 from server.moderation.jury import Finding, ask, check_judged
 from server.moderation.matches import Found, Stream
+from server.moderation.normalise import first_bidi_override
 from server.moderation.policy import Action, Channel, Direction, Rule
-from server.moderation.ruleset import CUTS, Ruleset
+from server.moderation.ruleset import BIDI, BIDI_MESSAGE, CUTS, Ruleset
 from server.moderation.segments import Segment
 
 TOOL_ARGUMENTS = "tool_arguments/"
@@ -35,16 +37,31 @@ class Guard:
         told: Told,
         timings: Timings,
         output: Ruleset | None = None,
+        *,
+        everything: bool = False,
     ) -> None:
-        """`output`: the same policy as it acts upon the answer, where that is otherwise than upon the request."""
+        """`output`: the same policy as it acts upon the answer, where that is otherwise than upon the request.
+
+        With `everything` it is told as well that nothing was found.
+        """
         self.ruleset = ruleset
         self.output = output or ruleset
         self._call = call
         self._told = told
         self._timings = timings
+        self._everything = everything
         self._decoding = ruleset.policy.file.decode
         self.notes: Mapping[Direction, Notes] = {"input": Notes(secret), "output": Notes(secret)}
         self._input, self._output = self.notes.values()
+
+    def check_direction(self, segments: Sequence[Segment]) -> None:
+        """Raises `ContentFiltered` for text that can be read in another order than it is written in."""
+        for segment in segments:
+            if self.ruleset.refuses_direction(segment.text):
+                at = first_bidi_override(segment.text)
+                self._input.saw(segment.channel, segment.text)
+                self._input.note(Match(BIDI, BIDI, "block", "rules", segment.param, at, at + 1))
+                raise ContentFiltered(BIDI_MESSAGE, param=segment.param)
 
     def inspection(self, segments: list[Segment]) -> Inspection:
         """Of the request; look through it in `steps`, then `decide`."""
@@ -113,7 +130,16 @@ class Guard:
     async def _asked(self, direction: Direction, text: str, index: int = 0) -> list[Finding]:
         notes, seats = self.notes[direction], (self.ruleset if direction == "input" else self.output).seats
         where = "messages" if direction == "input" else f"choices[{index}]"
-        found = await ask(seats, direction, text, suspicious=bool(notes.matches), judged=self._timings.judged)
+        begun = perf_counter()
+        found = await ask(
+            seats,
+            direction,
+            text,
+            suspicious=bool(notes.matches),
+            judged=self._timings.judged,
+            saw=partial(notes.judged, text),
+        )
+        notes.judge_seconds += perf_counter() - begun
         for one in found:
             notes.score(index, one.action, one.scores)
             notes.failed = notes.failed or one.failed
@@ -122,14 +148,21 @@ class Guard:
         check_judged(found)
         return found
 
+    def requested(self) -> None:
+        """The request may go on: tell what was decided about it, so that it is known however the call ends."""
+        self._tell("input", self._input)
+
     def close(self) -> None:
-        """The call has ended: tell what was decided."""
+        """The call has ended: tell what was decided and has not been told."""
         self._tell_time("input", self._input)
         self._tell_time("output", self._output)
-        if self._input.matches:
-            self._told(self._decision("input", self._input))
-        if self._output.matches:
-            self._told(self._decision("output", self._output))
+        self._tell("input", self._input)
+        self._tell("output", self._output)
+
+    def _tell(self, direction: Direction, notes: Notes) -> None:
+        if not notes.told and (notes.matches or (self._everything and notes.looked)):
+            notes.told = True
+            self._told(self._decision(direction, notes))
 
     def _tell_time(self, direction: Direction, notes: Notes) -> None:
         if notes.scanned:
@@ -152,7 +185,9 @@ class Guard:
             tuple(notes.matches),
             notes.more,
             notes.scanned,
+            {name: Seen(*seen) for name, seen in notes.by_judge.items()},
             round(notes.seconds * 1000, 3),
+            round(notes.judge_seconds * 1000, 3),
             notes.hmac(),
             call.trace_id,
         )
@@ -165,15 +200,29 @@ class Notes:
         self.matches: list[Match] = []
         self.more = 0
         self.scanned: Counter[Channel] = Counter()
+        self.by_judge: dict[str, tuple[int, int]] = {}  # characters that it saw, of how many
         self.seconds = 0.0
+        self.judge_seconds = 0.0
+        self.told = False
         self.scores: dict[int, dict[str, float]] = {}  # by choice, of each category that was found
         self.failed = False  # a judge gave no verdict
         self._secret = secret
         self._texts: list[str] = []
+        self._shown: dict[str, None] = {}  # to judges, each text once
 
     def saw(self, channel: Channel, text: str) -> None:
         self.scanned[channel] += len(text)
         self._texts.append(text)
+
+    def judged(self, text: str, name: str, characters: int) -> None:
+        seen, of = self.by_judge.get(name, (0, 0))
+        self.by_judge[name] = (seen + characters, of + len(text))
+        self._shown[text] = None
+
+    @property
+    def looked(self) -> bool:
+        """Whether anything was looked at."""
+        return bool(self.scanned or self.by_judge)
 
     def score(self, index: int, action: Action, scores: Mapping[str, float]) -> None:
         """What is on trial counts nothing."""
@@ -183,8 +232,11 @@ class Notes:
                 mine[category] = max(value, mine.get(category, 0.0))
 
     def hmac(self) -> str:
-        """Over all that was seen: proves what a decision was about to who has the text and the server's secret."""
-        whole = "".join(self._texts).encode("utf-8", "surrogatepass")
+        """Over all that rules saw, and then all that judges were shown.
+
+        It proves what a decision was about to who has the text and the server's secret.
+        """
+        whole = "".join((*self._texts, *self._shown)).encode("utf-8", "surrogatepass")
         return hmac.new(self._secret, whole, "sha256").hexdigest()
 
     def note(self, match: Match) -> None:

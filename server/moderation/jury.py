@@ -57,12 +57,22 @@ class Finding(NamedTuple):
     """Of all categories that count, from 0 to 1."""
 
 
+Saw = Callable[[str, int], None]
+"""Told which judge saw how many characters of the text; of one that gave no verdict that is not known: 0."""
+
+
+def _unheard(judge: str, characters: int) -> None:
+    """For who does not want to know."""
+
+
 async def ask(
-    seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool, judged: Judged
+    seats: Sequence[Seat], direction: Direction, text: str, *, suspicious: bool, judged: Judged, saw: Saw = _unheard
 ) -> list[Finding]:
     """All judges for this direction at once; those to escalate to where something was found before (`suspicious`)."""
     asked = [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious) and text]
     outcomes = await asyncio.gather(*(_outcome(seat, direction, text, judged) for seat in asked))
+    for seat, outcome in zip(asked, outcomes, strict=True):
+        saw(seat.name, outcome.scanned if isinstance(outcome, Verdict) else 0)
     return [one for seat, outcome in zip(asked, outcomes, strict=True) if (one := _finding(seat, outcome))]
 
 
