@@ -38,13 +38,13 @@ from server.api.moderations import moderation_routes
 from server.api.plain import Portico
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
+from server.audit import DecisionSink
 from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
 from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
-from server.config import Config, home, shipped
-from server.decided import note_decision
+from server.config import Config, Retention, home, shipped
 from server.engines.ask import EngineAsk
 from server.engines.engine import Engine
 from server.engines.salts import CacheSalts
@@ -56,6 +56,7 @@ from server.moderation.jury import NewSeat
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.moderation.seats import Nowhere, Seats
+from server.retention.sweeper import Sweeper
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
@@ -146,14 +147,15 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = Moderator(library, text_key(secret), partial(note_decision, metrics, request_log), metrics.moderation)
+    moderator = _moderator(config, library, secret, metrics, request_log)
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
     signer = Signer(secret)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, admission.available)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
-    background = (usage, directory, limiter, library, moderator, seats, _probe(durable, metrics.stores), tracer)
+    stores = (_probe(durable, metrics.stores), *_sweeping(config, durable))
+    background = (usage, directory, limiter, library, moderator, seats, *stores, tracer)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
         refusals,
@@ -198,6 +200,12 @@ def _request_log(config: Config, log: LogWriter | None) -> RequestLog:
     settings = config.logging
     as_json = settings.format != "text"
     return RequestLog(log, requests=settings.requests, as_json=as_json, successes=settings.sample_successes)
+
+
+def _sweeping(config: Config, durable: SqlStore) -> tuple[Sweeper, ...]:
+    """Nothing where all is kept for good."""
+    settings = config.stores.retention
+    return () if settings == Retention() else (Sweeper(durable, settings),)
 
 
 def _models(config: Config) -> dict[str, ServedModel]:
@@ -380,6 +388,12 @@ def _watch_engines(engines: Mapping[str, Engine], metrics: Metrics, admission: A
     metrics.queued = admission.waiting
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
+
+
+def _moderator(config: Config, library: PolicyLibrary, secret: bytes, metrics: Metrics, log: RequestLog) -> Moderator:
+    audit = config.moderation.audit
+    sink = DecisionSink(metrics, log, kept=audit != "none")
+    return Moderator(library, text_key(secret), sink, metrics.moderation, everything=audit == "all")
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:

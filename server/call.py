@@ -24,6 +24,7 @@ class Project:
     weight: float = 1.0
     limits: Limit = NO_LIMITS
     model_limits: Mapping[str, Limit] = field(default_factory=dict[str, Limit])  # by the model's public id
+    policy: str | None = None  # name of a moderation policy, in force beside that of the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class Call:
     answer_tokens: int | None = None  # the longest answer that was granted, where limits had to know
     guards: tuple[str, ...] = ()  # policies that the client asked for besides, by name
     check: Any = None  # of moderation: what its policies do to the call
+    decisions: tuple[Any, ...] = ()  # of moderation, as they are kept: `stores.records.AuditRecord`
     client_request_id: str | None = None
     fallback_from: str | None = None  # id of the model that was asked for, if another one serves in its place
     trace: Trace | None = None

@@ -166,7 +166,7 @@ def key_of(record: KeyRecord, project: ProjectRecord, default_limits: Limit) -> 
     return Key(
         id=record.id,
         name=record.name,
-        project=Project(project.id, project.name, project.weight, project.limits, project.model_limits),
+        project=Project(project.id, project.name, project.weight, project.limits, project.model_limits, project.policy),
         limits=grants.limits or default_limits,
         priority=grants.priority,
         models=None if grants.models is None else frozenset(grants.models),

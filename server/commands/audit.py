@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.commands.arguments import names, since
 from server.commands.durable import Failed, add_action, find_project, moment, say, show, show_one
-from server.stores.base import AuditLog
+from server.stores.base import AuditLog, LogName
 from server.stores.records import AuditRecord
 from server.stores.sql.store import SqlStore
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 COLUMNS = ("seq", "time", "actor", "event", "subject", "details")
+LOGS: dict[LogName, str] = {"audit": "The audit log", "decisions": "The log of decisions"}
 
 
 def add_audit_commands(commands: Subparsers) -> None:
-    audit = commands.add_parser("audit", help="who changed projects and keys")
+    audit = commands.add_parser("audit", help="who changed projects and keys, and what moderation decided")
     actions = audit.add_subparsers(title="actions", metavar="ACTION", required=True)
     listed = add_action(actions, "list", _list, "list changes, newest first")
+    listed.add_argument("--decisions", action="store_true", help="decisions of moderation in place of changes")
     listed.add_argument("--limit", type=int, default=50, metavar="N", help="how many at most (50)")
     listed.add_argument("--project", metavar="PROJECT", help="id or name")
     listed.add_argument("--events", type=names, default=[], metavar="A,B", help="such as api_key.created")
@@ -31,14 +33,29 @@ def add_audit_commands(commands: Subparsers) -> None:
 async def _list(arguments: argparse.Namespace, store: SqlStore) -> None:
     if arguments.limit < 1:
         raise Failed("--limit: must be at least 1", 2)
-    project = None if arguments.project is None else await find_project(store, arguments.project)
     found = await store.audit(
+        log="decisions" if arguments.decisions else "audit",
         limit=arguments.limit,
         events=arguments.events,
-        project_ids=[] if project is None else [project.id],
+        project_ids=await _project_ids(arguments, store),
         since=arguments.since,
     )
-    show([_facts(record) for record in found], COLUMNS, as_json=arguments.json)
+    rows = [_facts(record) for record in found]
+    if arguments.decisions and not arguments.json:
+        rows = [row | {"details": _in_words(row["details"])} for row in rows]
+    show(rows, COLUMNS, as_json=arguments.json)
+
+
+async def _project_ids(arguments: argparse.Namespace, store: SqlStore) -> list[str]:
+    """A project of the configuration is in no database, and its id is its name. Raises `Failed`."""
+    if arguments.project is None:
+        return []
+    try:
+        return [(await find_project(store, arguments.project)).id]
+    except Failed:
+        if not arguments.decisions:
+            raise
+        return [arguments.project]
 
 
 def _facts(record: AuditRecord) -> dict[str, Any]:
@@ -58,16 +75,31 @@ def _facts(record: AuditRecord) -> dict[str, Any]:
     }
 
 
+def _in_words(details: dict[str, Any]) -> dict[str, Any]:
+    """Of a decision, what fits a line."""
+    rules = list(dict.fromkeys(one["rule"] for one in details["matches"]))
+    return {"policy": f"{details['policy']}-{details['version']}", "direction": details["direction"], "rules": rules}
+
+
 async def _verify(arguments: argparse.Namespace, store: SqlStore) -> None:
-    fault = await store.verify_audit()
-    last = await _last(store)
+    found: dict[LogName, dict[str, Any]] = {log: await _verified(store, log) for log in LOGS}
     if arguments.json:
-        head = {"records": last.seq, "hash": last.hash} if last is not None else {"records": 0, "hash": None}
-        show_one({"intact": fault is None, "fault": fault} | head, as_json=True)
-    if fault is not None:
-        raise Failed(f"The audit log was tampered with: {fault}")
-    say(f"The audit log is intact: {last.seq if last else 0} records.")
+        show_one(found["audit"] | {"decisions": found["decisions"]}, as_json=True)
+    if faults := [f"{LOGS[log]} was tampered with: {facts['fault']}" for log, facts in found.items() if facts["fault"]]:
+        raise Failed("; ".join(faults))
+    for log, facts in found.items():
+        removed = f", the first {facts['removed']} of them removed by retention" if facts["removed"] else ""
+        say(f"{LOGS[log]} is intact: {facts['records']} records{removed}.")
 
 
-async def _last(log: AuditLog) -> AuditRecord | None:
-    return next(iter(await log.audit(limit=1)), None)
+async def _verified(log: AuditLog, name: LogName) -> dict[str, Any]:
+    """`records` there were, of which the first `removed` are gone; `hash` of the last one."""
+    ends = await log.chain_ends(name)
+    fault = await log.verify_audit(name)
+    return {
+        "intact": fault is None,
+        "fault": fault,
+        "records": ends.seq,
+        "removed": ends.cut_seq,
+        "hash": ends.hash if ends.seq else None,
+    }

@@ -7,12 +7,12 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from server.api.admin.bodies import NewKey, NewProject, Rotation
+from server.api.admin.projects import new_project
 from server.api.admin.shapes import key_shape
 from server.auth.issue import issue_key, issue_successor
 from server.auth.secrets import tag_key
 from server.commands.arguments import add_limits, duration, merged, names
 from server.commands.durable import PAGE, Failed, actor, add_action, asked, find_project, moment, say, show, show_one
-from server.commands.projects import new_project
 from server.stores.records import KeyRecord, ProjectRecord
 from server.stores.sql.store import SqlStore
 
@@ -92,7 +92,7 @@ async def _project(store: SqlStore, text: str) -> ProjectRecord:
         if text != DEFAULT_PROJECT:
             raise
     say(f"Created the project {DEFAULT_PROJECT}.")
-    return await new_project(store, NewProject(name=DEFAULT_PROJECT))
+    return await new_project(store, NewProject(name=DEFAULT_PROJECT), actor())
 
 
 def _hand_over(key: KeyRecord, secret: str, *, as_json: bool) -> None:

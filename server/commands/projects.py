@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from server.api.admin.bodies import NewProject, ProjectChange
+from server.api.admin.projects import new_project
 from server.api.admin.shapes import limits_shape, project_shape
 from server.call import NO_LIMITS
 from server.commands.arguments import add_limits, merged, model_limit
 from server.commands.durable import actor, add_action, all_projects, asked, find_project, say, show, show_one
 from server.config import Limit
-from server.stores.base import Directory
 from server.stores.records import ProjectRecord
 from server.stores.sql.store import SqlStore
 
@@ -27,6 +28,7 @@ def add_projects_commands(commands: Subparsers) -> None:
     create = add_action(actions, "create", _create, "create a project and print its id")
     create.add_argument("name", metavar="NAME")
     create.add_argument("--weight", type=float, metavar="W", help="share of busy engines beside other projects (1)")
+    create.add_argument("--policy", metavar="NAME", help="a moderation policy for all its calls")
     add_limits(create)
     listed = add_action(actions, "list", _list, "list the projects")
     listed.add_argument("--archived", action="store_true", help="archived ones too")
@@ -37,6 +39,9 @@ def add_projects_commands(commands: Subparsers) -> None:
         action.add_argument("project", metavar="PROJECT", help="id or name")
     change.add_argument("--name", metavar="NAME")
     change.add_argument("--weight", type=float, metavar="W")
+    policy = change.add_mutually_exclusive_group()
+    policy.add_argument("--policy", metavar="NAME", help="a moderation policy for all its calls")
+    policy.add_argument("--no-policy", action="store_true", help="none of its own any more")
     add_limits(change)
     change.add_argument(
         "--model-limit",
@@ -50,8 +55,9 @@ def add_projects_commands(commands: Subparsers) -> None:
 
 
 async def _create(arguments: argparse.Namespace, store: SqlStore) -> None:
-    body = asked(NewProject, name=arguments.name, weight=arguments.weight, limits=merged(None, arguments.limits))
-    project = await new_project(store, body)
+    limits = merged(None, arguments.limits)
+    body = asked(NewProject, name=arguments.name, weight=arguments.weight, limits=limits, policy=arguments.policy)
+    project = await new_project(store, body, actor())
     if arguments.json:
         show_one(facts(project), as_json=True)
         return
@@ -59,17 +65,9 @@ async def _create(arguments: argparse.Namespace, store: SqlStore) -> None:
     print(project.id)
 
 
-async def new_project(directory: Directory, body: NewProject) -> ProjectRecord:
-    project = await directory.create_project(body.name, actor())
-    wanted = replace(project, weight=body.weight, limits=body.limits or NO_LIMITS)
-    if wanted != project:
-        await directory.change_project(wanted, actor())
-    return wanted
-
-
 async def _list(arguments: argparse.Namespace, store: SqlStore) -> None:
     rows = [facts(project) async for project in all_projects(store, archived=arguments.archived)]
-    show(rows, ("id", "name", "status", "weight", "limits"), as_json=arguments.json)
+    show(rows, ("id", "name", "status", "weight", "policy", "limits"), as_json=arguments.json)
 
 
 async def _show(arguments: argparse.Namespace, store: SqlStore) -> None:
@@ -77,22 +75,22 @@ async def _show(arguments: argparse.Namespace, store: SqlStore) -> None:
 
 
 async def _change(arguments: argparse.Namespace, store: SqlStore) -> None:
-    project = await find_project(store, arguments.project)
-    limits = merged(project.limits, arguments.limits)
-    body = asked(ProjectChange, name=arguments.name, weight=arguments.weight, limits=limits)
-    models = dict(project.model_limits)
-    for model, change in arguments.model_limits:
-        changed = asked(ProjectChange, limits=merged(models.get(model), [change])).limits or NO_LIMITS
-        models[model] = changed
-    project = replace(
-        project,
-        name=body.name or project.name,
-        weight=body.weight or project.weight,
-        limits=body.limits or project.limits,
-        model_limits={model: limit for model, limit in models.items() if limit != NO_LIMITS},
-    )
-    await store.change_project(project, actor())
+    found = await find_project(store, arguments.project)
+    project = await store.change_project(found.id, partial(_changed, arguments), actor())
     show_one(facts(project), as_json=arguments.json)
+
+
+def _changed(arguments: argparse.Namespace, before: ProjectRecord) -> ProjectRecord:
+    """Raises `Failed`."""
+    limits = merged(before.limits, arguments.limits)
+    body = asked(ProjectChange, name=arguments.name, weight=arguments.weight, limits=limits, policy=arguments.policy)
+    models = dict(before.model_limits)
+    for model, change in arguments.model_limits:
+        models[model] = asked(ProjectChange, limits=merged(models.get(model), [change])).limits or NO_LIMITS
+    after = replace(
+        body.changed(before), model_limits={model: limit for model, limit in models.items() if limit != NO_LIMITS}
+    )
+    return replace(after, policy=None) if arguments.no_policy else after
 
 
 async def _archive(arguments: argparse.Namespace, store: SqlStore) -> None:

@@ -68,25 +68,21 @@ def _run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False)
     asked = [("yours", question) for question in arguments.question] or QUESTIONS
     try:
-        server = _Server(arguments.url, arguments.key or _key())
+        given = arguments.key or environment_key()
+        server = _Server(arguments.url, given or _development_key(), development=not given)
         model = arguments.model or server.first_model()
         console.print(f"Asking {model} at {arguments.url}", markup=False)
         for number, (kind, question) in enumerate(asked, 1):
             console.print(f"\n[bold]{number}/{len(asked)}  {kind}[/bold]  ", end="")
             console.print(question, style="cyan", markup=False)
             console.print(f"   {_ask(server, model, question, console)}", style="dim", markup=False)
-    except TryError as error:
+    except (TryError, ConfigError) as error:
         print(f"portico: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _key() -> str:
-    try:
-        if given := environment_key():
-            return given
-    except ConfigError as error:
-        raise TryError(str(error)) from None
+def _development_key() -> str:
     try:
         return (home() / "dev-key").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -120,7 +116,7 @@ def _ask(server: _Server, model: str, question: str, console: Console) -> Figure
 
 
 class _Server:
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, *, development: bool = False) -> None:
         try:
             self._parts = urlsplit(url.rstrip("/"))
             good = self._parts.scheme in ("http", "https") and self._parts.hostname and self._parts.port != 0
@@ -130,6 +126,7 @@ class _Server:
             raise TryError(f"--url must be like {DEFAULT_URL}.")
         self._where = f"{self._parts.scheme}://{self._parts.netloc}"
         self._key = key.strip()
+        self._development = development
 
     def first_model(self) -> str:
         with self._in_one_line(), closing(self._connect()) as connection:
@@ -183,6 +180,11 @@ class _Server:
             raise TryError(
                 f"{self._where} cannot be reached ({error.strerror or error}). Start it with: make serve"
             ) from None
+        if answer.status == 401 and self._development:
+            raise TryError(
+                f"{self._where} does not know the development key, which ends when there is another key. "
+                "Give --key or set PORTICO_API_KEY; `portico keys create` makes a key."
+            )
         if answer.status != 200:
             raise TryError(f"The server answered {answer.status}: {_message(answer.read())}")
         return answer

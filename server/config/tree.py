@@ -108,6 +108,16 @@ class Limit(Section):
     )
 
 
+class Retention(Section):
+    """Whole days (UTC); null: for good."""
+
+    usage_days: int | None = Field(
+        default=None, ge=1, description="How long usage is kept; that of the present month always is."
+    )
+    audit_days: int | None = Field(default=None, ge=1, description="How long the audit log is kept.")
+    decisions_days: int | None = Field(default=None, ge=1, description="How long the log of decisions is kept.")
+
+
 class Stores(Section):
     durable: str = Field(
         default="sqlite:///var/portico.db",
@@ -127,6 +137,7 @@ class Stores(Section):
         default=Path("var/spool"),
         description="Folder for usage that is not in the database yet; a relative one is below $PORTICO_HOME.",
     )
+    retention: Retention = Field(default_factory=Retention, description="How long records are kept.")
 
 
 class StaticKey(Section):
@@ -289,6 +300,11 @@ class Moderation(Section):
         default=None, description="Folder of further policies (*.yaml), which keys and requests can name."
     )
     reload_s: Seconds = Field(default=5, description="How often the files are looked at for changes.")
+    audit: Literal["decisions", "all", "none"] = Field(
+        default="decisions",
+        description="What is kept in the log of decisions: requests and answers in which something was found, `all` "
+        "that were looked at, or `none`.",
+    )
 
     @model_validator(mode="after")
     def _there(self) -> Self:

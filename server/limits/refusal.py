@@ -22,6 +22,8 @@ def refusal(charge: Charge, refused: Refused) -> TooManyRequests:
     """The error for a call whose `charge` does not fit."""
     whose, what = _whose(charge.scope), _NAMES[charge.kind]
     wait = refused.retry_after_s
+    if wait is None and refused.share is not None:
+        return _final(_above_share(charge, refused.share, f"{what} of {whose}"), wait)
     if charge.kind == SPEND:
         message = f"The budget of {whose} is used up: {what} is limited to {charge.limit / MILLIONTHS:g}."
         return _final(InsufficientQuota(f"{message} It begins anew in {_words(wait)}.", retry_after=wait), wait)
@@ -38,6 +40,22 @@ def refusal(charge: Charge, refused: Refused) -> TooManyRequests:
     error = TooManyRequests(f"{message}. Try again in {_words(wait)}.", retry_after=wait)
     error.type = "requests" if charge.kind in REQUESTS or charge.kind == CONCURRENT else "tokens"
     return _final(error, wait)
+
+
+def _above_share(charge: Charge, share: int, limit: str) -> TooManyRequests:
+    """It would fit the limit, and never fits what one worker may grant of it."""
+    asked, granted, whole = (
+        f"{amount / MILLIONTHS:g}" if charge.kind == SPEND else str(amount)
+        for amount in (charge.amount, share, charge.limit)
+    )
+    what = "cost" if charge.kind == SPEND else "use"
+    error = TooManyRequests(
+        f"Request too large for one worker of this server: it can {what} {asked}, and of the limit {whole} for "
+        f"{limit} each worker grants {granted}. Ask for less (max_completion_tokens), or ask the operator for fewer "
+        "workers, or for counters that they share (stores.volatile: Valkey or Redis)."
+    )
+    error.type = "tokens"
+    return error
 
 
 def _final(error: TooManyRequests, wait: float | None) -> TooManyRequests:

@@ -56,7 +56,13 @@ class ShareOf:
         self._number = shares if number is None else number
 
     def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
-        return self._store.take(hold_id, self._parts(charges))
+        parts = self._parts(charges)
+        outcome = self._store.take(hold_id, parts)
+        if isinstance(outcome, Refused) and outcome.retry_after_s is None:
+            charge = charges[outcome.index]
+            if charge.amount <= charge.limit:
+                return replace(outcome, share=parts[outcome.index].limit)
+        return outcome
 
     def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
         self._store.settle(hold_id, charges, used)
@@ -157,10 +163,8 @@ class FailoverLimits:
         outcome = self._local.take(hold_id, charges)
         if isinstance(outcome, Taken):
             self._at_home.add(hold_id)
-        elif isinstance(outcome, Refused) and outcome.retry_after_s is None:
-            charge = charges[outcome.index]
-            if charge.amount <= charge.limit:  # above the share and not the limit: it may fit when the store is back
-                return replace(outcome, retry_after_s=PROBE_S)
+        elif isinstance(outcome, Refused) and outcome.share is not None:  # it may fit when the store is back
+            return replace(outcome, retry_after_s=PROBE_S)
         return outcome
 
     async def _settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -25,8 +25,15 @@ class Match(Struct, frozen=True):
     end: int
 
 
+class Seen(Struct, frozen=True):
+    """Of the texts that a judge was asked about, in characters. Of the others it is not known what is in them."""
+
+    characters: int
+    of: int
+
+
 class Decision(Struct, frozen=True):
-    """About the input or the output of one call, under one policy. `scanned`: characters that were seen, by channel."""
+    """About the input or the output of one call, under one policy."""
 
     call_id: str
     project_id: str
@@ -35,19 +42,19 @@ class Decision(Struct, frozen=True):
     policy_version: int
     policy_hash: str
     direction: Direction
-    action: Action  # the most severe that was taken
+    action: Action | Literal["pass"]  # the most severe that was taken; pass: nothing was found
     matches: tuple[Match, ...]
     more: int  # matches beyond those
-    scanned: Mapping[Channel, int]
+    scanned: Mapping[Channel, int]  # characters that the rules saw
+    judged: Mapping[str, Seen]  # by the judge's name
     ms: float  # of looking, not of waiting for the text
-    text_hmac: str  # of all that was seen, with the server's secret
+    judge_ms: float  # of waiting for judges
+    text_hmac: str  # of all that the rules saw and then all that judges were shown, with the server's secret
     trace_id: str | None = None
 
 
-class Told(Protocol):
-    """Who hears of decisions."""
-
-    def __call__(self, decision: Decision) -> None: ...
+Told = Callable[[Decision], None]
+"""Hears of decisions."""
 
 
 class Timings(Protocol):
@@ -61,6 +68,6 @@ class Timings(Protocol):
 SEVERITY: Mapping[Action, int] = {"shadow": 0, "flag": 1, "redact": 2, "block": 3}
 
 
-def severest(actions: Iterable[Action]) -> Action:
-    """Of at least one."""
-    return max(actions, key=SEVERITY.__getitem__)
+def severest(actions: Iterable[Action]) -> Action | Literal["pass"]:
+    some = tuple(actions)
+    return max(some, key=SEVERITY.__getitem__) if some else "pass"

@@ -13,12 +13,11 @@ from msgspec import Struct
 from server.moderation.decisions import Tier, severest
 from server.moderation.input import NO_DECODING, STEP, Hit, Inspection
 from server.moderation.matches import Found
-from server.moderation.normalise import has_bidi_override
+from server.moderation.normalise import first_bidi_override
 from server.moderation.policy import Action, Channel, Direction
-from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
+from server.moderation.ruleset import BIDI, BIDI_MESSAGE, Ruleset
 from server.moderation.segments import Segment
 
-BIDI = "bidi_overrides"
 """Rule and category of characters that override the direction, which no rule of the file names."""
 
 T = TypeVar("T")
@@ -118,8 +117,7 @@ def _backwards(ruleset: Ruleset, parts: Sequence[str]) -> list[Because]:
     found: list[Because] = []
     for index, text in enumerate(parts):
         if ruleset.refuses_direction(text):
-            block = next(at for at in range(0, len(text), STEP) if has_bidi_override(text[at : at + STEP]))
-            at = next(at for at in range(block, len(text)) if has_bidi_override(text[at]))
+            at = first_bidi_override(text)
             found.append(Because(index, BIDI, BIDI, "block", "rules", at, at + 1, text[at]))
     return found
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
 from server.call import Call
 from server.errors import ContentFiltered
-from server.moderation.decisions import MOST_MATCHES, Decision, Match, Timings, Told, severest
+from server.moderation.decisions import MOST_MATCHES, Decision, Match, Seen, Timings, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.edits import Edit, applied
 from server.moderation.input import Hit, Inspection
 from server.moderation.judged import Ruling
 from server.moderation.jury import Finding, ask, asked, check_judged
 from server.moderation.matches import Found, Stream
+from server.moderation.normalise import first_bidi_override
 from server.moderation.passage import JOINT, Window
 from server.moderation.policy import Action, Channel, Direction, Rule
-from server.moderation.ruleset import Ruleset
+from server.moderation.ruleset import BIDI, BIDI_MESSAGE, Ruleset
 from server.moderation.segments import Segment
 from server.moderation.spans import edits_of, places
 
@@ -52,13 +54,19 @@ class Guard:
         told: Told,
         timings: Timings,
         output: Ruleset | None = None,
+        *,
+        everything: bool = False,
     ) -> None:
-        """`output`: the same policy as it acts upon the answer, where that is otherwise than upon the request."""
+        """`output`: the same policy as it acts upon the answer, where that is otherwise than upon the request.
+
+        With `everything` it is told as well that nothing was found.
+        """
         self.ruleset = ruleset
         self.output = output or ruleset
         self._call = call
         self._told = told
         self._timings = timings
+        self._everything = everything
         self._decoding = ruleset.policy.file.decode
         self.notes: Mapping[Direction, Notes] = {"input": Notes(secret), "output": Notes(secret)}
         self._input, self._output = self.notes.values()
@@ -67,6 +75,15 @@ class Guard:
     def ready(self) -> bool:
         """Whether nothing has to be built before texts can be looked at."""
         return self.ruleset.ready and self.output.ready
+
+    def check_direction(self, segments: Sequence[Segment]) -> None:
+        """Raises `ContentFiltered` for text that can be read in another order than it is written in."""
+        for segment in segments:
+            if self.ruleset.refuses_direction(segment.text):
+                at = first_bidi_override(segment.text)
+                self._input.saw(segment.channel, segment.text)
+                self._input.note(Match(BIDI, BIDI, "block", "rules", segment.param, at, at + 1))
+                raise ContentFiltered(BIDI_MESSAGE, param=segment.param)
 
     def inspection(self, segments: list[Segment]) -> Inspection:
         """Of the request; look through it in `steps`, then `decide`."""
@@ -122,7 +139,7 @@ class Guard:
     async def judge_request(self, segments: Sequence[Segment]) -> None:
         """Replaces what judges want replaced. Raises `ContentFiltered`, `ModerationUnavailable`."""
         shown = [Shown(one.param, one.channel, one.text) for one in segments]
-        edits = await self._judged("input", shown, [(one.channel, one.text) for one in shown], "messages")
+        edits = await self._judged("input", shown, "messages")
         if edits is None or any(segments[part].put is None for part in edits):
             raise ContentFiltered(self.ruleset.message(JOINT.join(one.text for one in shown)))
         for part, of_one in edits.items():
@@ -135,32 +152,22 @@ class Guard:
         """Of a choice of the answer. Raises `ModerationUnavailable`."""
         where = f"choices[{index}]"
         shown = [Shown(f"{where}.{name}", channel_of(name), text) for name, text in window.parts.items()]
-        fresh: list[tuple[Channel, str]] = [(channel_of(name), text) for name, text in window.fresh.items()]
-        edits = await self._judged("output", shown, fresh, where, index, window.start)
+        edits = await self._judged("output", shown, where, index, window.start)
         names = list(window.parts)
         if edits is None or any(names[part].startswith(TOOL_NAME) for part in edits):
             return Ruling(refused=True)
         return Ruling(refused=False, edits={names[part]: of_one for part, of_one in edits.items()})
 
     async def _judged(
-        self,
-        direction: Direction,
-        shown: Sequence[Shown],
-        fresh: Sequence[tuple[Channel, str]],
-        where: str,
-        index: int = 0,
-        start: int = 0,
+        self, direction: Direction, shown: Sequence[Shown], where: str, index: int = 0, start: int = 0
     ) -> dict[int, list[Edit]] | None:
-        """The edits of each text, merged; None if they must not go on. `fresh` of them was not judged before."""
-        notes, ruleset = self.notes[direction], self.ruleset if direction == "input" else self.output
-        seats = asked(ruleset.seats, direction, suspicious=bool(notes.matches))
+        """The edits of each text, merged; None if they must not go on."""
+        notes, seats = self.notes[direction], (self.ruleset if direction == "input" else self.output).seats
         text = JOINT.join(one.text for one in shown)
-        if not seats or not text:
-            return {}
-        for channel, one in fresh:
-            if channel not in ruleset.screens(direction):  # else the rules saw it
-                notes.saw(channel, one)
-        findings = await ask(seats, direction, text, judged=self._timings.judged)
+        seats = asked(seats, direction, suspicious=bool(notes.matches)) if text else []
+        begun = perf_counter()
+        findings = await ask(seats, direction, text, judged=self._timings.judged, saw=partial(notes.judged, text))
+        notes.judge_seconds += perf_counter() - begun
         cuts: dict[int, list[Edit]] = {}
         for found in findings:
             notes.score(index, found.action, found.scores)
@@ -176,14 +183,21 @@ class Guard:
             return None
         return _edits(shown, cuts)
 
+    def requested(self) -> None:
+        """The request may go on: tell what was decided about it, so that it is known however the call ends."""
+        self._tell("input", self._input)
+
     def close(self) -> None:
-        """The call has ended: tell what was decided."""
+        """The call has ended: tell what was decided and has not been told."""
         self._tell_time("input", self._input)
         self._tell_time("output", self._output)
-        if self._input.matches:
-            self._told(self._decision("input", self._input))
-        if self._output.matches:
-            self._told(self._decision("output", self._output))
+        self._tell("input", self._input)
+        self._tell("output", self._output)
+
+    def _tell(self, direction: Direction, notes: Notes) -> None:
+        if not notes.told and (notes.matches or (self._everything and notes.looked)):
+            notes.told = True
+            self._told(self._decision(direction, notes))
 
     def _tell_time(self, direction: Direction, notes: Notes) -> None:
         if notes.scanned:
@@ -206,7 +220,9 @@ class Guard:
             tuple(notes.matches),
             notes.more,
             notes.scanned,
+            {name: Seen(*seen) for name, seen in notes.by_judge.items()},
             round(notes.seconds * 1000, 3),
+            round(notes.judge_seconds * 1000, 3),
             notes.hmac(),
             call.trace_id,
         )
@@ -233,15 +249,29 @@ class Notes:
         self.matches: list[Match] = []
         self.more = 0
         self.scanned: Counter[Channel] = Counter()
+        self.by_judge: dict[str, tuple[int, int]] = {}  # characters that it saw, of how many
         self.seconds = 0.0
+        self.judge_seconds = 0.0
+        self.told = False
         self.scores: dict[int, dict[str, float]] = {}  # by choice, of each category that was found
         self.failed = False  # a judge gave no verdict
         self._secret = secret
         self._texts: list[str] = []
+        self._shown: dict[str, None] = {}  # to judges, each text once
 
     def saw(self, channel: Channel, text: str) -> None:
         self.scanned[channel] += len(text)
         self._texts.append(text)
+
+    def judged(self, text: str, name: str, characters: int) -> None:
+        seen, of = self.by_judge.get(name, (0, 0))
+        self.by_judge[name] = (seen + characters, of + len(text))
+        self._shown[text] = None
+
+    @property
+    def looked(self) -> bool:
+        """Whether anything was looked at."""
+        return bool(self.scanned or self.by_judge)
 
     def score(self, index: int, action: Action, scores: Mapping[str, float]) -> None:
         """What is on trial counts nothing."""
@@ -251,8 +281,11 @@ class Notes:
                 mine[category] = max(value, mine.get(category, 0.0))
 
     def hmac(self) -> str:
-        """Over all that was seen: proves what a decision was about to who has the text and the server's secret."""
-        whole = "".join(self._texts).encode("utf-8", "surrogatepass")
+        """Over all that rules saw, and then all that judges were shown.
+
+        It proves what a decision was about to who has the text and the server's secret.
+        """
+        whole = "".join((*self._texts, *self._shown)).encode("utf-8", "surrogatepass")
         return hmac.new(self._secret, whole, "sha256").hexdigest()
 
     def note(self, match: Match) -> None:

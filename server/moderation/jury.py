@@ -64,9 +64,21 @@ def asked(seats: Sequence[Seat], direction: Direction, *, suspicious: bool) -> l
     return [seat for seat in seats if direction in seat.judges and (seat.use.when == "always" or suspicious)]
 
 
-async def ask(seats: Sequence[Seat], direction: Direction, text: str, *, judged: Judged) -> list[Finding]:
+Saw = Callable[[str, int], None]
+"""Told which judge saw how many characters of the text; of one that gave no verdict that is not known: 0."""
+
+
+def _unheard(judge: str, characters: int) -> None:
+    """For who does not want to know."""
+
+
+async def ask(
+    seats: Sequence[Seat], direction: Direction, text: str, *, judged: Judged, saw: Saw = _unheard
+) -> list[Finding]:
     """All of them at once."""
     outcomes = await asyncio.gather(*(_outcome(seat, direction, text, judged) for seat in seats))
+    for seat, outcome in zip(seats, outcomes, strict=True):
+        saw(seat.name, outcome.scanned if isinstance(outcome, Verdict) else 0)
     return [one for seat, outcome in zip(seats, outcomes, strict=True) for one in _findings(seat, outcome)]
 
 

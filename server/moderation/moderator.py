@@ -9,22 +9,24 @@ from functools import partial
 from typing import Any, Protocol
 
 from server.call import Call
-from server.errors import ContentFiltered, UnsupportedValue
+from server.errors import UnsupportedValue
 from server.moderation.chain import Chain
-from server.moderation.decisions import Timings, Told
+from server.moderation.decisions import Decision, Timings
 from server.moderation.editor import RuleEditor
 from server.moderation.guard import Guard
 from server.moderation.inline import acting, results_of
 from server.moderation.judged import Edited, JudgedAnswer, Ruling, united
 from server.moderation.passage import WHOLE, Window, strictest
 from server.moderation.policies import prepare
-from server.moderation.ruleset import BIDI_MESSAGE, Ruleset
+from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment, segments_of
 from server.openai.chat_request import ChatRequest, InlineModeration, choices_of
 from server.openai.events import Batch
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
 Failed = Callable[[Exception], None]
+Told = Callable[[Call, Decision], None]
+"""Hears what was decided about a call: of its request when that goes on, of its answer when the call has ended."""
 
 
 def text_key(server_secret: bytes) -> bytes:
@@ -45,11 +47,15 @@ class Policies(Protocol):
 
 
 class Moderator:
-    def __init__(self, policies: Policies, secret: bytes, told: Told, timings: Timings) -> None:
+    def __init__(
+        self, policies: Policies, secret: bytes, told: Told, timings: Timings, *, everything: bool = False
+    ) -> None:
+        """With `everything` it is told as well that nothing was found."""
         self._policies = policies
         self._secret = secret
         self._told = told
         self._timings = timings
+        self._everything = everything
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, call: Call) -> Check | None:
@@ -70,7 +76,8 @@ class Moderator:
         return check
 
     def _guard(self, call: Call, request: Ruleset, answer: Ruleset) -> Guard:
-        return Guard(request, call, self._secret, self._told, self._timings, answer)
+        told = partial(self._told, call)
+        return Guard(request, call, self._secret, told, self._timings, answer, everything=self._everything)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="moderate a request")
@@ -119,6 +126,7 @@ class Check:
             for _ in guard.steps(inspection):
                 pass
             guard.decide(inspection)
+            guard.requested()
         return True
 
     @property
@@ -180,6 +188,7 @@ class Check:
                 await asyncio.sleep(0)
             guard.decide(inspection)
             await guard.judge_request(segments)
+            guard.requested()
 
     async def _judged(self, index: int, window: Window, rulings: list[Ruling]) -> None:
         """By each policy until one refuses."""
@@ -199,6 +208,4 @@ class Check:
 
     def _refuse_bidi(self, segments: list[Segment]) -> None:
         for guard in self._guards:
-            for segment in segments:
-                if guard.ruleset.refuses_direction(segment.text):
-                    raise ContentFiltered(BIDI_MESSAGE, param=segment.param)
+            guard.check_direction(segments)

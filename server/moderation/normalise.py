@@ -56,6 +56,12 @@ def has_bidi_override(text: str) -> bool:
     return _BIDI.search(text) is not None
 
 
+def first_bidi_override(text: str) -> int:
+    """Where the first of them stands in a text that holds one."""
+    found = _BIDI.search(text)
+    return -1 if found is None else found.start()
+
+
 def normalise(text: str, offset: int = 0) -> Iterator[tuple[Unit, int]]:
     """The normalised characters of a text, or of the part of one that begins at `offset`, with original offsets."""
     for at, char in enumerate(text, offset):

@@ -58,10 +58,9 @@ def strictest(paces: Iterable[Pace]) -> Pace:
 
 
 class Window(NamedTuple):
-    """What is judged at once: `parts` by channel, of which `fresh` was in no window before."""
+    """What is judged at once, by channel."""
 
     parts: Mapping[str, str]
-    fresh: Mapping[str, str]
     start: int
     """Characters of the choice that came before it."""
 
@@ -113,9 +112,8 @@ class Passage(Generic[T]):
     def close(self) -> None:
         """The window that is open is complete."""
         if self._fresh:
-            fresh = {channel: "".join(texts) for channel, texts in self._fresh.items()}
-            parts = {channel: self._before.get(channel, "") + text for channel, text in fresh.items()}
-            self._windows.append(_Closed(Window(parts, fresh, self._came - self._size), self._came))
+            parts = {channel: self._before.get(channel, "") + "".join(one) for channel, one in self._fresh.items()}
+            self._windows.append(_Closed(Window(parts, self._came - self._size), self._came))
             for channel, text in parts.items():
                 self._before[channel] = text if channel == REASONING else text[max(0, len(text) - self._pace.overlap) :]
             self._fresh, self._size = {}, 0

@@ -119,20 +119,23 @@ class PolicyLibrary:
         return self._loaded
 
     def of_key(self, key: Key) -> list[Ruleset]:
-        """The mandatory one and that of the key. Raises `ModerationUnavailable` for one that is not loaded."""
+        """The server's, that of the key's project and that of the key. Raises `ModerationUnavailable`, see `of`."""
         loaded = self._loaded
         found = [] if loaded.mandatory is None else [loaded.mandatory]
-        if key.policy is not None:
-            ruleset = loaded.rulesets.get(key.policy)
-            if ruleset is None:
-                raise ModerationUnavailable("The policy of this key is not loaded. Ask the operator.", retry_after=30)
-            found.append(ruleset)
+        for name, whose in ((key.project.policy, "project"), (key.policy, "key")):
+            if name is not None:
+                ruleset = loaded.rulesets.get(name)
+                if ruleset is None:
+                    raise ModerationUnavailable(
+                        f"The policy of this {whose} is not loaded. Ask the operator.", retry_after=30
+                    )
+                found.append(ruleset)
         return list(dict.fromkeys(found)) if len(found) > 1 else found
 
     def of(self, call: Call) -> list[Ruleset]:
         """Those of the key and those that the request asks for; each once.
 
-        Raises `InvalidValue` for a name in the request, `ModerationUnavailable` for one of the key that is not loaded.
+        Raises `InvalidValue` for a name in the request, `ModerationUnavailable` for another one that is not loaded.
         """
         loaded, found = self._loaded, self.of_key(call.key)
         for name in call.guards:
@@ -158,7 +161,8 @@ class PolicyLibrary:
             return applying
         raise ModelNotFound(
             f"No policy applies to this key. Name one in '{param}', or ask the operator to set moderation.policy in "
-            f"the configuration or to give the key a policy (portico keys create --policy NAME). Policies: {there}.",
+            f"the configuration or to give the key or its project a policy (--policy of portico keys and "
+            f"projects). Policies: {there}.",
             param=param,
         )
 

@@ -19,6 +19,8 @@ from server.moderation.screen import Screen
 from server.moderation.screens import Build, Screens, build_screens
 from server.moderation.unescape import UnescapedStream
 
+BIDI = "bidi_overrides"
+"""Takes the place of rule and category where a text is refused for them."""
 BIDI_MESSAGE = (
     "The text holds characters that override its direction (U+202A to U+202E, U+2066 to U+2069). Leave them out."
 )

@@ -1,7 +1,7 @@
 """What Portico asks of its stores, in verbs of its domain. Durable state apart from volatile.
 
-Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog` and `Ledger`; `memory.py` and `redis.py` for
-`LimitStore`. One contract suite each, run on every backend (tests/contract/).
+Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog`, `Ledger` and `Retention`; `memory.py` and
+`redis.py` for `LimitStore`. One contract suite each, run on every backend (tests/contract/).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from server.stores.records import (
     Actor,
     AdminKeyRecord,
     AuditRecord,
-    KeyGrants,
+    ChainEnds,
     KeyRecord,
     ProjectRecord,
     ServiceAccountRecord,
@@ -69,8 +69,13 @@ class Directory(Protocol):
         """Raises `NotThere`."""
         ...
 
-    async def change_project(self, changed: ProjectRecord, actor: Actor) -> None:
-        """Keep name, weight and limits of `changed`. Raises `NotThere`, `NotAllowed` (archived)."""
+    async def change_project(
+        self, project_id: str, change: Callable[[ProjectRecord], ProjectRecord], actor: Actor
+    ) -> ProjectRecord:
+        """Keep name, weight, limits and policy of what `change` makes of the record, which nobody else changes then.
+
+        Raises `NotThere`, `NotAllowed` (archived), and what `change` raises: nothing is changed then.
+        """
         ...
 
     async def archive_project(self, project_id: str, actor: Actor) -> ProjectRecord:
@@ -95,10 +100,11 @@ class Directory(Protocol):
         """How many keys that are not revoked expire between these times (Unix seconds, both included)."""
         ...
 
-    async def change_key(
-        self, key_id: str, name: str, grants: KeyGrants, actor: Actor, expires_at: int | Literal["same"] | None = "same"
-    ) -> KeyRecord:
-        """Raises `NotThere`, `NotAllowed` (revoked, expired)."""
+    async def change_key(self, key_id: str, change: Callable[[KeyRecord], KeyRecord], actor: Actor) -> KeyRecord:
+        """Keep name, grants and expiry of what `change` makes of the record, as `change_project` does.
+
+        Raises `NotThere`, `NotAllowed` (revoked, expired), and what `change` raises.
+        """
         ...
 
     async def revoke_key(self, project_id: str | None, key_id: str, actor: Actor) -> KeyRecord:
@@ -129,6 +135,16 @@ class Directory(Protocol):
         """Raises `NotThere`."""
         ...
 
+    async def change_service_account(
+        self,
+        project_id: str,
+        account_id: str,
+        change: Callable[[ServiceAccountRecord], ServiceAccountRecord],
+        actor: Actor,
+    ) -> ServiceAccountRecord:
+        """Keep name and role of what `change` makes of the record, as `change_project` does. Raises `NotThere`."""
+        ...
+
     async def delete_service_account(self, project_id: str, account_id: str, actor: Actor) -> None:
         """And revoke its keys. Raises `NotThere`."""
         ...
@@ -156,12 +172,17 @@ class Directory(Protocol):
         ...
 
 
+LogName = Literal["audit", "decisions"]
+"""The logs: changes of the directory, and decisions of moderation."""
+
+
 class AuditLog(Protocol):
-    """Append-only; written by the changes of `Directory`."""
+    """Append-only logs; written by the changes of `Directory`, and by `Ledger.add_usage`. Raises `StoreDown`."""
 
     async def audit(
         self,
         *,
+        log: LogName = "audit",
         after: str | None = None,
         before: str | None = None,
         limit: int = 20,
@@ -175,16 +196,21 @@ class AuditLog(Protocol):
         """Newest first. Empty filters let all pass; `since` and `until` are inclusive Unix seconds."""
         ...
 
-    async def verify_audit(self) -> str | None:
+    async def verify_audit(self, log: LogName = "audit") -> str | None:
         """None if the chain is whole, else one line that names the first record that is not as it was written."""
         ...
+
+    async def chain_ends(self, log: LogName) -> ChainEnds: ...
 
 
 class Ledger(Protocol):
     """Usage: one record per call."""
 
     async def add_usage(self, records: Sequence[UsageRecord]) -> None:
-        """All or none; a call that is there already is passed over. Raises `StoreDown`."""
+        """And the decisions that they carry. What is there already is passed over, so again is no harm.
+
+        Raises `StoreDown`, `StoreError`.
+        """
         ...
 
     async def usage(
@@ -199,6 +225,25 @@ class Ledger(Protocol):
         models: Sequence[str] = (),
     ) -> list[UsageTotal]:
         """Sums by time bucket (`start = since + n * bucket_s`) and group over [since, until); no empty ones."""
+        ...
+
+
+class Retention(Protocol):
+    """Removing what is old, a few records in each step. All raise `StoreDown`."""
+
+    async def take_duty(self, name: str, for_s: int) -> bool:
+        """True for one of all processes: it does what is so called, and nobody else does in the next `for_s`."""
+        ...
+
+    async def drop_usage(self, before: int, limit: int) -> int:
+        """Of calls that ended before that time, and sums of hours that did: at most `limit` each; how many."""
+        ...
+
+    async def cut_log(self, log: LogName, before: int, limit: int) -> int:
+        """The first records, at most `limit`, that are all older than that time; how many.
+
+        The chain remembers the last one's number and hash: it begins after it from now on.
+        """
         ...
 
 
@@ -247,6 +292,7 @@ class Refused(Struct, frozen=True):
     index: int
     remaining: int
     retry_after_s: float | None  # until it fits if open calls use all they hold; None: above the limit, never fits
+    share: int | None = None  # of the limit, where that and not the limit itself is what the call is larger than
 
 
 class Unseeded(Struct, frozen=True):

@@ -37,11 +37,19 @@ def hash_of(record: Link, previous: str) -> str:
 
 
 class Chain:
-    """Follows a chain from its first record on. A fault is one line that names the first record that is wrong."""
+    """Follows a chain from its first record on, or from where it was cut.
+
+    A fault is one line that names the first record that is wrong.
+    """
 
     def __init__(self) -> None:
         self.seq: int = 0
         self.hash: str = START
+
+    def skip(self, seq: int, last: str) -> None:
+        """It was cut: the first record there is comes after that of number `seq` and hash `last`."""
+        if seq > self.seq:
+            self.seq, self.hash = seq, last
 
     def follow(self, record: Link) -> str | None:
         """The fault of the next record; None if it is as it was written. After a fault the rest means nothing."""

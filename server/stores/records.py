@@ -11,10 +11,10 @@ from server.config import Limit, PriorityClass
 
 
 class Actor(Struct, frozen=True):
-    """Who makes a change: an admin key, somebody at the command line, or Portico itself."""
+    """Who makes a change: an admin key, somebody at the command line, or Portico itself. Or the key that calls."""
 
-    kind: Literal["admin_key", "command_line", "system"]
-    id: str  # of the admin key, or the operating system's user name
+    kind: Literal["admin_key", "command_line", "key", "system"]
+    id: str  # of the admin key or key, or the operating system's user name
     name: str = ""
 
 
@@ -26,6 +26,7 @@ class ProjectRecord(Struct, frozen=True):
     weight: float = 1.0
     limits: Limit = NO_LIMITS
     model_limits: dict[str, Limit] = field(default_factory=dict[str, Limit])
+    policy: str | None = None  # name of a moderation policy
 
 
 class ServiceAccountRecord(Struct, frozen=True):
@@ -78,7 +79,10 @@ class AdminKeyRecord(Struct, frozen=True):
 
 
 class AuditRecord(Struct, frozen=True):
-    """One change. `hash` is SHA-256 over the record and the hash of the one before it (stores/chain.py)."""
+    """One change, or one decision of moderation (its subject is the call, its actor the call's key).
+
+    `hash` is SHA-256 over the record and the hash of the one before it (stores/chain.py).
+    """
 
     seq: int  # 1, 2, 3, ... without gaps
     id: str  # audit_log-...
@@ -90,6 +94,15 @@ class AuditRecord(Struct, frozen=True):
     details: dict[str, Any]  # what was asked for; never a secret or a digest
     previous: str
     hash: str
+
+
+class ChainEnds(Struct, frozen=True):
+    """Where a chained log ends, and up to which record it was cut: 0 and `chain.START` where it never was."""
+
+    seq: int  # of the last record there ever was
+    hash: str
+    cut_seq: int
+    cut_hash: str
 
 
 class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
@@ -115,6 +128,7 @@ class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
     queued_ms: float = 0.0
     first_token_ms: float | None = None
     duration_ms: float = 0.0
+    decisions: tuple[AuditRecord, ...] = ()  # of moderation, not numbered and linked yet; unique by their id
 
 
 class UsageTotal(Struct, frozen=True):

@@ -33,6 +33,7 @@ def record_of(call: Call) -> UsageRecord:
         call.queued_s * 1000,
         None if first is None else (first - received) * 1000,
         0.0 if call.finished is None else (call.finished - received) * 1000,
+        call.decisions,
     )
 
 
@@ -55,4 +56,5 @@ def lost_record_of(call: Call) -> UsageRecord:
         0,
         call.model.cost(Tokens(prompt)),
         call.queued_s * 1000,
+        decisions=call.decisions,
     )

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.admin.conftest import Office
+from tests.contract.test_decisions import a_decision, decided
 from tests.openai_schema import validator
 
 
@@ -50,6 +51,35 @@ def test_who_has_no_key_is_a_session(office: Office) -> None:
         "kind": "command_line",
         "name": "",
     }
+
+
+def test_decisions_of_moderation(office: Office) -> None:
+    project = office.project("moderated")
+    records = [decided(number, project_id=project) for number in range(100, 105)]
+    office.run(office.store.add_usage(records))
+    page = office.get(f"/moderation/decisions?project_ids={project}&limit=2")
+    assert page["has_more"] and [one["id"] for one in page["data"]] == [a_decision(104).id, a_decision(103).id]
+    one = page["data"][0]
+    written = a_decision(104)
+    assert one == {
+        "id": written.id,
+        "object": "organization.moderation_decision",
+        "type": "moderation.block",
+        "effective_at": written.at,
+        "actor": {"type": "api_key", "api_key": {"id": "key_0", "type": "user"}, "kind": "key", "name": "app"},
+        "moderation.block": {"id": written.subject_id, "data": written.details},
+        "project": {"id": project, "name": "moderated"},
+        "seq": one["seq"],
+        "previous": page["data"][1]["hash"],
+        "hash": one["hash"],
+    }
+    rest = office.get(f"/moderation/decisions?project_ids={project}&after={page['last_id']}")
+    assert not rest["has_more"] and len(rest["data"]) == 3
+    by_call = office.get(f"/moderation/decisions?resource_ids={written.subject_id}")
+    assert [one["id"] for one in by_call["data"]] == [written.id]
+    assert office.get("/moderation/decisions?event_types=moderation.flag")["data"] == []
+    assert all("moderation" not in one["type"] for one in office.get("/audit_logs?limit=100")["data"])
+    assert office.run(office.store.verify_audit("decisions")) is None
 
 
 def test_filters(office: Office) -> None:

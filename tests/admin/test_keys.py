@@ -171,6 +171,12 @@ def test_service_accounts(office: Office) -> None:
     facts = {"id": made["id"], "name": "bot", "created_at": made["created_at"], "role": "member"}
     assert shown["owner"] == {"type": "service_account", "service_account": facts}
 
+    renamed = office.post(f"{path}/{made['id']}", {"name": "robot", "role": "owner"})
+    validator("ProjectServiceAccount")(renamed)
+    assert renamed == made | {"name": "robot", "role": "owner"} == office.get(f"{path}/{made['id']}")
+    assert office.post(f"{path}/{made['id']}", {"name": "bot"}) == made | {"role": "owner"}, "the rest stays"
+    assert office.send("POST", f"{path}/{made['id']}", {"role": "king"}).error["param"] == "role"
+    assert office.send("POST", f"{path}/svc_acct_0", {"name": "x"}).status == 404
     second = office.post(f"{path}/{made['id']}/api_keys", {"name": "b", "models": ["gpt-oss-20b"]})
     validator("ServiceAccountApiKeyBody")(second)
     assert office.get(f"/projects/{project}/api_keys/{second['id']}")["models"] == ["gpt-oss-20b"]

@@ -33,6 +33,19 @@ def test_limits_from_the_start(office: Office) -> None:
     assert (made["weight"], made["limits"]) == (0.5, {"requests_per_day": 7})
 
 
+def test_policy(office: Office) -> None:
+    made = office.post("/projects", {"name": "a", "policy": "strict"})
+    assert made["policy"] == "strict" and office.get(f"/projects/{made['id']}") == made
+    assert office.post(f"/projects/{made['id']}", {"weight": 2})["policy"] == "strict", "what is not named stays"
+    assert office.post(f"/projects/{made['id']}", {"policy": "house"})["policy"] == "house"
+    assert office.post(f"/projects/{made['id']}", {"policy": None})["policy"] is None
+    answer = office.send("POST", f"/projects/{made['id']}", {"policy": ""})
+    assert (answer.status, answer.error["param"]) == (400, "policy")
+    events = office.get(f"/audit_logs?project_ids={made['id']}")["data"]
+    asked = [one["project.updated"]["changes_requested"] for one in events if one["type"] == "project.updated"]
+    assert asked == [{"policy": None}, {"policy": "house"}, {"weight": 2.0}, {"policy": "strict"}]
+
+
 def test_an_archived_project_is_left_alone(office: Office) -> None:
     made = office.project()
     office.post(f"/projects/{made}/archive")

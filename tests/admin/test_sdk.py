@@ -39,6 +39,7 @@ def test_keys_and_service_accounts(sdk: OpenAI, office: Office) -> None:
     further = accounts.api_keys.create(account.id, project_id=project, name="second", expires_in_seconds=60)
     assert [one.id for one in accounts.list(project)] == [account.id]
     assert accounts.retrieve(account.id, project_id=project).name == "bot"
+    assert accounts.update(account.id, project_id=project, name="robot").name == "robot"
     keys = sdk.admin.organization.projects.api_keys
     assert [one.id for one in keys.list(project, limit=1)] == [further.id, account.api_key.id]
     shown = keys.retrieve(further.id, project_id=project)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
+from msgspec.structs import replace
+
 from server.auth.secrets import new_secret, tag_key
 from server.config import Limit
 from server.stores.records import Actor, KeyGrants, KeyRecord, ProjectRecord
@@ -29,9 +31,7 @@ class Tenants:
     async def project(self, **settings: Any) -> ProjectRecord:
         project = await self.store.create_project("team", ACTOR)
         if settings:
-            changed = ProjectRecord(project.id, project.name, project.created_at, **settings)
-            await self.store.change_project(changed, ACTOR)
-            return changed
+            return await self.store.change_project(project.id, lambda before: replace(before, **settings), ACTOR)
         return project
 
     async def key(

@@ -11,8 +11,8 @@ import pytest
 
 from tests.behaviour import vllm
 from tests.behaviour.engine_double import EngineDouble, Exchange, Script, answer, error, hang
-from tests.behaviour.serving import MODEL, Gate, eventually, portico
-from tests.behaviour.test_judges import judged, judging, said, write
+from tests.behaviour.serving import MODEL, eventually, portico
+from tests.behaviour.test_judges import judged, judging, write
 from tests.behaviour.vllm import Reply
 from tests.behaviour.wire import Wire
 
@@ -319,21 +319,3 @@ async def test_a_client_that_leaves_while_a_window_is_judged(tmp_path: Path) -> 
         await eventually(engine.calls[0].left.is_set)
         assert gate.log_lines()[-1]["outcome"] == "client_gone"
         assert gate.parts.engines["one"].in_flight == 0
-
-
-async def test_the_record_tells_what_judges_alone_have_seen(tmp_path: Path) -> None:
-    policy = "name: judged\nversion: 1\njudges: [{engine: two, policy_text: rules.md, categories: [illicit]}]"
-    hmacs: list[str] = []
-    for said_so in ("poison a", "poison b"):
-        async with judged(tmp_path) as (gate, _, _):
-            write(tmp_path / "judged.yaml", f"{policy}\nbidi_overrides: allow")
-            hmacs.append(await _decision(gate, tmp_path, said_so))
-    assert len(set(hmacs)) == 2
-
-
-async def _decision(gate: Gate, folder: Path, text: str) -> str:
-    await gate.chat(messages=said(text))
-    lines = [json.loads(line) for line in gate.log_text().splitlines()]
-    (line,) = [line for line in lines if line["msg"] == "moderation"]
-    assert line["scanned"] == {"content": len(text)}
-    return line["hmac"]

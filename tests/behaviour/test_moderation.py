@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.behaviour.conftest import Shared
 from tests.behaviour.engine_double import EngineDouble, answer
-from tests.behaviour.serving import MESSAGES, eventually, portico
+from tests.behaviour.serving import CHAT, MESSAGES, MODEL, eventually, portico
+from tests.behaviour.tenants import ACTOR, Tenants
 from tests.behaviour.vllm import Reply
 
 POLICY = """
@@ -190,6 +192,26 @@ async def test_a_policy_that_ships_is_built_for_the_first_who_asks_for_it() -> N
         replies = [await gate.chat(guardrails=["privacy"], messages=said("I am bob@corp.com")) for _ in range(2)]
         assert [reply.status for reply in replies] == [200, 200]
         assert ["bob" in call.json["messages"][0]["content"] for call in engine.calls] == [False, False]
+
+
+async def test_the_policy_of_a_project_is_in_force_at_once(policy: Path, tmp_path: Path) -> None:
+    async with EngineDouble() as engine, portico(engine, moderation={"folder": str(tmp_path)}) as gate:
+        tenants = Tenants(gate)
+        project = await tenants.project()
+        secret, _ = await tenants.key(project)
+
+        async def status() -> int:
+            body = {"model": MODEL, "messages": said("project lantern")}
+            return (await gate.request("POST", CHAT, body, secret)).status
+
+        assert await status() == 200
+        await tenants.store.change_project(project.id, lambda one: replace(one, policy="house"), ACTOR)
+        assert await status() == 400
+        assert (await gate.chat(messages=said("project lantern"))).status == 200, "another project's"
+        await tenants.store.change_project(project.id, lambda one: replace(one, policy="gone"), ACTOR)
+        assert await status() == 503, "what is not there guards nothing, so nothing passes"
+        await tenants.store.change_project(project.id, lambda one: replace(one, policy=None), ACTOR)
+        assert await status() == 200
 
 
 async def test_a_long_request_takes_turns_with_others(policy: Path) -> None:

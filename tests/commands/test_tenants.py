@@ -19,6 +19,8 @@ from server.stores.records import UsageRecord
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore
 from tests.commands import shell
+from tests.contract.test_decisions import a_decision, decided
+from tests.contract.test_ledger import T
 
 URL = "sqlite:///var/portico.db"
 
@@ -116,6 +118,17 @@ def test_projects(portico: Shell) -> None:
     assert "no project" in portico.fails("keys", "create", "--project", "Team 甲")
 
 
+def test_policy_of_a_project(portico: Shell) -> None:
+    made = portico("projects", "create", "team", "--policy", "strict")
+    assert portico.json("projects", "show", made)["policy"] == "strict"
+    portico("projects", "change", "team", "--weight", "2")
+    assert "strict" in portico("projects", "list")
+    assert portico.json("projects", "change", "team", "--policy", "privacy")["policy"] == "privacy"
+    assert portico.json("projects", "change", "team", "--no-policy")["policy"] is None
+    portico("projects", "change", "team", "--policy", "a", "--no-policy", status=2)
+    assert "policy" in portico.fails("projects", "change", "team", "--policy", " ", status=2)
+
+
 def test_names_that_several_have(portico: Shell) -> None:
     ids = [portico("projects", "create", "twin") for _ in range(2)]
     line = portico.fails("projects", "show", "twin")
@@ -159,6 +172,28 @@ def test_the_audit_log_is_verified(portico: Shell) -> None:
     assert "record 2" in portico.fails("audit", "verify")
     found = portico.json("audit", "verify", status=1)
     assert found["intact"] is False and "record 2" in found["fault"]
+    assert found["decisions"] == {"intact": True, "fault": None, "records": 0, "removed": 0, "hash": None}
+
+
+def test_decisions_are_listed_and_verified(portico: Shell) -> None:
+    portico.on_store(lambda store: store.add_usage([decided(number) for number in range(4)]))
+    assert "log of decisions is intact: 4 records." in (portico("audit", "verify"), portico.err)[1]
+    assert portico("audit", "list").count("\n") == 0, "changes, of which there is none"
+    head, first, *_ = portico("audit", "list", "--decisions").splitlines()
+    assert head.split()[:5] == ["SEQ", "TIME", "ACTOR", "EVENT", "SUBJECT"]
+    assert first.split()[0] == "4" and "key:app" in first and "rules=灯笼" in first
+    (one,) = portico.json("audit", "list", "--decisions", "--limit", "1", "--events", "moderation.block")
+    assert one["details"]["matches"] == a_decision(3).details["matches"]
+    assert [one["seq"] for one in portico.json("audit", "list", "--decisions", "--project", "proj_0")] == [4, 1]
+    portico.on_store(lambda store: store.cut_log("decisions", T + 2, 100))
+    portico("audit", "verify")
+    assert "4 records, the first 2 of them removed by retention." in portico.err
+    with sqlite3.connect(portico.home / "var/portico.db") as database:
+        database.execute("delete from decisions where seq = 3")
+    database.close()
+    assert "The log of decisions was tampered with: record 3 is missing" in portico.fails("audit", "verify")
+    found = portico.json("audit", "verify", status=1)
+    assert found["intact"] is True and found["decisions"]["intact"] is False
 
 
 def test_usage(portico: Shell) -> None:
@@ -167,7 +202,7 @@ def test_usage(portico: Shell) -> None:
     noon = 1_750_075_200  # 2025-06-16
 
     def used(number: int, at: float, project_id: str, key_id: str) -> UsageRecord:
-        counts = {"prompt": 10, "cached": 4, "completion": 5, "reasoning": 2, "cost": 250_000}
+        counts: dict[str, Any] = {"prompt": 10, "cached": 4, "completion": 5, "reasoning": 2, "cost": 250_000}
         return UsageRecord(
             f"c{number}", at, project_id, key_id, "m", "completions", "batch", "ok", 200, **counts
         )  # fmt: skip

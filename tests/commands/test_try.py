@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -70,6 +71,23 @@ def test_what_is_no_answer_is_one_line(capsys: pytest.CaptureFixture[str], answe
         status, _, err = tried(capsys, "--url", url, "--key", "sk-x")
     assert (status, err.count("\n")) == (1, 1)
     assert err.startswith("portico: ") and says in err
+
+
+def test_a_development_key_that_has_ended(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTICO_HOME", str(tmp_path))
+    monkeypatch.delenv("PORTICO_API_KEY", raising=False)
+    (tmp_path / "dev-key").write_text("sk-portico-dev-x\n")
+    body = b'{"error": {"message": "Incorrect API key provided."}}'
+    refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    with answering(refusal) as url:
+        status, _, err = tried(capsys, "--url", url)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "development key" in err and "PORTICO_API_KEY" in err and "portico keys create" in err
+    with answering(refusal) as url:
+        _, _, err = tried(capsys, "--url", url, "--key", "sk-x")
+    assert "Incorrect API key" in err and "development" not in err
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:abc/v1", "http://[::1/v1", "127.0.0.1:8000", "http:///v1"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from server.api.admin.administration import Store
 from server.stores.base import NotAllowed
 from server.stores.sql.store import SqlStore
-from tests.contract.test_directory import GRANTS, ME, a_key
+from tests.contract.test_directory import ME, a_key
 
 
 async def test_lists_without_revoked_keys(store: SqlStore) -> None:
@@ -25,14 +26,17 @@ async def test_lists_without_revoked_keys(store: SqlStore) -> None:
 async def test_a_key_is_given_more_time(store: SqlStore) -> None:
     project = await store.create_project("one", ME)
     await store.create_key(a_key(project.id, expires_at=4_000_000_000), ME)
-    assert (await store.change_key("key_1", "a", GRANTS, ME)).expires_at == 4_000_000_000
-    assert (await store.change_key("key_1", "a", GRANTS, ME, 4_000_000_001)).expires_at == 4_000_000_001
-    assert (await store.change_key("key_1", "a", GRANTS, ME, None)).expires_at is None
+
+    async def expiring(at: int | None) -> int | None:
+        return (await store.change_key("key_1", lambda before: replace(before, expires_at=at), ME)).expires_at
+
+    assert await expiring(4_000_000_001) == 4_000_000_001
+    assert await expiring(None) is None
     assert (await store.key(None, "key_1")).expires_at is None
     assert [one.details for one in await store.audit(limit=2)] == [{"expires_at": None}, {"expires_at": 4_000_000_001}]
-    await store.change_key("key_1", "a", GRANTS, ME, 1)
+    await expiring(1)
     with pytest.raises(NotAllowed):
-        await store.change_key("key_1", "a", GRANTS, ME, None)
+        await expiring(None)
 
 
 async def test_the_audit_log_by_subject(store: SqlStore) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from server.config import Limit
 from server.stores.base import AuditLog, StoreError
@@ -22,7 +22,8 @@ async def filled(store: SqlStore) -> str:
     await store.create_key(a_key(one.id, grants=GRANTS), ME)  # 3
     account = ServiceAccountRecord("svc_acct_1", two.id, "robot", 1)
     await store.create_service_account(account, a_key(two.id, 2, service_account_id=account.id), ME)  # 4, 5
-    await store.change_project(msgspec.structs.replace(one, name="1", limits=Limit(requests_per_day=9)), SHELL)  # 6, 7
+    changes = {"name": "1", "policy": "strict", "limits": Limit(requests_per_day=9)}
+    await store.change_project(one.id, lambda before: replace(before, **changes), SHELL)  # 6, 7
     await store.rotate_key("key_1", a_key(one.id, 3), 60, ME)  # 8, 9
     await store.create_admin_key(an_admin_key(), SHELL)  # 10
     return one.id
@@ -49,7 +50,7 @@ async def test_what_is_in_it(store: SqlStore) -> None:
     assert len({record.id for record in records}) == 10
     first, renamed, limited, rotated = (records[seq - 1] for seq in (1, 6, 7, 9))
     assert (first.project_id, first.subject_id, first.details) == (one, one, {"name": "one"})
-    assert renamed.details == {"name": "1"}
+    assert renamed.details == {"name": "1", "policy": "strict"}
     assert limited.details == {"limits": {"requests_per_day": 9}}
     assert rotated.details == {"expires_at": rotated.at + 60, "rotated_to": "key_3"}
     key = records[2]
@@ -65,8 +66,8 @@ async def test_what_is_in_it(store: SqlStore) -> None:
 async def test_what_changes_nothing_leaves_no_record(store: SqlStore) -> None:
     project = await store.create_project("p", ME)
     await store.create_key(a_key(project.id), ME)
-    await store.change_project(project, ME)
-    await store.change_key("key_1", "key 1", a_key(project.id).grants, ME)
+    await store.change_project(project.id, lambda before: before, ME)
+    await store.change_key("key_1", lambda before: before, ME)
     await store.touch_keys({"key_1": 7})
     assert len(await store.audit()) == 2
 
@@ -136,8 +137,8 @@ EDITS: dict[str, tuple[str, str]] = {
     "two last removed": ("DELETE FROM audit WHERE seq > 8", "record 9 is missing"),
     "all removed": ("DELETE FROM audit", "record 1 is missing"),
     "swapped": ("UPDATE audit SET seq = CASE seq WHEN 9 THEN 11 ELSE seq END", "record 9 is missing"),
-    "end moved": ("UPDATE state SET audit_hash = '0'", "record 10 is not the last"),
-    "end moved back": ("UPDATE state SET audit_seq = 9", "record 10 was added"),
+    "end moved": ("UPDATE chains SET hash = '0'", "record 10 is not the last"),
+    "end moved back": ("UPDATE chains SET seq = 9", "record 10 was added"),
 }
 
 

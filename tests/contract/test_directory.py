@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from server.config import Limit
 from server.stores.base import Directory, NotAllowed, NotThere, StoreError
@@ -91,10 +92,49 @@ async def test_project_is_kept(store: SqlStore) -> None:
         weight=2.5,
         limits=Limit(requests_per_minute=3),
         model_limits={"gpt-oss-20b": Limit(tokens_per_day=5, spend_per_month=0.25)},
-        created_at=0,  # is not for changing
+        policy="strict",
+        created_at=0,  # is not for changing, nor is the next
+        archived_at=1,
     )
-    await store.change_project(changed, ME)
-    assert await store.project(made.id) == msgspec.structs.replace(changed, created_at=made.created_at)
+    kept = msgspec.structs.replace(changed, created_at=made.created_at, archived_at=None)
+    assert await store.change_project(made.id, lambda before: changed if before == made else before, ME) == kept
+    assert await store.project(made.id) == kept
+    await store.create_key(a_key(made.id), ME)
+    assert await store.find_key(a_key("").lookup) == (a_key(made.id), kept)
+    assert (await store.change_project(made.id, lambda one: replace(one, policy=None), ME)).policy is None
+
+
+async def test_a_change_that_fails_changes_nothing(store: SqlStore) -> None:
+    made = await store.create_project("p", ME)
+    await store.create_key(a_key(made.id), ME)
+    with pytest.raises(ZeroDivisionError):
+        await store.change_project(made.id, lambda before: replace(before, weight=1 / 0), ME)
+    with pytest.raises(ZeroDivisionError):
+        await store.change_key("key_1", lambda before: replace(before, name=str(1 / 0)), ME)
+    assert await store.project(made.id) == made
+    assert len(await store.audit()) == 2
+
+
+async def test_of_changes_at_once_none_is_lost(store: SqlStore, backend: Backend) -> None:
+    """Each adds to what is there; from two processes."""
+    made = await store.create_project("p", ME)
+    await store.create_key(a_key(made.id), ME)
+    other = await open_durable(backend.url, backend.home)
+
+    def limit(number: int) -> Callable[[ProjectRecord], ProjectRecord]:
+        more = {f"m{number}": Limit(requests_per_day=number + 1)}
+        return lambda before: replace(before, model_limits=before.model_limits | more)
+
+    def lengthen(before: KeyRecord) -> KeyRecord:
+        return replace(before, name=before.name + "+")
+
+    await asyncio.gather(
+        *((store, other)[number % 2].change_project(made.id, limit(number), ME) for number in range(20)),
+        *((store, other)[number % 2].change_key("key_1", lengthen, ME) for number in range(20)),
+    )
+    assert set((await store.project(made.id)).model_limits) == {f"m{number}" for number in range(20)}
+    assert (await store.key(None, "key_1")).name == "key 1" + "+" * 20
+    await other.close()
 
 
 async def test_archived_project(store: SqlStore) -> None:
@@ -108,16 +148,15 @@ async def test_archived_project(store: SqlStore) -> None:
     found = await store.find_key("lookup0000000001")
     assert found is not None
     assert found[1].archived_at == gone.archived_at
-    await refused(NotAllowed, store.change_project(gone, ME))
+    await refused(NotAllowed, store.change_project(made.id, lambda before: before, ME))
     await refused(NotAllowed, store.create_key(a_key(made.id, 2), ME))
     await refused(NotAllowed, store.create_service_account(ServiceAccountRecord("s", made.id, "s", 1), None, ME))
     assert [key.id for key in await store.keys()] == ["key_1"]
 
 
 async def test_missing_project(store: SqlStore) -> None:
-    nobody = ProjectRecord("proj_0", "nobody", 1)
     await refused(NotThere, store.project("proj_0"))
-    await refused(NotThere, store.change_project(nobody, ME))
+    await refused(NotThere, store.change_project("proj_0", lambda before: before, ME))
     await refused(NotThere, store.archive_project("proj_0", ME))
     await refused(NotThere, store.create_key(a_key("proj_0"), ME))
     await refused(NotThere, store.create_service_account(ServiceAccountRecord("s", "proj_0", "s", 1), None, ME))
@@ -170,9 +209,9 @@ async def test_the_same_look_up_twice(store: SqlStore) -> None:
 async def test_changed_key(store: SqlStore) -> None:
     project = await store.create_project("p", ME)
     await store.create_key(a_key(project.id), ME)
-    changed = await store.change_key("key_1", "new", GRANTS, ME)
+    changed = await store.change_key("key_1", lambda before: replace(before, name="new", grants=GRANTS, digest="x"), ME)
     assert changed == a_key(project.id, name="new", grants=GRANTS) == await store.key(None, "key_1")
-    await refused(NotThere, store.change_key("key_0", "new", GRANTS, ME))
+    await refused(NotThere, store.change_key("key_0", lambda before: before, ME))
 
 
 async def test_revoked_key(store: SqlStore) -> None:
@@ -184,7 +223,7 @@ async def test_revoked_key(store: SqlStore) -> None:
     assert gone.revoked_at is not None
     assert await store.revoke_key(None, "key_1", ME) == gone == await store.key(None, "key_1")
     assert [record.event for record in await store.audit()].count("api_key.deleted") == 1
-    await refused(NotAllowed, store.change_key("key_1", "new", GRANTS, ME))
+    await refused(NotAllowed, store.change_key("key_1", lambda before: before, ME))
     await refused(NotAllowed, store.rotate_key("key_1", a_key(project.id, 2), 60, ME))
 
 
@@ -228,6 +267,14 @@ async def test_service_account(store: SqlStore) -> None:
     await refused(NotThere, store.service_account("proj_0", account.id))
     await refused(NotThere, store.delete_service_account("proj_0", account.id, ME))
     await refused(NotThere, store.create_key(a_key(project.id, 4, service_account_id="svc_acct_0"), ME))
+    changed = await store.change_service_account(
+        project.id, account.id, lambda before: replace(before, name="r2", created_at=0), ME
+    )
+    assert changed == replace(account, name="r2") == await store.service_account(project.id, account.id)
+    assert await store.change_service_account(project.id, account.id, lambda before: before, ME) == changed
+    (updated,) = await store.audit(events=["service_account.updated"])
+    assert (updated.subject_id, updated.details) == (account.id, {"name": "r2"})
+    await refused(NotThere, store.change_service_account("proj_0", account.id, lambda before: before, ME))
     await store.delete_service_account(project.id, account.id, ME)
     revoked = {key.id: key.revoked_at is not None for key in await store.keys()}
     assert revoked == {"key_1": True, "key_2": True, "key_3": False}

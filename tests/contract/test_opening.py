@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from server.config import Limit
 from server.stores import migrations
 from server.stores.base import NewerSchema, StoreDown, StoreError
-from server.stores.records import Actor
+from server.stores.chain import START
+from server.stores.records import Actor, AuditRecord, ChainEnds, ProjectRecord
+from server.stores.sql.chained import linked
 from server.stores.sql.database import Database
 from server.stores.sql.opening import open_durable
 from server.stores.sql.place import place_of
@@ -71,6 +75,44 @@ async def test_fresh_and_again(empty: Backend) -> None:
         assert await store.projects() == [project]
         assert await store.verify_audit() is None
         await store.close()
+
+
+async def test_records_outlive_the_second_migration(empty: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database as the first version left it, with a chain in it."""
+
+    def first(connection: Connection) -> None:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.set_main_option("path_separator", "os")
+        command.upgrade(config, "0001")
+
+    database = Database(place_of(empty.url, empty.home))
+    async with database.writing() as connection:
+        await connection.run_sync(first)
+    await database.close()
+    record = AuditRecord(0, "audit_log-1", 1, "project.created", ME, "proj_1", "proj_1", {"name": "p"}, "", "")
+    (link,) = linked([record], 0, START)
+    empty.sql(
+        "INSERT INTO projects (id, name, created_at, weight, limits, model_limits)"
+        """ VALUES ('proj_1', 'p', 1, 2.0, '{"requests_per_day":3}', '{}')"""
+    )
+    empty.sql(
+        "INSERT INTO audit VALUES (1, 'audit_log-1', 1, 'project.created', 'command_line', 'root', '', 'proj_1',"
+        f""" 'proj_1', '{{"name":"p"}}', '{START}', '{link.hash}')"""
+    )
+    empty.sql(f"UPDATE state SET audit_seq = 1, audit_hash = '{link.hash}'")
+    secret = empty.sql("SELECT hex(secret) FROM state" if isinstance(empty, SqliteBackend) else
+                       "SELECT encode(secret, 'hex') FROM state").lower()  # fmt: skip
+    store = await open_durable(empty.url, empty.home)
+    assert (await store.server_secret()).hex() == secret.strip()
+    assert await store.projects() == [
+        ProjectRecord("proj_1", "p", 1, weight=2.0, limits=Limit(requests_per_day=3), policy=None)
+    ]
+    assert await store.audit() == [link]
+    await store.create_project("q", ME)
+    assert await store.verify_audit() is None
+    assert await store.chain_ends("decisions") == ChainEnds(0, START, 0, START)
+    await store.close()
 
 
 async def test_several_starts_at_once(empty: Backend) -> None:

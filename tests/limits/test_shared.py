@@ -231,7 +231,7 @@ def test_what_fits_the_limit_and_not_the_share_may_come_back() -> None:
     async def main() -> None:
         async with gated() as (gate, tested):
             gate.cut = True
-            assert await tested.take("a", tokens(100, 26)) == Refused(0, 25, shared.PROBE_S)
+            assert await tested.take("a", tokens(100, 26)) == Refused(0, 25, shared.PROBE_S, 25)
             assert await tested.take("a", tokens(100, 101)) == Refused(0, 25, None)
 
     asyncio.run(main())
@@ -335,6 +335,17 @@ def test_a_share_is_at_least_one() -> None:
     store = ShareOf(MemoryLimits(), 8)
     assert isinstance(store.take("a", [tokens(5, 1)]), Taken)
     assert isinstance(store.take("b", [tokens(5, 1)]), Refused)
+
+
+def test_what_is_above_the_share_and_not_the_limit_says_so() -> None:
+    store = ShareOf(MemoryLimits(), 4)
+    above_share = store.take("a", [tokens(100, 26)])
+    assert isinstance(above_share, Refused) and (above_share.retry_after_s, above_share.share) == (None, 25)
+    above_limit = store.take("b", [tokens(100, 101)])
+    assert isinstance(above_limit, Refused) and (above_limit.retry_after_s, above_limit.share) == (None, None)
+    assert isinstance(store.take("c", [tokens(100, 20)]), Taken)
+    later = store.take("d", [tokens(100, 20)])
+    assert isinstance(later, Refused) and later.retry_after_s is not None and later.share is None
 
 
 def test_a_share_is_seeded_with_its_part() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from server.config import ConfigError
+from server.call import Call, Key, Project, ServedModel
+from server.config import ConfigError, Model
 from server.config.places import shipped
+from server.errors import ModerationUnavailable
 from server.moderation import policies
 from server.moderation.build import build_matchers
 from server.moderation.files import load_policy
@@ -64,6 +66,29 @@ async def test_a_file_that_was_missing(tmp_path: Path) -> None:
     write(tmp_path / "others.txt", "lantern\n")
     await tested.reload()
     assert (told[-1], tested.now().rulesets["house"].policy.file.version) == (True, 2)
+    await tested.stop()
+
+
+async def test_a_project_and_a_key_only_add(tmp_path: Path) -> None:
+    for name in ("server", "team", "own", "asked"):
+        write(tmp_path / f"{name}.yaml", f"name: {name}\nversion: 1\n")
+    tested = PolicyLibrary(PolicyPlaces(tmp_path / "server.yaml", [tmp_path], build_matchers, unasked), 3600, [].append)
+    await tested.start()
+
+    def names(project: str | None, key: str | None, *asked: str) -> list[str]:
+        one = Key("k", "k", Project("p", "p", policy=project), policy=key)
+        call = Call("c", "completions", one, ServedModel("m", Model(engines=("e",)), 1), None, False, False)
+        call.guards = asked
+        return [ruleset.policy.name for ruleset in tested.of(call)]
+
+    assert names(None, None) == ["server"]
+    assert names("team", None) == ["server", "team"]
+    assert names("team", "own", "asked") == ["server", "team", "own", "asked"]
+    assert names("team", "team", "server", "team") == ["server", "team"], "each once"
+    with pytest.raises(ModerationUnavailable, match="policy of this project is not loaded"):
+        names("gone", "own")
+    with pytest.raises(ModerationUnavailable, match="policy of this key is not loaded"):
+        names("team", "gone")
     await tested.stop()
 
 

@@ -82,7 +82,7 @@ def check_all_is_there(worker: Worker, records: list[UsageRecord]) -> None:
     assert set(ids(worker.closed)) <= set(closed)
     assert len(closed) <= len(worker.closed) + 1
     assert closed[: len(worker.closed)] == ids(worker.closed)  # in order
-    assert {by_id[one].completion for one in closed} == {2}
+    assert {by_id[one].completion for one in closed} <= {2}, "none may be closed yet"
     lost = {one.call_id for one in records if one.outcome == "lost"}
     still_open = set(ids(worker.opened)) - set(closed)
     assert still_open <= lost

@@ -15,6 +15,7 @@ from server.usage.delivery import Pace
 from server.usage.folder import SpoolError, make
 from server.usage.spool import Spool
 from server.usage.usage_log import UsageLog
+from tests.contract.test_decisions import a_decision
 from tests.usage.doubles import LedgerDouble, call, ids, record
 
 FAST = Pace(interval=0.001, longest_wait=0.002, send_timeout=5, search=0.001, flush=5)
@@ -135,6 +136,26 @@ async def test_calls_that_a_killed_worker_left_open_are_settled_at_the_next_star
     done, lost = ledger.records.values()
     assert (done.call_id, done.outcome) == (call(2).id, "ok")
     assert (lost.call_id, lost.outcome, lost.prompt, lost.cost) == (call(1).id, "lost", 50, 100)
+
+
+async def test_what_was_decided_about_a_call_outlives_its_worker(tmp_path: Path) -> None:
+    """Of the request by the time it goes to an engine, of the answer at the end."""
+    folder = make(tmp_path)
+    killed = UsageLog(tmp_path, LedgerDouble(), [].append)
+    killed._spool = Spool(folder, [].append, lambda: None)
+    of_request, of_answer = (a_decision(1, part) for part in range(2))
+    cut, whole = call(1, decisions=(of_request,)), call(2, decisions=(of_request,))
+    killed.began(cut)
+    killed.began(whole)
+    whole.decisions += (of_answer,)
+    killed.finished(whole)
+    folder.release()
+    ledger = LedgerDouble()
+    async with usage_log(tmp_path, ledger):
+        await ledger.until(lambda: len(ledger.records) == 2)
+    done, lost = ledger.records.values()
+    assert (done.outcome, done.decisions) == ("ok", (of_request, of_answer))
+    assert (lost.outcome, lost.decisions) == ("lost", (of_request,))
 
 
 async def test_one_record_that_the_database_refuses_holds_up_none(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from msgspec.structs import replace
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from server.call import NO_LIMITS
 from server.config import Limit, Name, PriorityClass
-from server.stores.records import NO_GRANTS, KeyGrants
+from server.stores.records import NO_GRANTS, KeyGrants, ProjectRecord, ServiceAccountRecord
 
 UNLIMITED = 2_147_483_647
 """How OpenAI's shape, which has no null there, shows that there is no limit. So much and more sets none."""
@@ -42,12 +43,28 @@ class NewProject(Body):
     name: Title
     weight: Weight = Field(default=1.0, description="Share of busy engines beside those of other projects.")
     limits: Limits | None = Field(default=None, description="Limits of all its keys together.")
+    policy: Name | None = Field(default=None, description="Name of a moderation policy for all its calls.")
+
+    def changed(self, before: ProjectRecord) -> ProjectRecord:
+        """`before`, just made, with all that was asked for."""
+        return replace(before, weight=self.weight, limits=self.limits or NO_LIMITS, policy=self.policy)
 
 
 class ProjectChange(Body):
     name: Title | None = None
     weight: Weight | None = None
     limits: Limits | None = Field(default=None, description="In place of those there were; null: none.")
+    policy: Name | None = Field(default=None, description="Name of a moderation policy; null: none.")
+
+    def changed(self, before: ProjectRecord) -> ProjectRecord:
+        """`before` with what was given in its place."""
+        return replace(
+            before,
+            name=self.name or before.name,
+            weight=self.weight or before.weight,
+            limits=self.limits or NO_LIMITS if "limits" in self.model_fields_set else before.limits,
+            policy=self.policy if "policy" in self.model_fields_set else before.policy,
+        )
 
 
 class Grants(Body):
@@ -99,6 +116,16 @@ class Rotation(Body):
 class NewServiceAccount(Body):
     name: Title
     create_service_account_only: bool | None = Field(default=None, description="Without a key.")
+
+
+class ServiceAccountChange(Body):
+    """What is not named stays."""
+
+    name: Title | None = None
+    role: Literal["member", "owner"] | None = None
+
+    def changed(self, before: ServiceAccountRecord) -> ServiceAccountRecord:
+        return replace(before, name=self.name or before.name, role=self.role or before.role)
 
 
 class NewAdminKey(Body):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from fastapi import Query
+from msgspec.structs import replace
 from pydantic import Field
 
 from server.api.admin.administration import Administration
@@ -71,11 +72,16 @@ class Keys:
         return await self._shape(await self._live(project_id, key_id))
 
     async def change(self, project_id: str, key_id: str, body: KeyChange, by: By) -> Json:
-        before = await self._live(project_id, key_id)
-        grants = self._admin.grants(body, before.grants)
-        kept = "expires_in_seconds" not in body.model_fields_set
-        expires_at = "same" if kept else expiry(self._admin.now(), body.expires_in_seconds)
-        return await self._shape(await self._store.change_key(key_id, body.name or before.name, grants, by, expires_at))
+        await self._live(project_id, key_id)
+
+        def change(before: KeyRecord) -> KeyRecord:
+            end = before.expires_at
+            if "expires_in_seconds" in body.model_fields_set:
+                end = expiry(self._admin.now(), body.expires_in_seconds)
+            grants = self._admin.grants(body, before.grants)
+            return replace(before, name=body.name or before.name, grants=grants, expires_at=end)
+
+        return await self._shape(await self._store.change_key(key_id, change, by))
 
     async def revoke(self, project_id: str, key_id: str, by: By) -> Json:
         await self._live(project_id, key_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 from fastapi import Query
 from pydantic import Field
 
@@ -14,7 +13,8 @@ from server.api.admin.bodies import NewProject, ProjectChange
 from server.api.admin.listing import Json, PageAsked, listing
 from server.api.admin.route import By, Endpoint
 from server.api.admin.shapes import project_shape
-from server.call import NO_LIMITS
+from server.stores.base import Directory
+from server.stores.records import Actor, ProjectRecord
 
 
 class ProjectsAsked(PageAsked):
@@ -37,26 +37,20 @@ class Projects:
         return listing([project_shape(project) for project in found], asked.limit)
 
     async def create(self, body: NewProject, by: By) -> Json:
-        project = await self._store.create_project(body.name, by)
-        limits = body.limits or NO_LIMITS
-        if (body.weight, limits) != (project.weight, project.limits):
-            project = msgspec.structs.replace(project, weight=body.weight, limits=limits)
-            await self._store.change_project(project, by)
-        return project_shape(project)
+        return project_shape(await new_project(self._store, body, by))
 
     async def retrieve(self, project_id: str) -> Json:
         return project_shape(await self._store.project(project_id))
 
     async def change(self, project_id: str, body: ProjectChange, by: By) -> Json:
-        project = await self._store.project(project_id)
-        project = msgspec.structs.replace(
-            project,
-            name=body.name or project.name,
-            weight=body.weight or project.weight,
-            limits=body.limits or NO_LIMITS if "limits" in body.model_fields_set else project.limits,
-        )
-        await self._store.change_project(project, by)
-        return project_shape(project)
+        return project_shape(await self._store.change_project(project_id, body.changed, by))
 
     async def archive(self, project_id: str, by: By) -> Json:
         return project_shape(await self._store.archive_project(project_id, by))
+
+
+async def new_project(directory: Directory, body: NewProject, actor: Actor) -> ProjectRecord:
+    project = await directory.create_project(body.name, actor)
+    if body.changed(project) == project:
+        return project
+    return await directory.change_project(project.id, body.changed, actor)

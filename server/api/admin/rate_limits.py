@@ -16,6 +16,7 @@ from server.api.admin.route import By, Endpoint
 from server.call import NO_LIMITS
 from server.config import Limit
 from server.stores.base import NotThere
+from server.stores.records import ProjectRecord
 
 LIMITS = "/projects/{project_id}/rate_limits"
 PREFIX = "rl-"
@@ -52,12 +53,14 @@ class RateLimits:
         model = rate_limit_id.removeprefix(PREFIX)
         if model not in self._models or not rate_limit_id.startswith(PREFIX):
             raise NotThere(f"there is no rate limit with this id; it is {PREFIX} and the name of a model")
-        project = await self._store.project(project_id)
-        limit = changed(project.model_limits.get(model, NO_LIMITS), body)
-        others = {name: one for name, one in project.model_limits.items() if name != model}
-        limits = others if limit == NO_LIMITS else others | {model: limit}
-        await self._store.change_project(replace(project, model_limits=limits), by)
-        return shape(model, limit)
+
+        def change(before: ProjectRecord) -> ProjectRecord:
+            limit = changed(before.model_limits.get(model, NO_LIMITS), body)
+            others = {name: one for name, one in before.model_limits.items() if name != model}
+            return replace(before, model_limits=others if limit == NO_LIMITS else others | {model: limit})
+
+        project = await self._store.change_project(project_id, change, by)
+        return shape(model, project.model_limits.get(model, NO_LIMITS))
 
 
 def shape(model: str, limit: Limit) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from server.api.admin.administration import Administration
-from server.api.admin.bodies import NewAccountKey, NewServiceAccount
+from server.api.admin.bodies import NewAccountKey, NewServiceAccount, ServiceAccountChange
 from server.api.admin.keys import expiry
 from server.api.admin.listing import Json, Page, listing
 from server.api.admin.route import By, Endpoint
@@ -24,6 +24,7 @@ class ServiceAccounts:
         yield Endpoint("GET", ACCOUNTS, self.list, "List the service accounts of a project")
         yield Endpoint("POST", ACCOUNTS, self.create, "Create a service account with a key, which is shown once")
         yield Endpoint("GET", ACCOUNTS + "/{account_id}", self.retrieve, "Retrieve a service account")
+        yield Endpoint("POST", ACCOUNTS + "/{account_id}", self.change, "Change a service account")
         yield Endpoint("DELETE", ACCOUNTS + "/{account_id}", self.delete, "Delete a service account and its keys")
         yield Endpoint("POST", ACCOUNTS + "/{account_id}/api_keys", self.create_key, "A further key, shown once")
 
@@ -44,6 +45,9 @@ class ServiceAccounts:
 
     async def retrieve(self, project_id: str, account_id: str) -> Json:
         return account_shape(await self._store.service_account(project_id, account_id))
+
+    async def change(self, project_id: str, account_id: str, body: ServiceAccountChange, by: By) -> Json:
+        return account_shape(await self._store.change_service_account(project_id, account_id, body.changed, by))
 
     async def delete(self, project_id: str, account_id: str, by: By) -> Json:
         await self._store.delete_service_account(project_id, account_id, by)

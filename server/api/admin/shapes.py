@@ -21,6 +21,7 @@ def project_shape(project: ProjectRecord) -> Json:
         "status": "active" if project.archived_at is None else "archived",
         "weight": project.weight,
         "limits": limits_shape(project.limits),
+        "policy": project.policy,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,6 +41,25 @@ class ServiceAccounts(Part):
     async def service_account(self, project_id: str, account_id: str) -> ServiceAccountRecord:
         async with self._database.reading() as connection:
             return await _account_of(connection, project_id, account_id)
+
+    async def change_service_account(
+        self,
+        project_id: str,
+        account_id: str,
+        change: Callable[[ServiceAccountRecord], ServiceAccountRecord],
+        actor: Actor,
+    ) -> ServiceAccountRecord:
+        async with self._change(actor) as open_change:
+            before = await _account_of(open_change.connection, project_id, account_id)
+            wanted = change(before)
+            after = msgspec.structs.replace(before, name=wanted.name, role=wanted.role)
+            new = {name: getattr(after, name) for name in ("name", "role")}
+            asked = {name: value for name, value in new.items() if value != getattr(before, name)}
+            if asked:
+                open_change.note("service_account.updated", project_id, account_id, asked)
+                its = update(service_accounts).where(service_accounts.c.id == account_id)
+                await open_change.connection.execute(its.values(asked))
+        return after
 
     async def delete_service_account(self, project_id: str, account_id: str, actor: Actor) -> None:
         async with self._change(actor) as change:

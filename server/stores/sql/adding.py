@@ -72,7 +72,7 @@ async def add_to_postgresql(connection: AsyncConnection, records: Sequence[Usage
 
 
 def _row(record: UsageRecord) -> list[Any]:
-    """In the order of the table's columns, which is that of the record's fields."""
-    row = list(astuple(record))
+    """In the order of the table's columns, which is that of the record's fields but for the decisions, the last."""
+    row = list(astuple(record)[: len(_NAMES)])
     row[_AT] = int(row[_AT] * 1000)
     return row

@@ -70,6 +70,7 @@ def to_project(row: RowMapping) -> ProjectRecord:
         row[of.weight],
         from_json(row[of.limits], Limit),
         from_json(row[of.model_limits], dict[str, Limit]),
+        row[of.policy],
     )
 
 
@@ -122,16 +123,16 @@ def audit_row(record: AuditRecord) -> dict[str, Any]:
 
 
 def to_audit(row: RowMapping) -> AuditRecord:
-    of = tables.audit.c
+    """Of any of the chained logs."""
     return AuditRecord(
-        row[of.seq],
-        row[of.id],
-        row[of.at],
-        row[of.event],
-        Actor(row[of.actor_kind], row[of.actor_id], row[of.actor_name]),
-        row[of.project_id],
-        row[of.subject_id],
-        from_json(row[of.details], dict[str, Any]),
-        row[of.previous],
-        row[of.hash],
+        row["seq"],
+        row["id"],
+        row["at"],
+        row["event"],
+        Actor(row["actor_kind"], row["actor_id"], row["actor_name"]),
+        row["project_id"],
+        row["subject_id"],
+        from_json(row["details"], dict[str, Any]),
+        row["previous"],
+        row["hash"],
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.stores.base import NotAllowed
-from server.stores.records import Actor, KeyGrants, KeyRecord, ProjectRecord
+from server.stores.records import Actor, KeyRecord, ProjectRecord
+from server.stores.sql.chained import ends_of
 from server.stores.sql.change import Change, Part
 from server.stores.sql.codec import key_row, to_json, to_key, to_project
 from server.stores.sql.pages import found, page
 from server.stores.sql.projects import open_project
-from server.stores.sql.tables import admin_keys, keys, projects, service_accounts, state
+from server.stores.sql.tables import admin_keys, keys, projects, service_accounts
 
 
 class Keys(Part):
@@ -51,20 +52,18 @@ class Keys(Part):
         async with self._database.reading() as connection:
             return (await connection.execute(select(func.count()).select_from(keys).where(soon))).scalar_one()
 
-    async def change_key(
-        self, key_id: str, name: str, grants: KeyGrants, actor: Actor, expires_at: int | Literal["same"] | None = "same"
-    ) -> KeyRecord:
-        async with self._change(actor) as change:
-            before = await _live_key(change, key_id)
-            end = before.expires_at if expires_at == "same" else expires_at
-            changed = msgspec.structs.replace(before, name=name, grants=grants, expires_at=end)
-            asked = {field: value for field, value in _described(changed).items() if value != _described(before)[field]}
+    async def change_key(self, key_id: str, change: Callable[[KeyRecord], KeyRecord], actor: Actor) -> KeyRecord:
+        async with self._change(actor) as open_change:
+            before = await _live_key(open_change, key_id)
+            wanted = change(before)
+            new = {"name": wanted.name, "grants": wanted.grants, "expires_at": wanted.expires_at}
+            after = msgspec.structs.replace(before, **new)
+            asked = {field: value for field, value in _described(after).items() if value != _described(before)[field]}
             if asked:
-                change.note("api_key.updated", changed.project_id, key_id, asked)
-            await change.connection.execute(
-                update(keys).where(keys.c.id == key_id).values(name=name, grants=to_json(grants), expires_at=end)
-            )
-        return changed
+                open_change.note("api_key.updated", after.project_id, key_id, asked)
+                row = new | {"grants": to_json(after.grants)}
+                await open_change.connection.execute(update(keys).where(keys.c.id == key_id).values(row))
+        return after
 
     async def revoke_key(self, project_id: str | None, key_id: str, actor: Actor) -> KeyRecord:
         async with self._change(actor) as change:
@@ -94,7 +93,7 @@ class Keys(Part):
         rows = [{"key": key_id, "at": at} for key_id, at in sorted(last_used.items())]
         async with self._database.writing() as connection:
             # Among the changes and not beside them: two processes that update the same rows wait for each other.
-            await connection.execute(select(state.c.id).with_for_update())
+            await ends_of(connection, "audit", lock=True)
             for table in (keys, admin_keys):
                 noted = table.c.last_used_at
                 newer = or_(noted.is_(None), noted < bindparam("at"))

@@ -8,10 +8,11 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from server.stores.records import UsageRecord, UsageTotal
+from server.stores.records import AuditRecord, UsageRecord, UsageTotal
 from server.stores.sql.adding import COUNTED, add_to_postgresql, adding_to_sqlite
+from server.stores.sql.chained import PAGE, append, ends_of
 from server.stores.sql.change import Part
-from server.stores.sql.tables import usage, usage_hours
+from server.stores.sql.tables import decisions, usage, usage_hours
 
 HOUR_S = 3600
 Group = Literal["project_id", "key_id", "model"]
@@ -27,6 +28,9 @@ class Usage(Part):
     async def add_usage(self, records: Sequence[UsageRecord]) -> None:
         if not records:
             return
+        # Before the calls and in a transaction of its own, as both can be repeated: what is there is passed over.
+        if decided := [one for record in records for one in record.decisions]:
+            await self._add_decisions(decided)
         # In order, as two processes may deliver the same calls and would else wait for each other.
         ordered = sorted(records, key=lambda record: record.call_id)
         if self._database.place.file is not None:
@@ -34,6 +38,18 @@ class Usage(Part):
             return
         async with self._database.writing() as connection:
             await add_to_postgresql(connection, ordered)
+
+    async def _add_decisions(self, records: Sequence[AuditRecord]) -> None:
+        async with self._database.writing() as connection:
+            ends = await ends_of(connection, "decisions", lock=True)
+            there = set[str]()
+            for start in range(0, len(records), PAGE):
+                ids = [one.id for one in records[start : start + PAGE]]
+                known = select(decisions.c.id).where(decisions.c.id.in_(ids))
+                there |= set((await connection.execute(known)).scalars())
+            new = {one.id: one for one in records if one.id not in there}
+            if new:
+                await append(connection, "decisions", ends, list(new.values()))
 
     async def usage(
         self,

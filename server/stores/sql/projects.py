@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +16,10 @@ from server.stores.sql.change import Part
 from server.stores.sql.codec import project_row, to_project
 from server.stores.sql.pages import found, page
 from server.stores.sql.tables import projects, state
+
+_ITS_OWN = ("name", "weight", "policy")
+_ITS_LIMITS = ("limits", "model_limits")
+_CHANGEABLE = (*_ITS_OWN, *_ITS_LIMITS)
 
 
 class Projects(Part):
@@ -44,25 +49,28 @@ class Projects(Part):
         async with self._database.reading() as connection:
             return await project_of(connection, project_id)
 
-    async def change_project(self, changed: ProjectRecord, actor: Actor) -> None:
-        async with self._change(actor) as change:
-            before = await open_project(change.connection, changed.id)
-            for event, fields in (
-                ("project.updated", ("name", "weight")),
-                ("rate_limit.updated", ("limits", "model_limits")),
-            ):
-                if asked := _differences(before, changed, fields):
-                    change.note(event, changed.id, changed.id, asked)
-            row = project_row(changed)
-            new = {field: row[field] for field in ("name", "weight", "limits", "model_limits")}
-            await change.connection.execute(update(projects).where(projects.c.id == changed.id).values(new))
+    async def change_project(
+        self, project_id: str, change: Callable[[ProjectRecord], ProjectRecord], actor: Actor
+    ) -> ProjectRecord:
+        async with self._change(actor) as open_change:
+            before = await open_project(open_change.connection, project_id)
+            wanted = change(before)
+            after = replace(before, **{field: getattr(wanted, field) for field in _CHANGEABLE})
+            for event, fields in (("project.updated", _ITS_OWN), ("rate_limit.updated", _ITS_LIMITS)):
+                if asked := _differences(before, after, fields):
+                    open_change.note(event, project_id, project_id, asked)
+            if after != before:
+                row = project_row(after)
+                new = {field: row[field] for field in _CHANGEABLE}
+                await open_change.connection.execute(update(projects).where(projects.c.id == project_id).values(new))
+        return after
 
     async def archive_project(self, project_id: str, actor: Actor) -> ProjectRecord:
         async with self._change(actor) as change:
             project = await project_of(change.connection, project_id)
             if project.archived_at is not None:
                 return project
-            project = msgspec.structs.replace(project, archived_at=change.at)
+            project = replace(project, archived_at=change.at)
             await change.connection.execute(
                 update(projects).where(projects.c.id == project_id).values(archived_at=change.at)
             )

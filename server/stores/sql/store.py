@@ -15,13 +15,14 @@ from server.stores.sql.keys import Keys
 from server.stores.sql.ledger import Usage
 from server.stores.sql.place import place_of
 from server.stores.sql.projects import Projects
+from server.stores.sql.retention import Retention
 from server.stores.sql.schema import refuse_newer, schema_of
 from server.stores.sql.tables import SCHEMA
 from server.stores.sql.watch import Watch
 
 
-class SqlStore(Projects, Keys, ServiceAccounts, AdminKeys, Watch, Audit, Usage):
-    """`Directory`, `AuditLog` and `Ledger` of stores/base.py in one database."""
+class SqlStore(Projects, Keys, ServiceAccounts, AdminKeys, Watch, Audit, Usage, Retention):
+    """`Directory`, `AuditLog`, `Ledger` and `Retention` of stores/base.py in one database."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time) -> None:
         super().__init__(database, clock)

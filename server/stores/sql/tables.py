@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """Revision that this code works with. Revisions are four digits and grow, so that a newer one can be told."""
 VERSION_TABLE = "portico_version"
 
@@ -34,11 +34,30 @@ def numbered() -> Column[int]:
 state = Table(
     "state",
     METADATA,
-    # One row. Whoever changes the directory locks it: changes come one after the other, and the audit log has no gaps.
+    # One row.
     Column("id", SmallInteger, CheckConstraint("id = 1"), primary_key=True, autoincrement=False),
     Column("secret", LargeBinary, nullable=False),
-    Column("audit_seq", BigInteger, nullable=False),
-    Column("audit_hash", String(64), nullable=False),
+)
+
+# Where each chained log ends, and up to where it was cut (0 and the start of all chains where it never was). Whoever
+# adds to a log locks its row: records come one after the other, without gaps. The row of the audit log is locked by
+# every change of the directory, and that of the decisions by none.
+chains = Table(
+    "chains",
+    METADATA,
+    Column("name", String(16), primary_key=True),  # of the table
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("cut_seq", BigInteger, nullable=False),
+    Column("cut_hash", String(64), nullable=False),
+)
+
+# What one process at a time does for all: free for the next one from `free_at` on.
+duties = Table(
+    "duties",
+    METADATA,
+    Column("name", String(16), primary_key=True),
+    Column("free_at", BigInteger, nullable=False),
 )
 
 projects = Table(
@@ -52,6 +71,7 @@ projects = Table(
     Column("weight", Double, nullable=False),
     Column("limits", Text, nullable=False),  # JSON, see codec.py; so are model_limits and grants
     Column("model_limits", Text, nullable=False),
+    Column("policy", Text),
 )
 
 service_accounts = Table(
@@ -98,23 +118,29 @@ admin_keys = Table(
     Column("last_used_at", BigInteger),
 )
 
-audit = Table(
-    "audit",
-    METADATA,
-    Column("seq", NUMBER, primary_key=True, autoincrement=False),
-    Column("id", String(64), nullable=False, unique=True),
-    Column("at", BigInteger, nullable=False, index=True),
-    Column("event", String(64), nullable=False),
-    Column("actor_kind", String(16), nullable=False),
-    Column("actor_id", Text, nullable=False),
-    Column("actor_name", Text, nullable=False),
-    Column("project_id", String(64)),
-    Column("subject_id", String(64), nullable=False),
-    Column("details", Text, nullable=False),  # canonical JSON; a JSON column would write numbers its own way
-    Column("previous", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
-    Index("ix_audit_project_id_seq", "project_id", "seq"),
-)
+
+def chained_log(name: str, project_id: String) -> Table:
+    return Table(
+        name,
+        METADATA,
+        Column("seq", NUMBER, primary_key=True, autoincrement=False),
+        Column("id", String(64), nullable=False, unique=True),
+        Column("at", BigInteger, nullable=False, index=True),
+        Column("event", String(64), nullable=False),
+        Column("actor_kind", String(16), nullable=False),
+        Column("actor_id", Text, nullable=False),
+        Column("actor_name", Text, nullable=False),
+        Column("project_id", project_id),
+        Column("subject_id", String(64), nullable=False),
+        Column("details", Text, nullable=False),  # canonical JSON; a JSON column would write numbers its own way
+        Column("previous", String(64), nullable=False),
+        Column("hash", String(64), nullable=False),
+        Index(f"ix_{name}_project_id_seq", "project_id", "seq"),
+    )
+
+
+audit = chained_log("audit", String(64))
+decisions = chained_log("decisions", Text())  # a project of the configuration has a name of any length for its id
 
 usage = Table(
     "usage",

@@ -17,6 +17,7 @@ POLL_S = 0.5
 ALIVE_S = 15.0  # a connection that hears nothing for so long is asked whether it is still there
 LONGEST_WAIT_S = 10.0
 log = logging.getLogger("portico")
+_LAST_CHANGE = "SELECT seq FROM chains WHERE name = 'audit'"
 
 
 class Watch(Part):
@@ -54,7 +55,7 @@ class Watch(Part):
                     async with asyncio.timeout(self._database.timeout_s):
                         before, version = version, await _number(connection, "PRAGMA data_version")
                         if version != before:
-                            last, seq = seq, await _number(connection, "SELECT audit_seq FROM state")
+                            last, seq = seq, await _number(connection, _LAST_CHANGE)
                             if seq != last:
                                 changed()
                     await asyncio.sleep(POLL_S)

@@ -1,0 +1,1 @@
+"""Removing records that are older than the configuration keeps them."""

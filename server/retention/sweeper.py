@@ -1,0 +1,85 @@
+"""Removes what is old: now and then, by one process of all, a few records at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from time import time
+
+from server.config import Retention as Settings
+from server.retention.cutoff import cutoff, usage_cutoff
+from server.stores.base import Retention, StoreDown
+
+DUTY = "retention"
+BATCH = 500  # records in one transaction: some milliseconds, in which nobody else writes
+log = logging.getLogger("portico")
+Step = Callable[[int], Awaitable[int]]
+"""Removes so many records at most; how many it removed."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """All in seconds."""
+
+    look: float = 300.0  # between two questions whether it is our turn
+    duty: int = 3600  # between two sweeps of all processes together
+    pause: float = 0.1  # between two batches, for those who wait to write
+
+
+DEFAULT_PACE = Pace()
+
+
+class Sweeper:
+    """`start` and `stop` are awaited by the app. A sweep that takes longer than `Pace.duty` may get company, which is
+    no harm: each batch is a transaction.
+    """
+
+    def __init__(
+        self, store: Retention, settings: Settings, pace: Pace = DEFAULT_PACE, clock: Callable[[], float] = time
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._pace = pace
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="retention")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await self._store.take_duty(DUTY, self._pace.duty):
+                    await self.sweep()
+            except StoreDown as error:
+                log.warning("retention: nothing is removed for now: %s", error)
+            except Exception:  # a bug must not end it
+                log.exception("retention failed")
+            await asyncio.sleep(self._pace.look)
+
+    async def sweep(self) -> None:
+        """All that is old now. Raises `StoreDown`."""
+        for what, step in self._steps(self._clock()):
+            removed = 0
+            while some := await step(BATCH):
+                removed += some
+                await asyncio.sleep(self._pace.pause)
+            if removed:
+                log.info("retention: removed %d records of %s", removed, what)
+
+    def _steps(self, now: float) -> Iterator[tuple[str, Step]]:
+        kept = self._settings
+        if kept.usage_days is not None:
+            yield "usage", partial(self._store.drop_usage, usage_cutoff(now, kept.usage_days))
+        if kept.audit_days is not None:
+            yield "the audit log", partial(self._store.cut_log, "audit", cutoff(now, kept.audit_days))
+        if kept.decisions_days is not None:
+            yield "the log of decisions", partial(self._store.cut_log, "decisions", cutoff(now, kept.decisions_days))

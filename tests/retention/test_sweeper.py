@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from server.config import Retention as Settings
+from server.retention.cutoff import cutoff, usage_cutoff
+from server.retention.sweeper import BATCH, Pace, Sweeper
+from server.stores.base import LogName, StoreDown
+
+NOW = 1_795_842_000.0
+FAST = Pace(look=0.001, duty=60, pause=0.0)
+
+
+class StoreDouble:
+    """Has so many old records of each kind."""
+
+    def __init__(self, **old: int) -> None:
+        self.old = {"usage": 0, "audit": 0, "decisions": 0} | old
+        self.asked: list[tuple[str, int]] = []
+        self.duties = 0
+        self.free = True
+        self.down = False
+        self._changed = asyncio.Condition()
+
+    async def take_duty(self, name: str, for_s: int) -> bool:
+        self.duties += 1
+        async with self._changed:
+            self._changed.notify_all()
+        if self.down:
+            raise StoreDown("the database is away")
+        free, self.free = self.free, False
+        return free
+
+    async def drop_usage(self, before: int, limit: int) -> int:
+        return self._take("usage", before, limit)
+
+    async def cut_log(self, log: LogName, before: int, limit: int) -> int:
+        return self._take(log, before, limit)
+
+    def _take(self, what: str, before: int, limit: int) -> int:
+        self.asked.append((what, before))
+        some = min(limit, self.old[what])
+        self.old[what] -= some
+        return some
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(condition)
+
+
+def sweeper(store: StoreDouble, settings: Settings) -> Sweeper:
+    return Sweeper(store, settings, FAST, lambda: NOW)
+
+
+async def test_all_that_is_old_in_batches(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    store = StoreDouble(usage=2 * BATCH + 1, audit=3, decisions=BATCH)
+    await sweeper(store, Settings(usage_days=90, audit_days=400, decisions_days=30)).sweep()
+    assert store.old == {"usage": 0, "audit": 0, "decisions": 0}
+    assert store.asked == [
+        *[("usage", usage_cutoff(NOW, 90))] * 4,
+        *[("audit", cutoff(NOW, 400))] * 2,
+        *[("decisions", cutoff(NOW, 30))] * 2,
+    ]
+    assert f"retention: removed {2 * BATCH + 1} records of usage" in caplog.messages
+
+
+async def test_what_is_kept_for_good_is_left_alone() -> None:
+    store = StoreDouble(usage=1, audit=1, decisions=1)
+    await sweeper(store, Settings(audit_days=1)).sweep()
+    assert store.old == {"usage": 1, "audit": 0, "decisions": 1}
+
+
+async def test_whose_duty_it_is_not_removes_nothing() -> None:
+    store = StoreDouble(audit=1)
+    store.free = False
+    one = sweeper(store, Settings(audit_days=1))
+    await one.start()
+    await store.until(lambda: store.duties >= 3)
+    assert store.asked == []
+    await one.stop()
+
+
+async def test_it_goes_on_when_the_database_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    store = StoreDouble(audit=1)
+    store.down = True
+    one = sweeper(store, Settings(audit_days=1))
+    await one.start()
+    await store.until(lambda: store.duties >= 2)
+    assert "the database is away" in caplog.text
+    store.down = False
+    await store.until(lambda: store.old["audit"] == 0)
+    await one.stop()
