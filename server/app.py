@@ -38,24 +38,21 @@ from server.api.moderations import moderation_routes
 from server.api.plain import Portico
 from server.api.relay import Relay
 from server.api.routes import health_routes, model_routes
-from server.audit import DecisionSink
 from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
 from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
-from server.config import Config, Retention, home, shipped
-from server.engines.ask import EngineAsk
-from server.engines.engine import Engine
+from server.config import Config, Retention, home
+from server.engines.engine import Engine, EngineAddress
 from server.engines.salts import CacheSalts
 from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
-from server.moderation.build import build_matchers
-from server.moderation.jury import NewSeat
-from server.moderation.moderator import Moderator, text_key
-from server.moderation.policies import PolicyLibrary, PolicyPlaces
-from server.moderation.seats import Nowhere, Seats
+from server.moderation.moderator import text_key
+from server.moderation.policies import PolicyLibrary
+from server.moderation.seats import Seats
+from server.policies import asking, judging_models, moderator_of, policy_places
 from server.retention.sweeper import Sweeper
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
@@ -73,14 +70,6 @@ from server.usage.usage_log import UsageLog
 from server.watchdog import Ticking, Watchdog
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-
-
-@dataclass(frozen=True)
-class EngineAddress:
-    """Where an engine of the configuration is, once a managed one has its port and key."""
-
-    url: str
-    api_key: str | None
 
 
 @dataclass(frozen=True)
@@ -145,9 +134,9 @@ def build(
     limiter = Limiter(counts, durable, counter, config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
-    seats = Seats(judging_models(config), partial(_asking, config, addresses, watchdog), text_key(secret))
+    seats = Seats(judging_models(config), partial(asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = _moderator(config, library, secret, metrics, request_log)
+    moderator = moderator_of(config, library, secret, metrics, request_log)
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
     signer = Signer(secret)
@@ -352,48 +341,11 @@ def _stages(metrics: Metrics) -> dict[str, NewStage]:
     }
 
 
-def judging_models(config: Config) -> dict[str, str]:
-    """By engine, the model that a judge there is if its policy names none: the first that is served from it."""
-    first: dict[str, str] = dict.fromkeys(config.engines, "")
-    for name, model in config.models.items():
-        for engine in model.engines:
-            first[engine] = first[engine] or model.engine_model or name
-    return first
-
-
-def _asking(config: Config, addresses: Mapping[str, EngineAddress], watchdog: Watchdog, name: str) -> EngineAsk:
-    """Judges have connections of their own to engines."""
-    address = addresses[name]
-    return EngineAsk(config.engines[name], address.url, address.api_key, watchdog)
-
-
-def check_policies(config: Config) -> None:
-    """As a worker will load them. Raises `ConfigError`."""
-    models = judging_models(config)
-    for name, engine in config.engines.items():
-        if engine.managed and not models[name]:
-            models[name] = "planned"  # what it serves is known later
-    policy_places(config, Seats(models, Nowhere, bytes(32)).seat).load()
-
-
-def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
-    """Where policies are: that of every call, the operator's folder, and those that ship."""
-    ours = shipped("config/policies")
-    folders = [one for one in (config.moderation.folder, ours) if one is not None]
-    return PolicyPlaces(config.moderation.place, folders, build_matchers, new_seat, known_good=(ours,))
-
-
 def _watch_engines(engines: Mapping[str, Engine], metrics: Metrics, admission: Admission[Engine]) -> None:
     """What changes of them is counted, and gives the queue its turn."""
     metrics.queued = admission.waiting
     for engine in engines.values():
         engine.on_change = partial(_engine_changed, metrics, admission)
-
-
-def _moderator(config: Config, library: PolicyLibrary, secret: bytes, metrics: Metrics, log: RequestLog) -> Moderator:
-    audit = config.moderation.audit
-    sink = DecisionSink(metrics, log, kept=audit != "none")
-    return Moderator(library, text_key(secret), sink, metrics.moderation, everything=audit == "all")
 
 
 def _engine_changed(metrics: Metrics, admission: Admission[Engine], engine: Engine) -> None:

@@ -25,8 +25,9 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from server.api.protocol import HttpSettings, Protocol, protocol_class
-from server.app import EngineAddress, Parts, WorkerPlace, build
+from server.app import Parts, WorkerPlace, build
 from server.config import Config
+from server.engines.engine import EngineAddress
 from server.telemetry.metrics import use_worker_slot
 from server.telemetry.request_log import LineFormatter, LogWriter
 

@@ -15,8 +15,8 @@ from time import monotonic
 
 from prometheus_client import multiprocess
 
-from server.app import EngineAddress
 from server.config import Config
+from server.engines.engine import EngineAddress
 from server.telemetry.folder import MetricsFolder
 from server.telemetry.status import forget_status
 

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from server.app import policy_places
 from server.commands.replay import Replay, texts_in, visible
 from server.config import ConfigError, load
 from server.moderation.build import build_matchers
@@ -24,6 +23,7 @@ from server.moderation.policies import Loaded
 from server.moderation.policy import Channel, Direction
 from server.moderation.ruleset import Ruleset
 from server.moderation.seats import unasked
+from server.policies import policy_places
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from server.app import EngineAddress
 from server.commands.control import Refused, Request, control_socket, socket_path
 from server.commands.devkey import with_development_key
 from server.commands.screen import Waiting, ready_screen
 from server.config import Config, ConfigError, Model, home, load, reloaded
+from server.engines.engine import EngineAddress
 from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Plan, Prepared, prepare
 from server.stores.base import AccessRefused, StoreDown, StoreError
 from server.stores.sql.opening import open_durable

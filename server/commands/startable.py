@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 
-from server.app import check_policies
 from server.config import Config, ConfigError, Tls, home, is_loopback
+from server.policies import check_policies
 from server.stores.base import StoreError
 from server.stores.sql.place import place_of
 from server.stores.sql.store import connect_durable

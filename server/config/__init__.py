@@ -10,7 +10,7 @@ from server.config.load import (
     read_bytes,
     tree_of,
 )
-from server.config.places import home, is_loopback, shipped
+from server.config.places import home, is_loopback, policy_place, shipped
 from server.config.reload import reloaded
 from server.config.tree import (
     Admission,
@@ -66,6 +66,7 @@ __all__ = [
     "home",
     "is_loopback",
     "load",
+    "policy_place",
     "read_bytes",
     "reloaded",
     "shipped",

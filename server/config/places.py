@@ -28,3 +28,9 @@ def shipped(part: str) -> Path:
     """A file or folder that ships with Portico: `config/...` or `requirements/...`, in a checkout or in a wheel."""
     packaged = Path(__file__).parents[1] / "shipped" / part
     return packaged if packaged.exists() else Path(__file__).parents[2] / part
+
+
+def policy_place(policy: Path | None) -> Path | str | None:
+    """Of `moderation.policy`: a file, or a name among the policies that ship and those of the folder."""
+    is_name = policy is not None and len(policy.parts) == 1 and not policy.suffix and not policy.is_file()
+    return str(policy) if is_name else policy

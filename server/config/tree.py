@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from server.config.places import is_loopback
+from server.config.places import is_loopback, policy_place
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -293,9 +293,7 @@ class Admission(Section):
 
 
 class Moderation(Section):
-    policy: Path | None = Field(
-        default=None, description="Policy that every call goes through: a file, or the name of one that is at hand."
-    )
+    policy: Path | None = Field(default=None, description="Policy of every call: a file, or the name of one at hand.")
     folder: Path | None = Field(
         default=None, description="Folder of further policies (*.yaml), which keys and requests can name."
     )
@@ -308,18 +306,11 @@ class Moderation(Section):
 
     @model_validator(mode="after")
     def _there(self) -> Self:
-        if isinstance(self.place, Path) and not self.place.is_file():
+        if isinstance(place := policy_place(self.policy), Path) and not place.is_file():
             raise ValueError(f"policy: no such file: {self.policy}")
         if self.folder is not None and not self.folder.is_dir():
             raise ValueError(f"folder: no such folder: {self.folder}")
         return self
-
-    @property
-    def place(self) -> Path | str | None:
-        """Of the policy: its file, or its name among those that ship and those of the folder."""
-        path = self.policy
-        is_name = path is not None and len(path.parts) == 1 and not path.suffix and not path.is_file()
-        return str(path) if is_name else path
 
 
 class Logging(Section):

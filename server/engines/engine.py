@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 from server.breaker import Breaker, State
@@ -24,6 +25,14 @@ PROBE_DOWN_S = 0.5
 PROBE_TIMEOUT_S = 5.0
 FIRST_PROBE_S = 1.0  # how long a worker waits with its first client: it would have to refuse him
 log = logging.getLogger("portico")
+
+
+@dataclass(frozen=True)
+class EngineAddress:
+    """Where an engine of the configuration is, once a managed one has its port and key."""
+
+    url: str
+    api_key: str | None
 
 
 class Engine:

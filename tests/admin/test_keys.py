@@ -154,7 +154,8 @@ def test_what_is_refused(office: Office, body: dict[str, Any], code: str, param:
 
 
 def test_endpoints_are_those_that_are_served() -> None:
-    assert {path.removeprefix("/v1/").replace("/", ".") for path in ENDPOINTS} == set(get_args(Endpoint))
+    paths = ENDPOINTS.keys() - {"/v1/messages/count_tokens"}  # for those who may use messages
+    assert {path.removeprefix("/v1/").replace("/", ".") for path in paths} == set(get_args(Endpoint))
 
 
 def test_service_accounts(office: Office) -> None:

@@ -24,8 +24,9 @@ from typing import Any
 from openai import AsyncOpenAI
 from prometheus_client import CollectorRegistry, generate_latest
 
-from server.app import EngineAddress, Parts, WorkerPlace, build
+from server.app import Parts, WorkerPlace, build
 from server.config import Config
+from server.engines.engine import EngineAddress
 from server.stores.sql.opening import open_durable
 from server.telemetry.request_log import LineFormatter, LogWriter
 from server.worker import QuietServer, http_server_config
