@@ -1,4 +1,4 @@
-"""Writes the reference in docs/configuration.md from the descriptions in server/config/tree.py.
+"""Writes the reference in docs/configuration.md from the descriptions in server/config/section.py.
 
     python tools/config_reference.py            # write it
     python tools/config_reference.py --check    # exit status 1 if it is not current
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 def pattern(annotated: object) -> str:
-    """The regular expression of a string type of server/config/tree.py."""
+    """The regular expression of a string type of server/config/section.py."""
     return get_args(annotated)[1].pattern
 
 

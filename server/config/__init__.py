@@ -1,5 +1,6 @@
-"""The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` what of it can change."""
+"""The configuration: `tree.py` says what there is (`engine.py` of engines), `load.py` reads it, `reload.py` what of it can change."""
 
+from server.config.engine import Engine, Managed, Timeouts
 from server.config.load import (
     ENV_PREFIX,
     ENVIRONMENT,
@@ -12,28 +13,22 @@ from server.config.load import (
 )
 from server.config.places import home, is_loopback, policy_place, shipped
 from server.config.reload import reloaded
+from server.config.section import Name, PriorityClass, Sha256, Url
 from server.config.tree import (
     Admission,
     Auth,
     Config,
     Defaults,
-    Engine,
     Limit,
     Limits,
-    Managed,
     Model,
-    Name,
     Price,
-    PriorityClass,
     Retention,
     Server,
-    Sha256,
     StaticKey,
     Stores,
-    Timeouts,
     Tls,
     Tracing,
-    Url,
 )
 
 __all__ = [

@@ -5,40 +5,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from server.config.engine import Engine, Managed
 from server.config.places import is_loopback, policy_place
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e][\x20-\x7e]*$")]
-Seconds = Annotated[float, Field(gt=0)]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-PriorityClass = Literal["interactive", "standard", "batch"]
-
-
-def _with_a_host(url: str) -> str:
-    """Raises ValueError, without the text of the URL, where it could not be connected to whatever runs there."""
-    try:
-        parts = urlsplit(url)
-        good = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError("is not a URL with a host and, if any, a port from 1 to 65535")
-    return url
-
-
-Url = Annotated[  # no user:password; see api_key
-    str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_with_a_host)
-]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+from server.config.section import Effort, HeaderName, HeaderValue, Name, PriorityClass, Seconds, Section, Sha256, Url
 
 
 class Tls(Section):
@@ -160,59 +132,6 @@ class Auth(Section):
     stale_s: float = Field(
         default=3600, ge=0, description="For how much longer it is believed while the database cannot be reached."
     )
-
-
-class Timeouts(Section):
-    connect_s: Seconds = Field(default=5, description="Opening a connection to the engine.")
-    first_byte_s: Seconds = Field(default=600, description="From the request to the first byte of the answer.")
-    between_bytes_s: Seconds = Field(default=120, description="Silence within a streamed answer.")
-    total_s: Seconds = Field(default=3600, description="The whole call.")
-
-
-class Breaker(Section):
-    failures: int = Field(default=5, ge=1, description="So many failed calls in a row, and it gets no more.")
-    pause_s: Seconds = Field(default=10, description="For so long; then one call is let through to see.")
-
-
-class Managed(Section):
-    model: str = Field(
-        default="auto", description="`auto`, `demo`, a preset of config/models, or the path of a model folder."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the engine runs.")
-    args: tuple[str, ...] = Field(default=(), description="Further arguments for vLLM, after those of the preset.")
-    port: int = Field(default=8100, ge=0, le=65535, description="Loopback port of the engine; 0 takes a free one.")
-    lora_adapters: dict[Name, Path] = Field(
-        default_factory=dict, description="LoRA adapters by name; a model whose `engine_model` is that name uses it."
-    )
-
-
-class Engine(Section):
-    url: Url | None = Field(default=None, description="Base URL of an OpenAI-compatible engine, with its /v1.")
-    managed: Managed | None = Field(default=None, description="A vLLM that Portico installs, starts and watches.")
-    api_key: str | None = Field(default=None, description="Key that the engine asks for.", repr=False)
-    max_in_flight: int = Field(
-        default=64,
-        ge=1,
-        description="Calls that the engine gets at once from all workers together; more wait in the gateway.",
-    )
-    vllm: bool | None = Field(
-        default=None,
-        description="It is vLLM, started with `--scheduling-policy priority`: the priority of each call and a "
-        "prefix-cache salt per project are sent to it. Default: true if managed, else false.",
-    )
-    health_path: str | None = Field(
-        default=None,
-        pattern="^/",
-        description="Path probed on the engine's host; default /health if managed, else URL/models.",
-    )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="Longest waits on the engine.")
-    breaker: Breaker = Field(default_factory=Breaker, description="When an engine that fails is left alone.")
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if (self.url is None) == (self.managed is None):
-            raise ValueError("exactly one of url and managed is needed")
-        return self
 
 
 class Defaults(Section):

@@ -33,6 +33,7 @@ EXEMPT = {
     "/v1/organization/projects/{project_id}/api_keys/{key_id}": RECORDS,
     "/v1/organization/projects/{project_id}/api_keys/{key_id}/rotate": RECORDS,
     "/v1/organization/projects/{project_id}/service_accounts": RECORDS,
+    "/v1/organization/projects/{project_id}/service_accounts/{account_id}": RECORDS,
     "/v1/organization/projects/{project_id}/service_accounts/{account_id}/api_keys": RECORDS,
     "/v1/organization/projects/{project_id}/rate_limits/{rate_limit_id:path}": RECORDS,
     "/v1/organization/admin_api_keys": RECORDS,
