@@ -1,4 +1,4 @@
-"""The configuration: `tree.py` says what there is (`engine.py` of engines), `load.py` reads it, `reload.py` what of it can change."""
+"""The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` says what of it can change."""
 
 from server.config.engine import Engine, Managed, Timeouts
 from server.config.load import (
