@@ -53,6 +53,7 @@ class Line:
     build: float
     prompt: float
     chunk: float
+    held: float  # characters, on average after each character of the prompt
     plain: float  # of 1 MB
     hostile: dict[str, float] = field(default_factory=dict[str, float])
 
@@ -83,7 +84,7 @@ def measure(one: Policy) -> Line:
     prompts = statistics.median(_once(lambda: inspect(ruleset, prompt))[0] for _ in range(300))
     streams = statistics.median(_once(lambda: read(ruleset, chunks))[0] for _ in range(150))
     plain = PROSE * (10**6 // len(PROSE))
-    line = Line(build, prompts, streams / len(chunks), _once(lambda: inspect(ruleset, plain))[0])
+    line = Line(build, prompts, streams / len(chunks), held(ruleset, prompt), _once(lambda: inspect(ruleset, plain))[0])
     for name, text in HOSTILE.items():
         line.hostile[name] = _once(lambda text=text: inspect(ruleset, text))[0]
     return line
@@ -101,6 +102,18 @@ def read(ruleset: Ruleset, chunks: list[str]) -> int:
     """As of a stream; the number of characters that left."""
     editor = guard(ruleset).editor(0, "content")
     return 0 if editor is None else sum(len(editor.feed(one)) for one in chunks) + len(editor.finish())
+
+
+def held(ruleset: Ruleset, text: str) -> float:
+    """Characters of a stream that wait to leave, on average, if it comes one by one."""
+    editor = guard(ruleset).editor(0, "content")
+    if editor is None:
+        return 0.0
+    waiting, total = 0, 0
+    for one in text:
+        waiting += 1 - len(editor.feed(one))
+        total += waiting
+    return total / len(text)
 
 
 def guard(ruleset: Ruleset) -> Guard:
@@ -133,22 +146,39 @@ def _once(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def report(lines: dict[str, Line]) -> str:
-    heading = ["rules", "build s", "1 kB prompt µs", "chunk µs", "1 MB plain ms", "worst hostile 1 MB", "ms", "x plain"]
+    heading = [
+        "rules",
+        "build s",
+        "1 kB prompt µs",
+        "chunk µs",
+        "held",
+        "1 MB plain ms",
+        "worst hostile 1 MB",
+        "ms",
+        "x plain",
+    ]
     cells = [heading]
     for name, line in lines.items():
         worst, seconds = max(line.hostile.items(), key=lambda one: one[1])
-        figures = [(line.build, 2), (line.prompt * 1e6, 0), (line.chunk * 1e6, 1), (line.plain * 1e3, 0)]
+        figures = [
+            (line.build, 2),
+            (line.prompt * 1e6, 0),
+            (line.chunk * 1e6, 1),
+            (line.held, 1),
+            (line.plain * 1e3, 0),
+        ]
         row = [name, *(number(*one) for one in figures), worst]
         cells.append([*row, number(seconds * 1e3, 0), number(seconds / line.plain, 1)])
     last = lines["both"]
     bars = [
-        ("1 kB prompt", last.prompt * 1e6, 60, "µs"),
-        ("chunk of a stream", last.chunk * 1e6, 10, "µs"),
-        ("build", last.build, 1, "s"),
-        ("hostile / plain text", max(last.hostile.values()) / last.plain, 10, "x"),
+        ("1 kB prompt, both", last.prompt * 1e6, 60, "µs"),
+        ("chunk of a stream, both", last.chunk * 1e6, 10, "µs"),
+        ("held of a stream, literals alone", lines["literals"].held, 2, "characters"),
+        ("build, both", last.build, 1, "s"),
+        ("hostile / plain text, both", max(last.hostile.values()) / last.plain, 10, "x"),
     ]
     verdicts = [
-        f"- {what}, both: {number(value, 1)} {unit} (bar {bar}): {'met' if value <= bar else 'MISSED'}"
+        f"- {what}: {number(value, 1)} {unit} (bar {bar}): {'met' if value <= bar else 'MISSED'}"
         for what, value, bar, unit in bars
     ]
     return f"{markdown(cells)}\n\n" + "\n".join(verdicts)
@@ -164,7 +194,8 @@ def main() -> int:
         say(f"{name}: measured")
     text = (
         f"{machine.describe()}\n\n`literals`: {LITERALS:,} in one rule; `detectors`: {', '.join(DETECTORS)}. A chunk "
-        f"is a word of the prompt. Hostile texts: {', '.join(HOSTILE)}.\n\n{report(lines)}"
+        f"is a word of the prompt; held: characters that wait on average, if they come one by one. "
+        f"Hostile texts: {', '.join(HOSTILE)}.\n\n{report(lines)}"
     )
     print(text)
     if args.write:
