@@ -12,7 +12,8 @@ from typing import Any, Literal
 import msgspec
 
 from server.anthropic.signature import Signature, Signer
-from server.call import Tokens
+from server.anthropic.translate import TranslatedChat
+from server.call import Call, Tokens
 from server.openai.chunks import Chunk, Delta, ToolCallDelta
 from server.openai.events import Batch, Event, TextEvent
 
@@ -34,22 +35,6 @@ _encode = msgspec.json.encode
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """How an answer ended. `stop_text` is the stop sequence that ended it."""
-
-    tokens: Tokens
-    stop_text: str | None = None
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What is known of a message when it begins. `prompt` 0: it is told at the end."""
-
-    id: str
-    model: str
-    prompt: int
-    thinking: bool
-
-
 def usage_of(tokens: Tokens) -> dict[str, int]:
     """What was read from a cache is counted apart, and not among the input tokens."""
     return {
@@ -60,11 +45,26 @@ def usage_of(tokens: Tokens) -> dict[str, int]:
     }
 
 
-def stop_reason(finish: str | None, ending: Ending) -> tuple[str, str | None]:
-    """And the stop sequence."""
-    if ending.stop_text is not None and finish in (None, "stop"):
-        return "stop_sequence", ending.stop_text
+def stop_reason(finish: str | None, stop_text: str | None) -> tuple[str, str | None]:
+    """And the stop sequence, if `stop_text` is the one that ended the answer."""
+    if stop_text is not None and finish in (None, "stop"):
+        return "stop_sequence", stop_text
     return STOP_REASONS.get(finish or "stop", "end_turn"), None
+
+
+def message_of(
+    call: Call, content: list[dict[str, Any]], reason: str | None, stop: str | None, tokens: Tokens
+) -> dict[str, Any]:
+    return {
+        "id": f"msg_{call.id.removeprefix('req_')}",
+        "type": "message",
+        "role": "assistant",
+        "model": call.model.id,
+        "content": content,
+        "stop_reason": reason,
+        "stop_sequence": stop,
+        "usage": usage_of(tokens),
+    }
 
 
 def frame(event: str, fields: Mapping[str, Any]) -> bytes:
@@ -75,13 +75,13 @@ def frame(event: str, fields: Mapping[str, Any]) -> bytes:
 class _Blocks:
     """What both forms of an answer make of events: calls `open`, `text` and `close` of blocks, in order."""
 
-    def __init__(self, facts: Facts, signer: Signer, project_id: str) -> None:
-        self.facts = facts
+    def __init__(self, call: Call, signer: Signer) -> None:
         self.finish: str | None = None
+        self._call = call
         self._signer = signer
-        self._project = project_id
+        self._shows_thinking = isinstance(call.body, TranslatedChat) and call.body.thinking
         self._kind: Kind | None = None
-        self._call: int | None = None  # number of the call whose block is open
+        self._number: int | None = None  # of the tool's call whose block is open
         self._signature: Signature | None = None
 
     def feed_event(self, event: Event) -> None:
@@ -99,10 +99,10 @@ class _Blocks:
     def close_last(self) -> None:
         if self._kind is not None:
             self._close(self._signature.text() if self._signature is not None else None)
-        self._kind = self._call = self._signature = None
+        self._kind = self._number = self._signature = None
 
     def _escaped(self, kind: Kind, event: TextEvent) -> None:
-        if kind == "thinking" and not self.facts.thinking:
+        if kind == "thinking" and not self._shows_thinking:
             return
         self._begin(kind)
         if self._signature is not None:
@@ -110,7 +110,7 @@ class _Blocks:
         self._add_escaped(kind, event)
 
     def _delta(self, delta: Delta) -> None:
-        if delta.reasoning and self.facts.thinking:
+        if delta.reasoning and self._shows_thinking:
             self._plain("thinking", delta.reasoning)
         for said in (delta.content, delta.refusal):
             if said:
@@ -127,9 +127,9 @@ class _Blocks:
     def _tool(self, call: ToolCallDelta) -> None:
         function = call.function
         number = call.index if isinstance(call.index, int) else None
-        if call.id or self._kind != "tool_use" or (number is not None and number != self._call):
+        if call.id or self._kind != "tool_use" or (number is not None and number != self._number):
             self.close_last()
-            self._kind, self._call = "tool_use", number
+            self._kind, self._number = "tool_use", number
             self._open({"type": "tool_use", "id": call.id, "name": function.name if function else "", "input": {}})
         if function is not None and function.arguments:
             self._add("tool_use", function.arguments)
@@ -140,7 +140,7 @@ class _Blocks:
         self.close_last()
         self._kind = kind
         if kind == "thinking":
-            self._signature = self._signer.begin(self._project)
+            self._signature = self._signer.begin(self._call.key.project.id)
             self._open({"type": "thinking", "thinking": "", "signature": ""})
         else:
             self._open({"type": "text", "text": ""})
@@ -163,8 +163,8 @@ class _Blocks:
 class MessageCollector(_Blocks):
     """Feed it every event; `body` is the answer."""
 
-    def __init__(self, facts: Facts, signer: Signer, project_id: str) -> None:
-        super().__init__(facts, signer, project_id)
+    def __init__(self, call: Call, signer: Signer) -> None:
+        super().__init__(call, signer)
         self._content: list[dict[str, Any]] = []
         self._pieces: list[str] = []
         self._came = False
@@ -173,24 +173,13 @@ class MessageCollector(_Blocks):
         self._came = True
         self.feed_event(event)
 
-    def body(self, ending: Ending) -> bytes | None:
+    def body(self) -> bytes | None:
         """None if nothing came."""
         if not self._came:
             return None
         self.close_last()
-        reason, stop = stop_reason(self.finish, ending)
-        return _encode(
-            {
-                "id": self.facts.id,
-                "type": "message",
-                "role": "assistant",
-                "model": self.facts.model,
-                "content": self._content,
-                "stop_reason": reason,
-                "stop_sequence": stop,
-                "usage": usage_of(ending.tokens),
-            }
-        )
+        reason, stop = stop_reason(self.finish, self._call.stop_text)
+        return _encode(message_of(self._call, self._content, reason, stop, self._call.used()))
 
     def _open(self, block: dict[str, Any]) -> None:
         self._content.append(block)
@@ -212,8 +201,8 @@ class MessageCollector(_Blocks):
 class MessageStream(_Blocks):
     """Gives the bytes of the stream for each batch."""
 
-    def __init__(self, facts: Facts, signer: Signer, project_id: str) -> None:
-        super().__init__(facts, signer, project_id)
+    def __init__(self, call: Call, signer: Signer) -> None:
+        super().__init__(call, signer)
         self._out: list[bytes] = []
         self._index = -1
         self._frames: dict[Kind, tuple[bytes, bytes]] = {}  # around the text of a delta, in the open block
@@ -227,26 +216,18 @@ class MessageStream(_Blocks):
             self.feed_event(event)
         return self._taken()
 
-    def end(self, ending: Ending) -> bytes:
+    def end(self) -> bytes:
         self.close_last()
-        reason, stop = stop_reason(self.finish, ending)
+        reason, stop = stop_reason(self.finish, self._call.stop_text)
         delta = {"stop_reason": reason, "stop_sequence": stop}
-        self._out.append(frame("message_delta", {"delta": delta, "usage": usage_of(ending.tokens)}))
+        self._out.append(frame("message_delta", {"delta": delta, "usage": usage_of(self._call.used())}))
         self._out.append(frame("message_stop", {}))
         return self._taken()
 
     def _start(self) -> bytes:
-        message: dict[str, Any] = {
-            "id": self.facts.id,
-            "type": "message",
-            "role": "assistant",
-            "model": self.facts.model,
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": usage_of(Tokens(self.facts.prompt)),
-        }
-        return frame("message_start", {"message": message})
+        """The prompt's tokens, if they were counted before, else 0: the engine tells at the end."""
+        begun = message_of(self._call, [], None, None, Tokens(self._call.counted or 0))
+        return frame("message_start", {"message": begun})
 
     def _taken(self) -> bytes:
         out, self._out = b"".join(self._out), []

@@ -4,22 +4,40 @@ another."""
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Protocol
 
 from server.api.http import answer_headers, error_headers, lines, rate_headers
 from server.api.inbound import Inbound
 from server.call import Call, Tokens
 from server.errors import EngineFailure, GatewayError
 from server.openai.collect import Collector
-from server.openai.events import DONE, KEEP_ALIVE, Batch
+from server.openai.events import DONE, KEEP_ALIVE, Batch, Event
+
+
+class Collecting(Protocol):
+    """Makes one body of events."""
+
+    def feed(self, event: Event) -> None: ...
+
+    def body(self) -> bytes | None:
+        """None if nothing came."""
+        ...
+
+
+def error_body(error: GatewayError, request_id: str) -> bytes:
+    """In OpenAI's shape, whose body does not tell the request."""
+    return error.body()
 
 
 class Answer:
-    """Sets `call.status` when a status has left. `cors` are header lines that go along."""
+    """Sets `call.status` when a status has left. `more` are header lines that go along."""
 
-    def __init__(self, call: Call, request: Inbound, cors: bytes, stall_s: float) -> None:
+    error_body = staticmethod(error_body)
+
+    def __init__(self, call: Call, request: Inbound, more: bytes, stall_s: float) -> None:
         self._call = call
         self._request = request
-        self._cors = cors
+        self._more = more
         self._stall_s = stall_s
 
     def fail(self, error: GatewayError) -> None:
@@ -28,7 +46,7 @@ class Answer:
             self._request.keep_alive = False
         self._call.status = error.status
         head = self._head(self._call.used()) + lines(error_headers(error))
-        self._request.answer(error.status, head, self._error_body(error))
+        self._request.answer(error.status, head, self.error_body(error, self._call.id))
 
     def stalled(self, now: float) -> bool:
         """The client has not read what was sent for longer than it may."""
@@ -39,22 +57,21 @@ class Answer:
         """Give the client up."""
         self._request.drop()
 
-    def _error_body(self, error: GatewayError) -> bytes:
-        return error.body()
-
     def _head(self, used: Tokens | None) -> bytes:
         """`used` by a call that has ended."""
         call = self._call
-        head = answer_headers(call.id, call.client_request_id, call.received) + self._cors
+        head = answer_headers(call.id, call.client_request_id, call.received) + self._more
         if call.fallback_from is not None:
             head += b"x-portico-fallback-from: %b\r\n" % call.fallback_from.encode()
         return head if call.rate is None else head + rate_headers(call.rate, used)
 
 
 class WholeAnswer(Answer):
-    def __init__(self, call: Call, request: Inbound, cors: bytes, stall_s: float) -> None:
-        super().__init__(call, request, cors, stall_s)
-        self._collector = Collector()
+    def __init__(
+        self, call: Call, request: Inbound, more: bytes, stall_s: float, collector: Collecting | None = None
+    ) -> None:
+        super().__init__(call, request, more, stall_s)
+        self._collector: Collecting = collector or Collector()
 
     def feed(self, batch: Batch) -> None:
         for event in batch:
@@ -64,22 +81,18 @@ class WholeAnswer(Answer):
         """Nothing can be sent before the status is known."""
 
     def end(self) -> None:
-        body = self._body()
+        body = self._collector.body()
         if body is None:
             raise EngineFailure("The engine sent an empty answer. Try again.")
         self._call.status = 200
         self._request.answer(200, self._head(self._call.used()), body)
 
-    def _body(self) -> bytes | None:
-        """None if nothing came."""
-        return self._collector.body()
-
 
 class StreamAnswer(Answer):
     """The status waits for the first event: an early failure is a real 4xx or 5xx, a late one an error event."""
 
-    def __init__(self, call: Call, request: Inbound, cors: bytes, stall_s: float, grace_s: float) -> None:
-        super().__init__(call, request, cors, stall_s)
+    def __init__(self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float) -> None:
+        super().__init__(call, request, more, stall_s)
         self._grace_s = grace_s
         self._last_write = perf_counter()
 
@@ -128,23 +141,18 @@ class StreamAnswer(Answer):
         self._request.stream(self._head(None), data)
 
 
-AnyAnswer = WholeAnswer | StreamAnswer
-
-
 class Answers:
-    """The shape of an endpoint's answers: OpenAI's."""
+    """The shape of an endpoint's answers: OpenAI's. `error_body` is for requests that did not become a call, too."""
+
+    error_body = staticmethod(error_body)
 
     def of(
-        self, call: Call, request: Inbound, cors: bytes, stall_s: float, grace_s: float
+        self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
     ) -> WholeAnswer | StreamAnswer:
         if call.stream:
-            return StreamAnswer(call, request, cors, stall_s, grace_s)
-        return WholeAnswer(call, request, cors, stall_s)
-
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        """The body for a request that did not become a call."""
-        return error.body()
+            return StreamAnswer(call, request, more, stall_s, grace_s)
+        return WholeAnswer(call, request, more, stall_s)
 
     def head(self, request_id: str) -> bytes:
-        """Its header lines besides those of all answers."""
+        """Header lines of an answer besides those that all have."""
         return b""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from fastapi import APIRouter, Request, Response
 
 from server.api.calls import check_endpoint
-from server.api.http import check_content, new_request_id, pairs, rate_headers
+from server.api.http import check_content, pairs, rate_headers
 from server.api.plain import read_body
 from server.api.turns import MOST_CHARACTERS, Turns
 from server.auth.keys import KeyRing
@@ -71,7 +71,9 @@ def moderation_routes(keys: KeyRing, policies: Policies, limits: Limits, judged:
         texts = texts_of(wanted)
         rulesets = policies.by_model(wanted.model, policies.of_key(key), "model")
         await prepare(rulesets)
-        call = Call(new_request_id(), ENDPOINT, key, SERVED, wanted, stream=False, include_usage=False)
+        call = Call(
+            request.scope["state"]["request_id"], ENDPOINT, key, SERVED, wanted, stream=False, include_usage=False
+        )
         async with limits.counted(call):
             size = sum(len(part) for parts in texts for part in parts)
             found = await turns.take(_look(rulesets, texts), size)

@@ -101,7 +101,7 @@ class Relay:
         if isinstance(known, MethodNotAllowed):
             head += b"allow: POST\r\n"
         head += self._cors.lines(request.headers.get(b"origin")) + self._answers.head(request.id)
-        request.answer(known.status, head, self._answers.error(known, request.id))
+        request.answer(known.status, head, self._answers.error_body(known, request.id))
         self._count(request, known.status, known.outcome)
 
     def left(self, request: Inbound) -> None:
