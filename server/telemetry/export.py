@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from server.backoff import doubled
 from server.telemetry.spans import Span
 
 MOST_QUEUED = 8192
@@ -69,7 +70,7 @@ class Pace:
     flush: float = 5.0  # what stopping waits for it
 
     def wait(self, failures: int) -> float:
-        return min(self.longest_wait, self.interval * 2 ** min(failures, 10)) if failures else self.interval
+        return doubled(self.interval, failures, self.longest_wait)
 
 
 DEFAULT_PACE = Pace()

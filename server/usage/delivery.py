@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
+from server.backoff import doubled
 from server.stores.base import Ledger, StoreDown
 from server.stores.records import UsageRecord
 from server.usage.leftover import Leftover, leftovers
@@ -40,7 +41,7 @@ class Pace:
 
     def wait(self, failures: int) -> float:
         """Until the next attempt, after so many that failed one after the other."""
-        return min(self.longest_wait, self.interval * 2 ** min(failures, 10)) if failures else self.interval
+        return doubled(self.interval, failures, self.longest_wait)
 
 
 class Delivery:
