@@ -155,6 +155,11 @@ class Call:
         return None if self.trace is None else self.trace.trace_id
 
     @property
+    def chats(self) -> bool:
+        """It is a chat for the engine, in whatever shape it came."""
+        return self.endpoint != "completions"
+
+    @property
     def prompt(self) -> int:
         """Tokens of the prompt as far as is known before the engine says: counted, else estimated from the size."""
         return self.size // BYTES_PER_TOKEN if self.counted is None else self.counted

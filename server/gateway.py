@@ -112,8 +112,7 @@ class Gateway:
         key = (call.model.id, call.endpoint, shown, call.include_usage)
         view = self._views.get(key)
         if view is None:
-            chat = call.endpoint != "completions"
-            view = self._views[key] = View(call.model.id, reasoning=shown, chat=chat, usage=call.include_usage)
+            view = self._views[key] = View(call.model.id, reasoning=shown, chat=call.chats, usage=call.include_usage)
         return view
 
     def finish(self, trip: Trip, call: Call) -> None:

@@ -30,7 +30,6 @@ from server.telemetry.series import (
     UsageSeries,
 )
 
-CHAT = "chat.completions"
 LEFT = 499  # the status of a call whose client had got none
 
 
@@ -181,7 +180,7 @@ class Metrics:
         tokens["completion"].value += call.tokens.completion
         tokens["cached"].value += call.tokens.cached
         tokens["reasoning"].value += call.tokens.reasoning
-        if not call.streamed and call.tokens.completion and not call.tokens.reasoning and call.endpoint == CHAT:
+        if not call.streamed and call.tokens.completion and not call.tokens.reasoning and call.chats:
             model.null_answers.value += 1  # reasoning that is hidden does not come to be streamed, so it is looked for
 
     def _end(self, model: str, endpoint: str, outcome: str) -> EndSeries:

@@ -12,7 +12,8 @@ import anthropic
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.behaviour.engine_double import EngineDouble, answer, breaks, error, hang
+from tests.behaviour import vllm
+from tests.behaviour.engine_double import EngineDouble, answer, breaks, error, hang, raw
 from tests.behaviour.serving import KEY, MODEL, Gate, eventually, portico
 from tests.behaviour.tenants import Tenants
 from tests.behaviour.vllm import PROMPT_TOKENS, Reply
@@ -246,3 +247,12 @@ async def test_usage_is_noted_under_its_own_endpoint() -> None:
         )
         assert gate.metric("portico_tokens_total", model=MODEL, kind="prompt") == PROMPT_TOKENS
         assert [line["endpoint"] for line in gate.log_lines()] == ["messages"]
+
+
+async def test_an_answer_without_a_word_is_counted_as_of_any_chat() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate, sdk(gate) as client:
+        body = vllm.unary(Reply("one two"), {"model": MODEL}).replace(b'"content": "one two"', b'"content": null')
+        engine.plan(raw(b"HTTP/1.1 200 Any\r\ncontent-type: application/json\r\n\r\n" + body))
+        message = await client.messages.create(model=MODEL, max_tokens=9, messages=HELLO)
+        assert not message.content
+        await eventually(lambda: gate.metric("portico_null_answers_total", model=MODEL) == 1)
