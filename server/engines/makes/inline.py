@@ -22,12 +22,13 @@ _CONTROL = re.compile(r"<\|(?:start|end|message|channel|constrain|return|call)\|
 _PART_OF_CONTROL = re.compile(r"<(?:\|[a-z]{0,9}\|?)?\Z")
 _OPENS = re.compile(r"(analysis|final)(?=[^\sa-z])")
 _NEXT = re.compile(
-    r"assistant(?:final|analysis"
+    r"assistant(?:final|analysis|commentary(?=\S)"
     r"|commentary to=functions\.(?P<after>[\w-]{1,64}?) ?(?:json|code)?(?=\{)"
     r"| to=functions\.(?P<before>[\w-]{1,64}?) ?commentary ?(?:json|code)?(?=\{))"
 )
 _LONGEST_HEADER = 128  # characters; what is longer and no header yet never becomes one
 _THINK, _THOUGHT = "<think>", "</think>"
+_HEADERS = ("assistantcommentary", "assistant to=")
 _MARKERS = ("assistantfinal", "assistantanalysis", "assistantcommentary", "assistant to=")
 
 
@@ -48,7 +49,7 @@ class Splitter:
         self._state: Literal["start", "think", "harmony", "plain"] = "start" if forms else "plain"
         self._channel: Channel = "content"
         self._held = ""
-        self._fresh = False  # a line break may follow that belongs to no text
+        self._fresh = False  # space may follow that belongs to no text
 
     def feed(self, text: str) -> list[Piece]:
         return self._go(text, last=False)
@@ -78,41 +79,43 @@ class Splitter:
         beginning = text.lstrip()
         if self._think:
             if beginning.startswith(_THINK):
-                self._state, self._channel = "think", "reasoning"
-                return beginning[len(_THINK) :].lstrip()
+                self._state, self._fresh = "think", True
+                return beginning[len(_THINK) :]
             if not last and _THINK.startswith(beginning):
                 return None
         if self._harmony:
+            whole = _CONTROL.match(beginning) is not None
             bare = _CONTROL.sub("", beginning)
-            if bare != beginning or _OPENS.match(bare) or _NEXT.match(bare):
-                return self._open(bare, beginning, last=last)
-            if not last and _could_open(bare):
+            header = bare if bare.startswith("assistant") else f"assistant{bare}"  # as any later one
+            if not last and _could_open(bare, header if whole else bare):
                 return None
+            if (whole or bare == header or _OPENS.match(bare)) and _NEXT.match(header):
+                self._state = "harmony"
+                return header
+            if whole:
+                self._state = "harmony"
+                return bare
         self._state = "plain"
         return text
 
-    def _open(self, bare: str, text: str, *, last: bool) -> str | None:
-        opens = _OPENS.match(bare)
-        if opens is None and _NEXT.match(bare) is None and not last and (_could_open(bare) or _could_follow(bare)):
-            return None
-        self._state = "harmony"
-        self._channel = "reasoning" if opens is not None and opens[1] == "analysis" else "content"
-        return bare[opens.end() :] if opens is not None else bare
-
     def _thinking(self, text: str, *, last: bool) -> list[Piece]:
-        thought, found, rest = text.partition(_THOUGHT)
+        thought, found, rest = self._begun(text).partition(_THOUGHT)
         if found:
             self._state, self._fresh = "plain", True
-            return [*_pieces("reasoning", thought.rstrip("\n")), *self._plain(rest)]
-        keep = 0 if last else _overlap(text, (_THOUGHT,))
-        self._held = text[len(text) - keep :]
-        return _pieces("reasoning", text[: len(text) - keep])
+            return [*_pieces("reasoning", thought.rstrip()), *self._plain(rest)]
+        sure = thought if last else thought[: len(thought) - _overlap(thought, (_THOUGHT,))].rstrip()
+        self._held = thought[len(sure) :]
+        return _pieces("reasoning", sure)
 
     def _plain(self, text: str) -> list[Piece]:
+        return _pieces("content", self._begun(text))
+
+    def _begun(self, text: str) -> str:
+        """Without the space before the first letter."""
         if self._fresh:
             text = text.lstrip()
             self._fresh = not text
-        return _pieces("content", text)
+        return text
 
     def _channels(self, text: str, *, last: bool) -> list[Piece]:
         pieces: list[Piece] = []
@@ -123,7 +126,7 @@ class Splitter:
             name = header["after"] or header["before"]
             if name:
                 pieces.append(Piece("name", name))
-            self._channel = "arguments" if name else "content" if header[0].endswith("final") else "reasoning"
+            self._channel = "arguments" if name else "reasoning" if header[0].endswith("analysis") else "content"
         keep = 0 if last else _holds(text)
         self._held = text[len(text) - keep :]
         return [*pieces, *_pieces(self._channel, text[: len(text) - keep])]
@@ -133,27 +136,23 @@ def _pieces(channel: Channel, text: str) -> list[Piece]:
     return [Piece(channel, text)] if text else []
 
 
-def _could_open(text: str) -> bool:
-    """The next letters may make a channel's name of it."""
-    return any(name.startswith(text) for name in ("analysis", "final", *_MARKERS)) or bool(
-        _PART_OF_CONTROL.fullmatch(text)
-    )
+def _could_open(bare: str, header: str) -> bool:
+    """The next letters may make a header of it."""
+    bare, header = _PART_OF_CONTROL.sub("", bare), _PART_OF_CONTROL.sub("", header)
+    names = ("analysis", "final", *_MARKERS)
+    return any(name.startswith((bare, header)) for name in names) or _is_open_header(header)
 
 
-def _could_follow(text: str) -> bool:
-    return text.startswith(("assistantcommentary to=", "assistant to=")) and len(text) < _LONGEST_HEADER
+def _is_open_header(text: str) -> bool:
+    """It is a header for a call, as far as it goes."""
+    return text.startswith(_HEADERS) and len(text) < _LONGEST_HEADER and _NEXT.match(text) is None
 
 
 def _holds(text: str) -> int:
     """Length of the end of `text` that may be the beginning of a header or of a control token."""
-    partial = _PART_OF_CONTROL.search(text)
-    if partial is not None:
-        return len(text) - partial.start()
-    for marker in ("assistantcommentary", "assistant to="):
-        at = text.rfind(marker)
-        if at >= 0 and len(text) - at < _LONGEST_HEADER and "{" not in text[at:]:
-            return len(text) - at
-    return _overlap(text, _MARKERS)
+    sure = _PART_OF_CONTROL.sub("", text)
+    starts = [at for header in _HEADERS if (at := sure.rfind(header)) >= 0 and _is_open_header(sure[at:])]
+    return len(text) - min(starts, default=len(sure) - _overlap(sure, _MARKERS))
 
 
 def _overlap(text: str, markers: Collection[str]) -> int:

@@ -103,10 +103,10 @@ def _calls(trees: list[Any]) -> list[ToolCallDelta] | None:
         arguments = function.get("arguments")
         if isinstance(arguments, dict):  # Ollama's own API has objects
             arguments = msgspec.json.encode(arguments).decode()
-        index = tree.get("index")
+        index = _number(tree.get("index"))
         calls.append(
             ToolCallDelta(
-                index if isinstance(index, int) else UNSET,
+                UNSET if index is None else index,
                 _text(tree.get("id")) or None,
                 "function",
                 FunctionDelta(_text(function.get("name")) or None, _text(arguments)),
@@ -149,8 +149,12 @@ def _usage(tree: Tree) -> Usage | None:
 
 
 def _index(tree: Tree, position: int) -> int:
-    index = tree.get("index")
-    return index if isinstance(index, int) else position
+    index = _number(tree.get("index"))
+    return position if index is None else index
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _content(value: object) -> str | None:
