@@ -40,7 +40,7 @@ class Engine(Section):
     url: Url | None = Field(default=None, description="Base URL of an OpenAI-compatible engine, with its /v1.")
     managed: Managed | None = Field(default=None, description="A vLLM that Portico installs, starts and watches.")
     make: EngineMake = Field(
-        default="vllm", description="What kind of server answers at `url`: see [engines of other makes](engines.md)."
+        default="vllm", description="What kind of server answers at `url`; docs/engines.md says what each can do."
     )
     api_key: str | None = Field(default=None, description="Key that the engine asks for.", repr=False)
     max_in_flight: int = Field(
