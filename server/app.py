@@ -45,6 +45,7 @@ from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, Retention, home
 from server.engines.engine import Engine, EngineAddress
+from server.engines.makes.wishes import fitting_for
 from server.engines.salts import CacheSalts
 from server.gateway import Gateway
 from server.limits.limiter import Limiter
@@ -124,7 +125,7 @@ def build(
     models = _models(config)
     catalogue = Catalogue(models)
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
-    admission = Admission(config.admission, fleets)
+    admission = Admission(config.admission, fleets, fitting_for(engines.values()))
     _watch_engines(engines, metrics, admission)
     durable = attach_durable(config.stores.durable, home())
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)

@@ -145,6 +145,7 @@ class Call:
     streamed: int = 0  # events with text so far: completion tokens, about
     charged: float = 0.0  # by the fair queue, in weighted tokens
     tokens: Tokens | None = None
+    estimated: bool = False  # `tokens` are the gateway's estimate: the engine does not count them
     stop_text: str | None = None  # that of the request which ended the answer
     rate: RateState | None = None
     status: int = 0

@@ -168,10 +168,19 @@ class Slot(Ticket[Engine]):
 
 
 class Admission(Generic[Engine]):
-    """`engines` lists the fleet of every model by the model's public id."""
+    """`engines` lists the fleet of every model by the model's public id.
 
-    def __init__(self, config: AdmissionConfig, engines: Mapping[str, Sequence[Engine]]) -> None:
+    `fitting` says which of them can do what a call asks for; None: all can.
+    """
+
+    def __init__(
+        self,
+        config: AdmissionConfig,
+        engines: Mapping[str, Sequence[Engine]],
+        fitting: Callable[[Call, Sequence[Engine]], Sequence[Engine]] | None = None,
+    ) -> None:
         self._weights = config.weights
+        self._fitting = fitting
         self._engines = engines
         self._pools: dict[str, Pool[Engine]] = {}  # by the model's id
         for models in sharing(engines):
@@ -187,8 +196,12 @@ class Admission(Generic[Engine]):
         return sum(pool.slots.queue.length for pool in self.pools)
 
     def slot(self, call: Call) -> Slot[Engine]:
+        """Raises what `fitting` does."""
         model = call.model.id
-        return Slot(self._pools[model], call, self._engines[model], self._weight(call.key.project))
+        engines = self._engines[model]
+        if self._fitting is not None:
+            engines = self._fitting(call, engines)
+        return Slot(self._pools[model], call, engines, self._weight(call.key.project))
 
     def offer(self, engine: Engine) -> None:
         """It may have come up: fill its room."""

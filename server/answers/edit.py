@@ -117,7 +117,7 @@ class EditStage:
         if len(self._over) >= self._choices and not self.ended:
             self.ended = True
             if self._like is not None and self._call.tokens is not None and not any(map(is_usage, out)):
-                out.append(usage_event(self._call.tokens, self._like))
+                out.append(usage_event(self._call.tokens, self._like, estimated=self._call.estimated))
         return out
 
     def _text(self, event: TextEvent, out: Batch) -> None:

@@ -1,6 +1,6 @@
 """The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` says what of it can change."""
 
-from server.config.engine import Engine, Managed, Timeouts
+from server.config.engine import Engine, EngineMake, Managed, Timeouts
 from server.config.load import (
     ENV_PREFIX,
     ENVIRONMENT,
@@ -40,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Defaults",
     "Engine",
+    "EngineMake",
     "Limit",
     "Limits",
     "Managed",

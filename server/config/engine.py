@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from server.config.section import Name, Seconds, Section, Url
 
+EngineMake = Literal["vllm", "sglang", "lmstudio", "ollama", "llamacpp", "transformers"]
+
 
 class Timeouts(Section):
     connect_s: Seconds = Field(default=5, description="Opening a connection to the engine.")
@@ -37,6 +39,9 @@ class Managed(Section):
 class Engine(Section):
     url: Url | None = Field(default=None, description="Base URL of an OpenAI-compatible engine, with its /v1.")
     managed: Managed | None = Field(default=None, description="A vLLM that Portico installs, starts and watches.")
+    make: EngineMake = Field(
+        default="vllm", description="What kind of server answers at `url`; docs/engines.md says what each can do."
+    )
     api_key: str | None = Field(default=None, description="Key that the engine asks for.", repr=False)
     max_in_flight: int = Field(
         default=64,
@@ -51,7 +56,7 @@ class Engine(Section):
     health_path: str | None = Field(
         default=None,
         pattern="^/",
-        description="Path probed on the engine's host; default /health if managed, else URL/models.",
+        description="Path probed on the engine's host; default /health where it has that, else URL/models.",
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Longest waits on the engine.")
     breaker: Breaker = Field(default_factory=Breaker, description="When an engine that fails is left alone.")
@@ -60,4 +65,6 @@ class Engine(Section):
     def _one_of(self) -> Self:
         if (self.url is None) == (self.managed is None):
             raise ValueError("exactly one of url and managed is needed")
+        if self.make != "vllm" and (self.managed is not None or self.vllm):
+            raise ValueError(f"make: {self.make} is not vLLM, so it can be neither `managed` nor `vllm: true`")
         return self

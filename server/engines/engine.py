@@ -18,6 +18,7 @@ from server.breaker import Breaker, State
 from server.config import Engine as EngineConfig
 from server.engines.client import EngineClient
 from server.engines.connection import EngineLost, EngineSilent
+from server.engines.dialect import dialect_of
 from server.watchdog import Watchdog
 
 PROBE_UP_S = 5.0
@@ -55,10 +56,11 @@ class Engine:
         self.client = EngineClient(config, url, api_key, watchdog)
         self._pause_s = config.breaker.pause_s
         self._managed = config.managed is not None
-        self.vllm = self._managed if config.vllm is None else config.vllm
+        self.dialect = dialect_of(config)
+        self.make = self.dialect.make
         key = f"engines.{name}"
         self._way_out = "" if self._managed else f" ({url}; check {key}.url, {key}.api_key and {key}.health_path)"
-        self._health_path = config.health_path or ("/health" if config.managed else None)
+        self._health_path = config.health_path or ("/health" if config.managed else self.make.health_path)
         self.on_change: Callable[[Engine], None] = lambda engine: None
         self.on_retry: Callable[[str], None] = lambda reason: None
         """Told when a call that it failed is tried again; why is in `portico_engine_retries_total`."""

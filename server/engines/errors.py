@@ -19,9 +19,13 @@ from server.openai.chat_request import ChatRequest, CompletionRequest
 
 # vLLM 0.32 has one text for chats and another for raw prompts: "Input length (9068) exceeds model's maximum context
 # length (8192).", "This model's maximum context length is 8192 tokens. ... contains at least 8193 input tokens ..."
-_CONTEXT = re.compile(r"maximum (?:context|model) length (?:is |of |\()(\d+)")
+# SGLang: "The input (9068 tokens) is longer than the model's context length (8192 tokens)."; llama.cpp: "request (9068
+# tokens) exceeds the available context size (8192 tokens), try increasing it".
+_CONTEXT = re.compile(
+    r"(?:maximum (?:context|model) length (?:is |of |\()|model's context length \(|available context size \()(\d+)"
+)
 _INPUT_TOKENS = re.compile(
-    r"(?:Input length \(|(?:contains at least|has|requested|resulted in|prompt contains) )(\d+)"
+    r"(?:Input length \(|[Ii]nput \(|request \(|(?:contains at least|has|requested|resulted in|prompt contains) )(\d+)"
     r"(?:\)| (?:input )?tokens)"
 )
 _GRAMMAR = re.compile(r"grammar|json.?schema|structured output|guided", re.IGNORECASE)
@@ -41,7 +45,10 @@ def translate(status: int, body: bytes) -> GatewayError:
     if status in (401, 403):
         return EngineFailure("The engine refuses the gateway's key. The operator must set engines.*.api_key.")
     if status == 404:
-        return EngineFailure("The engine does not serve this model. The operator must check models.*.engine_model.")
+        return EngineFailure(
+            "The engine does not serve this model, or not at this endpoint. The operator must check "
+            "models.*.engine_model and engines.*.make."
+        )
     return EngineFailure("The engine failed to answer this request. Try again.")
 
 
@@ -59,6 +66,9 @@ def message_of(body: bytes) -> str:
 
 
 def _error_of(body: bytes) -> dict[str, Any]:
+    """The facts of an error in any shape: `{"error": {...}}`, `{"error": "text"}`, `{"detail": "text"}`,
+    `{"detail": [{"loc", "msg"}]}`, or bare as `{"object": "error", "message": ...}`.
+    """
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -67,7 +77,19 @@ def _error_of(body: bytes) -> dict[str, Any]:
         return {}
     answer = cast("dict[str, Any]", tree)
     error = answer.get("error", answer)
-    return cast("dict[str, Any]", error) if isinstance(error, dict) else {"message": error}
+    if not isinstance(error, dict):
+        return {"message": error}
+    facts = cast("dict[str, Any]", error)
+    return facts if "message" in facts else {**facts, "message": _detail(facts.get("detail"))}
+
+
+def _detail(detail: object) -> str:
+    """FastAPI's: a text, or the first of the fields that it refuses. It repeats what stood there, which is left out."""
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        first = cast("dict[str, Any]", detail[0])
+        where = cast("list[object]", loc) if isinstance(loc := first.get("loc"), list) else []
+        return f"{'.'.join(str(part) for part in where[1:])}: {first.get('msg') or 'not valid'}"
+    return detail if isinstance(detail, str) else ""
 
 
 def _bad_request(text: str, param: object) -> InvalidRequest:

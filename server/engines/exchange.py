@@ -8,12 +8,13 @@ from typing import Literal, Protocol
 
 from server.call import Call
 from server.engines.connection import Connection, EngineLost, EngineSilent
+from server.engines.dialect import Reader
 from server.engines.engine import Engine
 from server.engines.errors import translate, translate_event
-from server.engines.requests import engine_request, streams_from_engine
+from server.engines.requests import streams_from_engine
 from server.errors import EngineFailure, EngineTimedOut, EngineUnavailable, GatewayError
 from server.openai.events import Batch
-from server.openai.reader import EngineAnswerError, StreamReader, View, read_whole
+from server.openai.reader import EngineAnswerError, View
 
 MAX_ERROR_BODY = 256 * 1024
 MAX_WHOLE_ANSWER = 64 * 1024 * 1024
@@ -56,7 +57,7 @@ class Exchange:
         self._path = path
         self._receiver: Receiver | None = receiver
         self._streams = streams_from_engine(call)
-        self._reader = StreamReader(view) if self._streams else None
+        self._reader: Reader | None = None
         self._parts: list[bytes] = []  # of an answer that can only be read as a whole
         self._size = 0
         self._connection: Connection | None = None
@@ -137,7 +138,9 @@ class Exchange:
         """Raises `EngineLost` if the connection is of no use."""
         engine = self._slot.engine
         self._call.engine = engine.name
-        body = engine_request(self._call, streams=self._reader is not None, vllm=engine.vllm)
+        body = engine.dialect.request(self._call, streams=self._streams)
+        if self._streams:
+            self._reader = engine.dialect.reader(self._call, self._view)
         try:
             connection.send(engine.client.post_head(self._path, body, self._call.id, self._call.trace), body, self)
         except EngineLost:
@@ -183,13 +186,10 @@ class Exchange:
                 if error.param == "messages" and not self._view.chat:
                     error.param = "prompt"
                 raise error
-            if self._reader is not None:
-                raise EngineFailure("The engine ended the answer too early. Try again.")
+            batch = self._last()
             self._call.engine_done = perf_counter()
-            parts = self._parts
-            batch = read_whole(self._view, parts[0] if len(parts) == 1 else b"".join(parts))
             self._verdict(True)
-            if self._receiver is not None:
+            if self._receiver is not None and batch:
                 self._told = True
                 self._receiver.batch(batch)
             self._finish()
@@ -227,7 +227,6 @@ class Exchange:
             return
         engine.on_retry(reason)
         self._call.retries += 1
-        self._reader = StreamReader(self._view) if self._streams else None
         self._parts, self._size = [], 0
         try:
             self.begin()
@@ -241,6 +240,18 @@ class Exchange:
             self._slot.engine.leave(ticket, well)
 
     # The end
+
+    def _last(self) -> Batch:
+        """What the end of the body makes known. Raises `EngineAnswerError`, `EngineFailure`."""
+        connection, reader = self._connection, self._reader
+        if reader is None and connection is not None:
+            parts = self._parts
+            whole = parts[0] if len(parts) == 1 else b"".join(parts)
+            return self._slot.engine.dialect.whole(self._call, self._view, whole)
+        last = None if reader is None else reader.end()
+        if last is None:
+            raise EngineFailure("The engine ended the answer too early. Try again.")
+        return last
 
     def _keep(self, data: bytes) -> None:
         failed = self._connection is not None and self._connection.status >= 400

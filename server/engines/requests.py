@@ -62,6 +62,11 @@ def streams_from_engine(call: Call) -> bool:
     return call.stream or (isinstance(body, ChatRequest) and bool(body.tools or body.stop or body.response_format))
 
 
+def ends_early(call: Call) -> bool:
+    """Whether the gateway may end the answer before the engine does: it has to know what was used until then."""
+    return call.check is not None or bool(isinstance(call.body, ChatRequest) and call.body.stop)
+
+
 def engine_request(call: Call, *, streams: bool, vllm: bool = False) -> bytes:
     """The JSON for the engine, which is asked for a stream or not, and which takes what only `vllm` knows."""
     body: Sampling = call.body
@@ -94,9 +99,7 @@ def engine_request(call: Call, *, streams: bool, vllm: bool = False) -> bytes:
         _completion(request, body)
     if streams:
         request.stream = True
-        # Who may end the answer before the engine does has to know what was used until then.
-        ends_it = call.check is not None or (body.stop and isinstance(body, ChatRequest))
-        request.stream_options = USAGE_ALWAYS if ends_it else USAGE_AT_END
+        request.stream_options = USAGE_ALWAYS if ends_early(call) else USAGE_AT_END
     if vllm:
         request.priority = PRIORITIES[call.priority]
         request.cache_salt = call.cache_salt

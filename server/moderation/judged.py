@@ -141,7 +141,7 @@ class JudgedAnswer:
         call, like = self._call, self._like
         shown = call.include_usage or not call.stream
         if self._refused and shown and like is not None and call.tokens is not None and not any(map(is_usage, out)):
-            out.append(usage_event(call.tokens, like))
+            out.append(usage_event(call.tokens, like, estimated=call.estimated))
         return out
 
 

@@ -85,6 +85,7 @@ class Usage(Struct, omit_defaults=True):
     total_tokens: int | None = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
+    estimated: bool = False  # by the gateway, where the engine does not count; no engine sends it
 
     def __post_init__(self) -> None:
         self.completion_tokens = self.completion_tokens or 0

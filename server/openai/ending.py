@@ -27,13 +27,14 @@ def last_chunk(like: AnyChunk, index: int, finish_reason: str, usage: UnsetType 
     return ChunkEvent(TextChunk(like.id, like.object, like.created, like.model, text, usage))
 
 
-def usage_event(tokens: Tokens, like: AnyChunk) -> Event:
+def usage_event(tokens: Tokens, like: AnyChunk, *, estimated: bool = False) -> Event:
     """As an engine sends it after the last choice."""
     usage = Usage(
         tokens.prompt,
         tokens.completion,
         prompt_tokens_details=PromptDetails(tokens.cached),
         completion_tokens_details=CompletionDetails(tokens.reasoning),
+        estimated=estimated,
     )
     return ChunkEvent(type(like)(like.id, like.object, like.created, like.model, [], usage))
 

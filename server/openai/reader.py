@@ -108,6 +108,9 @@ class StreamReader:
                     break
         return events
 
+    def end(self) -> None:
+        """The body ends without [DONE]: too early, whatever came."""
+
     def _slow(self, payload: bytes, events: Batch) -> None:
         if payload == b"[DONE]":
             self.done = True

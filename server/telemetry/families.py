@@ -55,6 +55,9 @@ OVERHEAD = HistogramFamily(
     OVERHEAD_S,
 )
 TOKENS = CounterFamily("portico_tokens_total", "tokens", "Tokens by kind.", ("model", "kind"))
+ESTIMATED = CounterFamily(
+    "portico_estimated_usage_total", "calls", "Calls whose tokens the engine does not count.", ("model",)
+)
 IN_FLIGHT = GaugeFamily("portico_in_flight_requests", "calls", "Open calls.", ("model",))
 QUEUED = GaugeFamily("portico_queued_requests", "calls", "Calls that wait for an engine.", ("model", "class"))
 DISCONNECTS = CounterFamily(

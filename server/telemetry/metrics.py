@@ -56,6 +56,7 @@ class ModelSeries:
     tokens: dict[str, LocalCounter]
     leaks: LocalCounter
     null_answers: LocalCounter
+    estimated: LocalCounter
     in_flight: int = 0
 
 
@@ -96,6 +97,7 @@ class Metrics:
         self._tokens = local.counters(families.TOKENS)
         self._leaks = local.counters(families.LEAKS)
         self._null_answers = local.counters(families.NULL_ANSWERS)
+        self._estimated = local.counters(families.ESTIMATED)
         self._disconnects = local.counters(families.DISCONNECTS)
         self._spans = local.counters(families.TRACE_SPANS)
         self._in_flight = families.IN_FLIGHT.on(registry)
@@ -122,6 +124,7 @@ class Metrics:
             {kind: self._tokens[model, kind] for kind in TOKEN_KINDS},
             self._leaks[model,],
             self._null_answers[model,],
+            self._estimated[model,],
         )
 
     def refused(self, endpoint: str, outcome: str, seconds: float) -> None:
@@ -175,6 +178,7 @@ class Metrics:
         if call.tokens is None:  # the engine tells at the end, and this call did not come to it
             model.tokens["completion"].value += call.streamed
             return
+        model.estimated.value += call.estimated
         tokens = model.tokens
         tokens["prompt"].value += call.tokens.prompt
         tokens["completion"].value += call.tokens.completion

@@ -81,6 +81,7 @@ class CallLine(msgspec.Struct):
     ttft_ms: float | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    estimated: bool  # the tokens, for the engine does not count them
     retries: int
 
 
@@ -160,6 +161,7 @@ class RequestLog:
                 round((call.first_token - call.received) * 1000, 2) if call.first_token else None,
                 tokens.prompt if tokens else None,
                 tokens.completion if tokens else call.streamed or None,
+                call.estimated,
                 call.retries,
             )
         )

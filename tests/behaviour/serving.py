@@ -41,13 +41,19 @@ COMPLETIONS = "/v1/completions"
 
 
 def configuration(engines: tuple[EngineDouble, ...], **sections: Any) -> dict[str, Any]:
-    """Engines are called one, two, ...; `engine` and `model` are settings of all engines and of the one model."""
+    """Engines are called one, two, ...; `engine` and `model` are settings of all engines and of the one model.
+
+    `makes` are those of the engines in their order.
+    """
     engine, model = sections.pop("engine", {}), sections.pop("model", {})
+    makes = [{"make": make} for make in sections.pop("makes", ())] or [{}] * len(engines)
     names = ("one", "two", "three")[: len(engines)]
     tree: dict[str, Any] = {
         "server": {"first_event_grace_s": 0.3},
         "auth": {"static_keys": [{"name": "tester", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}]},
-        "engines": {name: {"url": one.url, **engine} for name, one in zip(names, engines, strict=True)},
+        "engines": {
+            name: {"url": one.url, **engine, **make} for name, one, make in zip(names, engines, makes, strict=True)
+        },
         "models": {MODEL: {"engines": names, "aliases": ["gpt-4o-mini"], "context_length": 4096, **model}},
         "logging": {"format": "json"},
     }

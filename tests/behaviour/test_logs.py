@@ -12,7 +12,7 @@ from tests.behaviour.vllm import Reply
 CANARY = "canary4711"
 FIELDS = {
     "ts", "msg", "id", "trace_id", "client_id", "key", "endpoint", "model", "engine", "status", "outcome", "stream",
-    "ms", "ttft_ms", "prompt_tokens", "completion_tokens", "retries",
+    "ms", "ttft_ms", "prompt_tokens", "completion_tokens", "estimated", "retries",
 }  # fmt: skip
 
 
@@ -40,6 +40,7 @@ async def test_a_line() -> None:
             "ttft_ms": 0,
             "prompt_tokens": 120,
             "completion_tokens": 6,
+            "estimated": False,
             "retries": 0,
         }
         assert 0 < line["ttft_ms"] <= line["ms"] < 5000

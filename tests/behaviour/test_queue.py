@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from server.admission.fair_queue import CLASSES
+from server.engines.dialect import VllmDialect
 from tests.behaviour.engine_double import EngineDouble, answer, hang
 from tests.behaviour.serving import CHAT, COMPLETIONS, MESSAGES, MODEL, Gate, eventually, portico
 from tests.behaviour.wire import Reply
@@ -245,7 +246,7 @@ async def test_priority_and_salt_are_not_sent_to_any_other_engine() -> None:
 
 async def test_a_call_that_moves_to_another_kind_of_engine_is_asked_in_its_words() -> None:
     async with EngineDouble() as gone, EngineDouble() as there, portico(gone, there, engine={"vllm": True}) as gate:
-        gate.parts.engines["two"].vllm = False
+        gate.parts.engines["two"].dialect = VllmDialect(owned=False)
         await gone.stop()
         reply = await gate.chat()
         assert reply.status == 200

@@ -32,6 +32,7 @@ UNDRAWN = {
     "portico_build_info",
     "portico_leaked_control_tokens_total",
     "portico_null_answers_total",
+    "portico_estimated_usage_total",
     "portico_usage_lost_records_total",
     "portico_certificate_expiry_timestamp_seconds",
     "portico_trace_spans_total",
