@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,25 @@ async def test_splits_across_places(tmp_path: Path) -> None:
                     for number, tool in enumerate(body.get("tools", ())):
                         tool["function"]["name"] = f"f{number}"
                     assert refused(await gate.chat(**body)), (place, word[:at])
+        assert not engine.calls
+
+
+def parts(*texts: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]}
+
+
+@pytest.mark.parametrize("word", [BAD, "灯笼计划"])
+async def test_splits_into_many_places(tmp_path: Path, word: str) -> None:
+    """In three pieces and more, cut within words and between them, with other words beside the pieces."""
+    async with guarded(tmp_path) as (gate, engine):
+        for first, second in combinations(range(1, len(word)), 2):
+            pieces = (word[:first], word[first:second], word[second:])
+            assert refused(await gate.chat(messages=said("I say hello", *pieces, "what now"))), pieces
+            assert refused(await gate.chat(**parts("I say hello", *pieces, "what now"))), pieces
+        letters = list(word)
+        for messages in (said("hi", *letters, "bye"), [one | {"name": "ann"} for one in said("hi", *letters, "bye")]):
+            assert refused(await gate.chat(messages=messages))
+        assert refused(await gate.complete(prompt=["fine", *letters, "fine"]))
         assert not engine.calls
 
 
