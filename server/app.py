@@ -151,7 +151,9 @@ def build(
         _lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         health_routes(lambda: any(engine.up for engine in engines.values())),
         model_routes(catalogue, keys),
-        moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server),
+        moderation_routes(
+            keys, library, limiter, metrics.moderation.judged, config.server, partial(_answered_here, usage, metrics)
+        ),
         count_routes(keys, factory, counter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
     )
@@ -178,6 +180,11 @@ def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -
         "/v1/completions": relay("completions", factory.completion),
         "/v1/messages": relay("messages", factory.message, answers=MessageAnswers(signer)),
     }
+
+
+def _answered_here(usage: UsageLog, metrics: Metrics, call: Call) -> None:
+    usage.finished(call)
+    metrics.answered_here(call)
 
 
 def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:
