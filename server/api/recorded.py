@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -14,7 +14,7 @@ Ended = Callable[[Call], None]
 
 
 @contextmanager
-def recorded(call: Call, ended: Ended) -> Iterator[None]:
+def recorded(call: Call, ended: Ended) -> Generator[None]:
     """`ended` hears of the call with its status and outcome."""
     call.tokens = Tokens()
     call.status, call.outcome = GatewayError.status, GatewayError.outcome  # if it is a bug that ends it
