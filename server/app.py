@@ -44,7 +44,7 @@ from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
 from server.config import Config, home
-from server.durable import durable_of, sweeping
+from server.durable import durable_of, sealing_of, sweeping
 from server.engines.engine import Engine, EngineAddress
 from server.engines.salts import CacheSalts
 from server.gateway import Gateway
@@ -136,7 +136,7 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = moderator_of(config, library, secret, metrics, request_log)
+    moderator = moderator_of(config, library, secret, metrics, request_log, sealing_of(config.stores.encryption))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
     signer = Signer(secret)

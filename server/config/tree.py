@@ -115,8 +115,8 @@ class Encryption(Section):
 
     key: SealingKey | None = Field(
         default=None,
-        description="AES-256 key for stored responses and conversations: 32 bytes in Base64, as "
-        "`openssl rand -base64 32` makes them. null: they are stored as they are.",
+        description="AES-256 key for stored responses and conversations, and for excerpts that policies keep: 32 bytes "
+        "in Base64, as `openssl rand -base64 32` makes them. null: no excerpts, and the others as they are.",
         repr=False,
     )
     old_keys: Annotated[tuple[SealingKey, ...], BeforeValidator(words)] = Field(

@@ -123,6 +123,18 @@ class Decoding(Section):
     depth: int = Field(default=1, ge=1, le=3, description="How often what was decoded is decoded again.")
 
 
+class Excerpts(Section):
+    chars: int = Field(default=200, ge=20, le=500, description="Of the text around a match, the match among them.")
+
+
+class Audit(Section):
+    """What else the log of decisions keeps."""
+
+    excerpts: Excerpts | None = Field(
+        default=None, description="Text around matches, encrypted by stores.encryption.key; none if left out."
+    )
+
+
 class PolicyFile(Section):
     name: Name = Field(description="By which keys, projects and requests name it.")
     version: int = Field(ge=1, description="Told in the audit log beside the hash of the content.")
@@ -133,6 +145,7 @@ class PolicyFile(Section):
     bidi_overrides: Literal["refuse", "allow"] = Field(
         default="refuse", description="Characters that show text in another order than it is read in."
     )
+    audit: Audit = Field(default_factory=Audit, description="What else the log of decisions keeps.")
     message: dict[Language, str] = Field(
         default_factory=lambda: {"en": "This request was blocked by policy.", "zh": "该请求已被策略拦截。"},
         min_length=1,

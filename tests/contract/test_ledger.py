@@ -72,8 +72,8 @@ async def test_nothing(store: SqlStore) -> None:
 async def test_requests_are_those_that_were_served(store: SqlStore) -> None:
     """By an engine, or without one: calls of moderation have no tokens."""
     free: dict[str, Any] = dict.fromkeys(("prompt", "cached", "completion", "reasoning", "cost"), 0)
-    limited = free | {"status": 429, "outcome": "limited"}
-    at_moderation = {"endpoint": "moderations", "model": "moderations"}
+    limited: dict[str, Any] = free | {"status": 429, "outcome": "limited"}
+    at_moderation: dict[str, Any] = {"endpoint": "moderations", "model": "moderations"}
     await store.add_usage(
         [a_call(1), a_call(2, **free), a_call(3, **free, **at_moderation), a_call(4, **limited, **at_moderation)]
     )
