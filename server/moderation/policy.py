@@ -29,6 +29,8 @@ LONGEST_LITERAL = 256
 LONGEST_REGEX = 2000
 
 Category = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?$")]
+Named = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}(/[A-Za-z][A-Za-z0-9_.-]{0,63})?$")]
+"""A category by the name that a judge's written policy gives it: also H2.f, as OpenAI's guide writes them."""
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_LITERAL)]
 Regex = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_REGEX)]
 Several = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)  # one need not stand in a list
@@ -85,7 +87,7 @@ class JudgeUse(Section):
     action: Action = Field(default="block", description="What is done about a text it objects to.")
     replacement: str = Field(default="[removed]", max_length=256, description="For redact, which needs spans.")
     controversial: Literal["unsafe", "safe"] = Field(default="unsafe", description="qwen3guard: what that counts as.")
-    categories: tuple[Category, ...] = Field(default=(), description="Of its categories, those that count; empty: all.")
+    categories: tuple[Named, ...] = Field(default=(), description="Of its categories, those that count; empty: all.")
     on_failure: Literal["closed", "open"] = Field(
         default="closed",
         description="closed: without a verdict the text is blocked; open: it passes, and that is told.",
