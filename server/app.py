@@ -43,7 +43,8 @@ from server.auth.keys import KeyRing
 from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
-from server.config import Config, Retention, home
+from server.config import Config, home
+from server.durable import durable_of, sealing_of, sweeping
 from server.engines.engine import Engine, EngineAddress
 from server.engines.makes.wishes import fitting_for
 from server.engines.salts import CacheSalts
@@ -54,11 +55,10 @@ from server.moderation.moderator import text_key
 from server.moderation.policies import PolicyLibrary
 from server.moderation.seats import Seats
 from server.policies import asking, judging_models, moderator_of, policy_places
-from server.retention.sweeper import Sweeper
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
-from server.stores.sql.store import SqlStore, attach_durable
+from server.stores.sql.store import SqlStore
 from server.telemetry.metrics import Metrics
 from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
@@ -127,7 +127,7 @@ def build(
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets, fitting_for(engines.values()))
     _watch_engines(engines, metrics, admission)
-    durable = attach_durable(config.stores.durable, home())
+    durable = durable_of(config.stores, home())
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     counts = _limit_store(config, worker, metrics)
@@ -137,14 +137,14 @@ def build(
     metrics.usage.depth = lambda: usage.depth
     seats = Seats(judging_models(config), partial(asking, config, addresses, watchdog), text_key(secret))
     library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = moderator_of(config, library, secret, metrics, request_log)
+    moderator = moderator_of(config, library, secret, metrics, request_log, sealing_of(config.stores.encryption))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
     signer = Signer(secret)
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, admission.available)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
-    stores = (_probe(durable, metrics.stores), *_sweeping(config, durable))
+    stores = (_probe(durable, metrics.stores), *sweeping(config.stores, durable))
     background = (usage, directory, limiter, library, moderator, seats, *stores, tracer)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
@@ -152,7 +152,9 @@ def build(
         _lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         health_routes(lambda: any(engine.up for engine in engines.values())),
         model_routes(catalogue, keys),
-        moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server),
+        moderation_routes(
+            keys, library, limiter, metrics.moderation.judged, config.server, partial(_answered_here, usage, metrics)
+        ),
         count_routes(keys, factory, counter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
     )
@@ -181,6 +183,11 @@ def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -
     }
 
 
+def _answered_here(usage: UsageLog, metrics: Metrics, call: Call) -> None:
+    usage.finished(call)
+    metrics.answered_here(call)
+
+
 def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:
     """Those with metrics of their own."""
     return ProjectNames(config.metrics.projects, None if worker.folder is None else worker.folder / "projects")
@@ -190,12 +197,6 @@ def _request_log(config: Config, log: LogWriter | None) -> RequestLog:
     settings = config.logging
     as_json = settings.format != "text"
     return RequestLog(log, requests=settings.requests, as_json=as_json, successes=settings.sample_successes)
-
-
-def _sweeping(config: Config, durable: SqlStore) -> tuple[Sweeper, ...]:
-    """Nothing where all is kept for good."""
-    settings = config.stores.retention
-    return () if settings == Retention() else (Sweeper(durable, settings),)
 
 
 def _models(config: Config) -> dict[str, ServedModel]:

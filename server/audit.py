@@ -8,6 +8,7 @@ from server.call import Call
 from server.moderation.decisions import Decision
 from server.moderation.jury import NO_VERDICT
 from server.moderation.record import record_of
+from server.stores.sealing import Sealing
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import DecisionLine, MatchLine, RequestLog
 
@@ -15,14 +16,16 @@ from server.telemetry.request_log import DecisionLine, MatchLine, RequestLog
 class DecisionSink:
     """A `moderation.moderator.Told`. With `kept`, each becomes a record, which the call's usage takes along."""
 
-    def __init__(self, metrics: Metrics, log: RequestLog, *, kept: bool) -> None:
+    def __init__(self, metrics: Metrics, log: RequestLog, sealing: Sealing | None, *, kept: bool) -> None:
+        """By `sealing` excerpts are encrypted; None: none are kept."""
+        self._sealing = sealing
         self._metrics = metrics.moderation
         self._log = log
         self._kept = kept
 
     def __call__(self, call: Call, decision: Decision) -> None:
         if self._kept:
-            call.decisions += (record_of(decision, call.key, len(call.decisions), int(time())),)
+            call.decisions += (record_of(decision, call.key, len(call.decisions), int(time()), self._sealing),)
         if decision.matches:
             self._count(decision)
             self._log.decided(_line(decision))

@@ -13,6 +13,7 @@ from server.moderation.jury import NewSeat
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.moderation.seats import Nowhere, Seats
+from server.stores.sealing import Sealing
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
 from server.watchdog import Watchdog
@@ -47,10 +48,14 @@ def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     ours = shipped("config/policies")
     folders = [one for one in (config.moderation.folder, ours) if one is not None]
     place = policy_place(config.moderation.policy)
-    return PolicyPlaces(place, folders, build_matchers, new_seat, known_good=(ours,))
+    seals = config.stores.encryption.key is not None
+    return PolicyPlaces(place, folders, build_matchers, new_seat, known_good=(ours,), seals=seals)
 
 
-def moderator_of(config: Config, library: PolicyLibrary, secret: bytes, metrics: Metrics, log: RequestLog) -> Moderator:
+def moderator_of(
+    config: Config, library: PolicyLibrary, secret: bytes, metrics: Metrics, log: RequestLog, sealing: Sealing
+) -> Moderator:
     audit = config.moderation.audit
-    sink = DecisionSink(metrics, log, kept=audit != "none")
+    seals = sealing if config.stores.encryption.key is not None else None
+    sink = DecisionSink(metrics, log, seals, kept=audit != "none")
     return Moderator(library, text_key(secret), sink, metrics.moderation, everything=audit == "all")

@@ -6,10 +6,12 @@ An editor is a pure class. The stage asks it only where it could matter: plain t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
+from server.answers.names import CallNames
 from server.call import Call
 from server.openai.chunks import (
     ENCODER,
@@ -91,7 +93,7 @@ class EditStage:
         self._choices = choices
         self._clean = clean
         self._editors: dict[tuple[int, str], Editor] = {}
-        self._names: dict[tuple[int, int], str] = {}  # of the functions that are called, by choice and call
+        self._names: dict[int, CallNames] = {}  # by choice
         self._over: dict[int, str] = {}  # by choice: what it finished with
         self._logprobs: dict[int, LogprobsHold] = {}
         self._like: AnyChunk | None = None  # the latest chunk: what chunks of our own are made after
@@ -184,29 +186,28 @@ class EditStage:
         self._calls(index, delta, last=last)
 
     def _calls(self, index: int, delta: Delta, *, last: bool) -> None:
+        if not (delta.tool_calls or last):
+            return
+        names = self._names.get(index)
+        if names is None:
+            names = self._names[index] = CallNames(partial(_of_name, self._new_editor, index))
+        sent: list[ToolCallDelta] = []
         for position, call in enumerate(delta.tool_calls or ()):
-            function = call.function
-            if function is None:
-                continue
-            number = call.index if isinstance(call.index, int) else position
-            if function.name:
-                self._name(index, number, function.name)
-            if function.arguments is not None:
-                function.arguments = self._edit(index, f"{TOOL_ARGUMENTS}{number}", function.arguments, last=False)
+            number = _number(call, position)
+            for one in names.take(number, call):
+                if one.function is not None and one.function.arguments is not None:
+                    channel = f"{TOOL_ARGUMENTS}{number}"
+                    one.function.arguments = self._edit(index, channel, one.function.arguments, last=False)
+                sent.append(one)
+        if last:
+            sent += names.close()
+        if names.over is not None and index not in self._over:
+            self._over[index] = names.over
+        delta.tool_calls = sent or None
         if index in self._over:
             delta.tool_calls = None
         elif last:
             self._held_arguments(index, delta)
-
-    def _name(self, index: int, number: int, name: str) -> None:
-        """It comes whole; should an engine send it in parts, each is looked at with those before it."""
-        whole = self._names[index, number] = self._names.get((index, number), "") + name
-        editor = self._new_editor(index, f"{TOOL_NAME}{number}")
-        editor.feed(whole)
-        if not editor.ended:
-            editor.finish()
-        if editor.ended:
-            self._over[index] = editor.finish_reason
 
     def _held_arguments(self, index: int, delta: Delta) -> None:
         """What the editors of a choice's calls still hold goes out with its last chunk."""
@@ -268,10 +269,19 @@ class LogprobsHold:
 def _add_arguments(delta: Delta, number: int, text: str) -> None:
     calls = delta.tool_calls = delta.tool_calls or []
     for position, call in enumerate(calls):
-        if call.function is not None and (call.index if isinstance(call.index, int) else position) == number:
+        if call.function is not None and _number(call, position) == number:
             call.function.arguments = (call.function.arguments or "") + text
             return
     calls.append(ToolCallDelta(number, function=FunctionDelta(arguments=text)))
+
+
+def _of_name(new_editor: NewEditor, index: int, number: int) -> Editor:
+    return new_editor(index, f"{TOOL_NAME}{number}")
+
+
+def _number(call: ToolCallDelta, position: int) -> int:
+    """Which call of its choice it is a part of."""
+    return call.index if isinstance(call.index, int) else position
 
 
 def _is_empty(choice: Choice) -> bool:

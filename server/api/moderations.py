@@ -1,7 +1,7 @@
 """POST /v1/moderations: what the policies of this server say of texts, in OpenAI's shape.
 
 Texts are looked at as the content of a request would be, by rules and by judges. See `moderation/results.py` for what
-scores mean. A call counts to the limits on requests of its key and project.
+scores mean. A call counts to the limits on requests of its key and project, and is a usage record without tokens.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request, Response
 from server.api.calls import check_endpoint
 from server.api.http import check_content, pairs, rate_headers
 from server.api.plain import read_body
+from server.api.recorded import Ended, recorded
 from server.api.turns import MOST_CHARACTERS, Turns
 from server.auth.keys import KeyRing
 from server.call import Call, Key, ServedModel
@@ -56,8 +57,10 @@ class Scored(NamedTuple):
     silent: frozenset[str]
 
 
-def moderation_routes(keys: KeyRing, policies: Policies, limits: Limits, judged: Judged, settings: Server) -> APIRouter:
-    """`judged` hears how long each question to a judge took."""
+def moderation_routes(
+    keys: KeyRing, policies: Policies, limits: Limits, judged: Judged, settings: Server, ended: Ended
+) -> APIRouter:
+    """`judged` hears how long each question to a judge took, `ended` of calls that have ended."""
     router = APIRouter()
     turns = Turns()
 
@@ -74,10 +77,11 @@ def moderation_routes(keys: KeyRing, policies: Policies, limits: Limits, judged:
         call = Call(
             request.scope["state"]["request_id"], ENDPOINT, key, SERVED, wanted, stream=False, include_usage=False
         )
-        async with limits.counted(call):
-            size = sum(len(part) for parts in texts for part in parts)
-            found = await turns.take(_look(rulesets, texts), size)
-            scored = await _judged(rulesets, texts, found, judged)
+        with recorded(call, ended):
+            async with limits.counted(call):
+                size = sum(len(part) for parts in texts for part in parts)
+                found = await turns.take(_look(rulesets, texts), size)
+                scored = await _judged(rulesets, texts, found, judged)
         if call.rate is not None:
             response.headers.update(
                 {name.decode(): value.decode() for name, value in pairs(rate_headers(call.rate, None))}

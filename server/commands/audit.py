@@ -1,4 +1,4 @@
-"""`portico audit list|verify`."""
+"""`portico audit list|excerpts|verify`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.commands.arguments import names, since
 from server.commands.durable import Failed, add_action, find_project, moment, say, show, show_one
+from server.commands.excerpts import show_excerpts
 from server.stores.base import AuditLog, LogName
 from server.stores.records import AuditRecord
 from server.stores.sql.store import SqlStore
@@ -23,21 +24,22 @@ def add_audit_commands(commands: Subparsers) -> None:
     actions = audit.add_subparsers(title="actions", metavar="ACTION", required=True)
     listed = add_action(actions, "list", _list, "list changes, newest first")
     listed.add_argument("--decisions", action="store_true", help="decisions of moderation in place of changes")
-    listed.add_argument("--limit", type=int, default=50, metavar="N", help="how many at most (50)")
-    listed.add_argument("--project", metavar="PROJECT", help="id or name")
     listed.add_argument("--events", type=names, default=[], metavar="A,B", help="such as api_key.created")
-    listed.add_argument("--since", type=since, metavar="TIME", help="a day, or how long ago, such as 7d")
+    kept = add_action(actions, "excerpts", _excerpts, "decrypt what policies kept of texts, newest first")
+    kept.add_argument("--request", metavar="ID", help="of one request, by its id")
+    for action in (listed, kept):
+        action.add_argument("--limit", type=int, default=50, metavar="N", help="how many at most (50)")
+        action.add_argument("--project", metavar="PROJECT", help="id or name")
+        action.add_argument("--since", type=since, metavar="TIME", help="a day, or how long ago, such as 7d")
     add_action(actions, "verify", _verify, "check that no record was changed or removed; exit status 1 if one was")
 
 
 async def _list(arguments: argparse.Namespace, store: SqlStore) -> None:
-    if arguments.limit < 1:
-        raise Failed("--limit: must be at least 1", 2)
     found = await store.audit(
         log="decisions" if arguments.decisions else "audit",
-        limit=arguments.limit,
+        limit=_limit(arguments),
         events=arguments.events,
-        project_ids=await _project_ids(arguments, store),
+        project_ids=await _project_ids(arguments, store, decisions=arguments.decisions),
         since=arguments.since,
     )
     rows = [_facts(record) for record in found]
@@ -46,14 +48,26 @@ async def _list(arguments: argparse.Namespace, store: SqlStore) -> None:
     show(rows, COLUMNS, as_json=arguments.json)
 
 
-async def _project_ids(arguments: argparse.Namespace, store: SqlStore) -> list[str]:
+async def _excerpts(arguments: argparse.Namespace, store: SqlStore) -> None:
+    _limit(arguments)
+    await show_excerpts(arguments, store, await _project_ids(arguments, store, decisions=True))
+
+
+def _limit(arguments: argparse.Namespace) -> int:
+    """Raises `Failed`."""
+    if arguments.limit < 1:
+        raise Failed("--limit: must be at least 1", 2)
+    return arguments.limit
+
+
+async def _project_ids(arguments: argparse.Namespace, store: SqlStore, *, decisions: bool) -> list[str]:
     """A project of the configuration is in no database, and its id is its name. Raises `Failed`."""
     if arguments.project is None:
         return []
     try:
         return [(await find_project(store, arguments.project)).id]
     except Failed:
-        if not arguments.decisions:
+        if not decisions:
             raise
         return [arguments.project]
 

@@ -1,4 +1,6 @@
-"""What was decided about a call, told once when it has ended: for the audit log and the metrics. Never the text."""
+"""What was decided about a call, told once when it has ended: for the audit log and the metrics. Never the text, but
+for excerpts where a policy has them kept.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,14 @@ class Match(Struct, frozen=True):
     where: str  # a parameter of the request, or choices[0].content
     start: int
     end: int
+
+
+class Excerpt(Struct, frozen=True):
+    """`text` stands in the place that the match names, from character `start` on."""
+
+    match: int  # index into the decision's matches
+    start: int
+    text: str
 
 
 class Seen(Struct, frozen=True):
@@ -51,6 +61,7 @@ class Decision(Struct, frozen=True):
     judge_ms: float  # of waiting for judges
     text_hmac: str  # of all that the rules saw and then all that judges were shown, with the server's secret
     trace_id: str | None = None
+    excerpts: tuple[Excerpt, ...] = ()  # text: to be kept encrypted and told nowhere
 
 
 Told = Callable[[Decision], None]

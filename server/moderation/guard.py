@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from server.call import Call
 from server.errors import ContentFiltered
-from server.moderation.decisions import MOST_MATCHES, Decision, Match, Seen, Timings, Told, severest
+from server.moderation.decisions import MOST_MATCHES, Decision, Excerpt, Match, Seen, Timings, Told, severest
 from server.moderation.editor import RuleEditor
 from server.moderation.edits import Edit, applied
+from server.moderation.excerpts import Source, excerpts_of
 from server.moderation.input import Hit, Inspection
 from server.moderation.judged import Ruling
 from server.moderation.jury import Finding, ask, asked, check_judged
@@ -68,7 +69,9 @@ class Guard:
         self._timings = timings
         self._everything = everything
         self._decoding = ruleset.policy.file.decode
-        self.notes: Mapping[Direction, Notes] = {"input": Notes(secret), "output": Notes(secret)}
+        excerpts = ruleset.policy.file.audit.excerpts
+        chars = 0 if excerpts is None else excerpts.chars
+        self.notes: Mapping[Direction, Notes] = {"input": Notes(secret, chars), "output": Notes(secret, chars)}
         self._input, self._output = self.notes.values()
 
     @property
@@ -82,7 +85,8 @@ class Guard:
             if self.ruleset.refuses_direction(segment.text):
                 at = first_bidi_override(segment.text)
                 self._input.saw(segment.channel, segment.text)
-                self._input.note(Match(BIDI, BIDI, "block", "rules", segment.param, at, at + 1))
+                match = Match(BIDI, BIDI, "block", "rules", segment.param, at, at + 1)
+                self._input.note(match, Source((segment.text,)))
                 raise ContentFiltered(BIDI_MESSAGE, param=segment.param)
 
     def inspection(self, segments: list[Segment]) -> Inspection:
@@ -109,9 +113,9 @@ class Guard:
             if segment.channel in screens:
                 notes.saw(segment.channel, segment.text)
         for hit in inspection.hits:
-            rule = self.ruleset.rules[hit.rule]
+            rule, segment = self.ruleset.rules[hit.rule], inspection.segments[hit.segment]
             notes.score(0, rule.action, {rule.category: 1.0})
-            notes.note(self._match(rule, hit, inspection.segments[hit.segment].param))
+            notes.note(self._match(rule, hit, segment.param), Source((segment.text,)))
         refused = inspection.first("block") or inspection.unredactable()
         if refused is not None:
             segment = inspection.segments[refused.segment]
@@ -125,14 +129,16 @@ class Guard:
 
         of_name = channel.startswith(TOOL_NAME)
         rules = self.output.rules_of_names if of_name else self.output.rules
+        pieces: list[str] = []
 
         def noted(found: Found) -> None:
             rule = rules[found.pattern]
             self._output.score(index, rule.action, {rule.category: 1.0})
-            self._output.note(self._match(rule, found, where))
+            self._output.note(self._match(rule, found, where), Source(pieces))
 
         new_editor = self.output.name_editor if of_name else self.output.editor
-        return new_editor(name, noted, lambda stream: Watched(stream, name, self._output))
+        keep = pieces if self._output.chars else None
+        return new_editor(name, noted, lambda stream: Watched(stream, name, self._output, keep))
 
     # Judges
 
@@ -173,10 +179,12 @@ class Guard:
             notes.score(index, found.action, found.scores)
             notes.failed = notes.failed or found.failed
             if not found.spans:
-                notes.note(_judged_match(found, found.category, where, start, start + len(text)))
+                match = _judged_match(found, found.category, where, start, start + len(text))
+                notes.note(match, Source((text,), start))
             for span in found.spans:
                 for part, first, last in places(span.start, span.end, [len(one.text) for one in shown], len(JOINT)):
-                    notes.note(_judged_match(found, span.label, shown[part].where, first, last))
+                    match = _judged_match(found, span.label, shown[part].where, first, last)
+                    notes.note(match, Source((shown[part].text,)))
                     cuts.setdefault(part, []).append(Edit(first, last, found.seat.use.replacement))
         check_judged(findings)
         if any(found.action == "block" for found in findings):
@@ -225,6 +233,7 @@ class Guard:
             round(notes.judge_seconds * 1000, 3),
             notes.hmac(),
             call.trace_id,
+            notes.excerpts(),
         )
 
 
@@ -245,8 +254,11 @@ def _edits(shown: Sequence[Shown], cuts: Mapping[int, Sequence[Edit]]) -> dict[i
 class Notes:
     """What was seen and found in one direction."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, chars: int) -> None:
+        """`chars` are kept around each match; 0: nothing is."""
+        self.chars = chars
         self.matches: list[Match] = []
+        self._sources: list[Source] = []  # of the matches, where something is kept
         self.more = 0
         self.scanned: Counter[Channel] = Counter()
         self.by_judge: dict[str, tuple[int, int]] = {}  # characters that it saw, of how many
@@ -288,17 +300,24 @@ class Notes:
         whole = "".join((*self._texts, *self._shown)).encode("utf-8", "surrogatepass")
         return hmac.new(self._secret, whole, "sha256").hexdigest()
 
-    def note(self, match: Match) -> None:
-        if len(self.matches) < MOST_MATCHES:
-            self.matches.append(match)
-        else:
+    def note(self, match: Match, source: Source) -> None:
+        if len(self.matches) >= MOST_MATCHES:
             self.more += 1
+            return
+        self.matches.append(match)
+        if self.chars:
+            self._sources.append(source)
+
+    def excerpts(self) -> tuple[Excerpt, ...]:
+        return excerpts_of(self.matches, self._sources, self.chars) if self.chars else ()
 
 
 class Watched:
     """A stream of which it is noted what it saw, and how long it took to look."""
 
-    def __init__(self, stream: Stream, channel: Channel, notes: Notes) -> None:
+    def __init__(self, stream: Stream, channel: Channel, notes: Notes, kept: list[str] | None) -> None:
+        """`kept` takes what it saw, where that is wanted."""
+        self._kept = kept
         self._stream = stream
         self._channel: Channel = channel
         self._notes = notes
@@ -312,6 +331,8 @@ class Watched:
         found = self._stream.feed(text)
         self._notes.seconds += perf_counter() - begun
         self._notes.saw(self._channel, text)
+        if self._kept is not None:
+            self._kept.append(text)
         return found
 
     def finish(self) -> list[Found]:

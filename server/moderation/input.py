@@ -14,7 +14,7 @@ from server.moderation.decoders import decoded
 from server.moderation.edits import Edit, applied, extended, merged
 from server.moderation.matches import Found, Matcher, Stream
 from server.moderation.policy import Channel, Decoding, Rule
-from server.moderation.seams import Walk, walks
+from server.moderation.seams import Walk, crossings, walks
 from server.moderation.segments import Segment
 from server.moderation.unescape import UnescapedStream
 
@@ -92,6 +92,10 @@ class Inspection:
             if screen is not None:
                 for walk in walks(self.segments, channel):
                     yield from self._walked(walk, screen)
+                for walk in crossings(self.segments, channel):
+                    for found in screen.across(walk.texts):
+                        self._note_across(walk, found)
+                        yield
 
     def _walked(self, walk: Walk, screen: Matcher) -> Iterator[None]:
         self._note_across(walk, screen.scan(walk.text))

@@ -12,6 +12,7 @@ Offsets are in code points of the original text, from its beginning, whatever a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -32,6 +33,12 @@ class Matcher(Protocol):
 
     def stream(self) -> Stream:
         """For a text that comes in parts."""
+        ...
+
+    def across(self, pieces: Sequence[str]) -> Iterator[list[Found]]:
+        """For each piece what ends in it and lies over three pieces or more, wherever a space stands between two and
+        wherever none does; by offsets in all pieces joined with nothing between. What lies over fewer may be told too.
+        """
         ...
 
 

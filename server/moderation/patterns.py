@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from server.moderation.expressions import Expression, utf8
 from server.moderation.gates import PLAIN, folded, gate, needles, weight
@@ -53,6 +54,10 @@ class PatternMatcher:
         data = utf8(text)
         spans = [span for block in self._blocks for span in block.spans(data, 0, len(data), {})]
         return _found(data, 0, 0, spans) if spans else []
+
+    def across(self, pieces: Sequence[str]) -> Iterator[list[Found]]:
+        """Nothing: ways of expressions do not meet. `seams` has the readings in which they are looked for."""
+        return repeat([], len(pieces))
 
     def stream(self) -> PatternStream:
         return PatternStream(self._blocks, self._alive, self._width)

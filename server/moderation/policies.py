@@ -22,6 +22,7 @@ from server.moderation.screens import Build
 
 OPENAI_MODELS = ("omni-moderation-", "text-moderation-")
 """How the names of OpenAI's own models begin: they mean what applies anyhow, so that programs need no change."""
+NO_KEY = "they are kept encrypted only: set stores.encryption.key in the configuration, or leave them out"
 log = logging.getLogger("portico")
 Stamp = tuple[tuple[str, int, int], ...]
 """Of files: name, time of the last change in nanoseconds, size."""
@@ -45,10 +46,13 @@ class PolicyPlaces:
         build: Build,
         new_seat: NewSeat,
         known_good: Collection[Path] = (),
+        *,
+        seals: bool = False,
     ) -> None:
         """`policy` is a file, or the name of one in the folders. What is in folders of `known_good` policies is built
-        when it is first needed: nobody may ever name it.
+        when it is first needed: nobody may ever name it. `seals`: there is a key to encrypt excerpts by.
         """
+        self._seals = seals
         self._policy = policy if isinstance(policy, Path) else None
         self._name = policy if isinstance(policy, str) else None
         self._folders = folders
@@ -63,6 +67,8 @@ class PolicyPlaces:
         mandatory: Ruleset | None = None
         for path in self._paths():
             policy = load_policy(path, partial(self._beside.__setitem__, path))
+            if policy.file.audit.excerpts is not None and not self._seals:
+                raise ConfigError(f"{path}: audit.excerpts: {NO_KEY}")
             ruleset = Ruleset(policy, self._build, self._new_seat)
             name = ruleset.policy.name
             if name in rulesets:

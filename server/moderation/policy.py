@@ -29,6 +29,8 @@ LONGEST_LITERAL = 256
 LONGEST_REGEX = 2000
 
 Category = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?$")]
+Named = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}(/[A-Za-z][A-Za-z0-9_.-]{0,63})?$")]
+"""A category by the name that a judge's written policy gives it: also H2.f, as OpenAI's guide writes them."""
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_LITERAL)]
 Regex = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_REGEX)]
 Several = BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)  # one need not stand in a list
@@ -85,7 +87,7 @@ class JudgeUse(Section):
     action: Action = Field(default="block", description="What is done about a text it objects to.")
     replacement: str = Field(default="[removed]", max_length=256, description="For redact, which needs spans.")
     controversial: Literal["unsafe", "safe"] = Field(default="unsafe", description="qwen3guard: what that counts as.")
-    categories: tuple[Category, ...] = Field(default=(), description="Of its categories, those that count; empty: all.")
+    categories: tuple[Named, ...] = Field(default=(), description="Of its categories, those that count; empty: all.")
     on_failure: Literal["closed", "open"] = Field(
         default="closed",
         description="closed: without a verdict the text is blocked; open: it passes, and that is told.",
@@ -123,6 +125,18 @@ class Decoding(Section):
     depth: int = Field(default=1, ge=1, le=3, description="How often what was decoded is decoded again.")
 
 
+class Excerpts(Section):
+    chars: int = Field(default=200, ge=20, le=500, description="Of the text around a match, the match among them.")
+
+
+class Audit(Section):
+    """What else the log of decisions keeps."""
+
+    excerpts: Excerpts | None = Field(
+        default=None, description="Text around matches, encrypted by stores.encryption.key; none if left out."
+    )
+
+
 class PolicyFile(Section):
     name: Name = Field(description="By which keys, projects and requests name it.")
     version: int = Field(ge=1, description="Told in the audit log beside the hash of the content.")
@@ -133,6 +147,7 @@ class PolicyFile(Section):
     bidi_overrides: Literal["refuse", "allow"] = Field(
         default="refuse", description="Characters that show text in another order than it is read in."
     )
+    audit: Audit = Field(default_factory=Audit, description="What else the log of decisions keeps.")
     message: dict[Language, str] = Field(
         default_factory=lambda: {"en": "This request was blocked by policy.", "zh": "该请求已被策略拦截。"},
         min_length=1,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Self
+
 from server.moderation.automaton import ANY, FIRST, MARK, NOWHERE, UNSPACED, Automaton
 from server.moderation.forms import MOST_SEPARATORS, STOP, SYMBOLS_IN_A_ROW, Form, is_inner, spells
 from server.moderation.normalise import UNITS, Kind, Unit, is_stop
@@ -104,6 +107,15 @@ class Reading:
         depth = self.table.automaton.depth_of(self.state, ways)
         return self.path[-depth][0] if depth else None
 
+    def copy(self) -> Self:
+        other = copy(self)
+        other.path = self.path.copy()
+        return other
+
+    def place(self) -> tuple[int, ...]:
+        """What decides how it goes on. Of one text the state tells the path."""
+        return self.state, self.gap, self.stop, self.spaced
+
     def forget(self) -> None:
         """Of the path, all but what the state has walked."""
         del self.path[: len(self.path) - self.table.automaton.depth[self.state]]
@@ -145,6 +157,9 @@ class Fork(Reading):
             self.separator(stop=is_stop_step(step))
         else:
             self.letter(step, offset)
+
+    def place(self) -> tuple[int, ...]:
+        return *super().place(), self._latest, self._in_a_row
 
     @property
     def alive(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from server.moderation.matches import Found, Matcher, Stream
@@ -32,6 +32,10 @@ class Screen:
 
     def stream(self) -> Stream:
         return ScreenStream(self._parts)
+
+    def across(self, pieces: Sequence[str]) -> Iterator[list[Found]]:
+        for told in zip(*(part.matcher.across(pieces) for part in self._parts), strict=True):
+            yield _told((found, part.rules) for found, part in zip(told, self._parts, strict=True))
 
 
 class ScreenStream:

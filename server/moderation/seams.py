@@ -2,9 +2,10 @@
 parts, fields or strings of a schema has said it all the same. Pure.
 
 How texts go together nobody knows, so they are read in several ways: each two as if nothing else were there, all with
-nothing between and all with a space. Names stand beside the texts, as keys do beside what they name: they could part
-the halves of a word or be one of them. Strings of a schema are often short and without a word between, as the codes of
-countries are: no two of them are read as if nothing else were there.
+nothing between and all with a space. Literals are looked for in every combination of those (`crossing.py`). Names stand
+beside the texts, as keys do beside what they name: they could part the halves of a word or be one of them. Strings of a
+schema are often short and without a word between, as the codes of countries are: no two of them are read as if nothing
+else were there.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Walk:
         self, pieces: Sequence[_Piece], segments: Sequence[Segment], between: str = "", *, decoded: bool = False
     ) -> None:
         self.decoded = decoded
+        self.texts = [piece.text for piece in pieces]
         self._pieces = pieces
         self._segments = segments
         self._starts: list[int] = []
@@ -51,7 +53,7 @@ class Walk:
         for piece in pieces:
             self._starts.append(size)
             size += len(piece.text) + len(between)
-        self.text = between.join([piece.text for piece in pieces])
+        self.text = between.join(self.texts)
 
     def places(self, start: int, end: int) -> list[Place]:
         """Where `text[start:end]` is in the segments; none for what lies in one text, which is looked at by itself.
@@ -91,6 +93,16 @@ def walks(segments: Sequence[Segment], channel: Channel) -> Iterator[Walk]:
     for _, schema in groupby([piece for piece in pieces if piece.offset is None], lambda one: one.segment):
         for part in _slices(list(schema)):
             yield Walk(part, segments)
+
+
+def crossings(segments: Sequence[Segment], channel: Channel) -> Iterator[Walk]:
+    """The texts of a channel one after the other, without the names beside them and with them; none of a schema."""
+    pieces = [piece for index, one in enumerate(segments) if one.channel == channel for piece in _pieces(index, one)]
+    written = [piece for piece in pieces if piece.offset is not None]
+    texts = [piece for piece in written if not piece.beside]
+    for some in (texts, written) if len(texts) < len(written) else (texts,):
+        if len(some) > 2:
+            yield Walk(some, segments)
 
 
 def _slices(pieces: Sequence[_Piece]) -> Iterator[Sequence[_Piece]]:

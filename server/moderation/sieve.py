@@ -47,12 +47,14 @@ class Sieve:
         # By one word, what other words a form has. A part: what may be within a word.
         self._others: dict[str, set[frozenset[str]]] = {}
         self._parts: set[str] = set()
+        self._words: set[str] = set()  # of all forms
         self._spelled = False
         for form in forms:
             self._add(form)
 
     def _add(self, form: Form) -> None:
         words = _words(form.symbols)
+        self._words.update(words)
         if len(words) > 2 and max(map(len, words)) == 1:
             self._spelled = True
             return
@@ -83,6 +85,14 @@ class Sieve:
         if any(part in each for each in views for part in self._parts):
             return True
         return self._spelled and _SPELLED.search(f" {' '.join(singles.split())} ") is not None
+
+    def may_be_within(self, text: str) -> bool:
+        """Whether the whole text may lie within a form: then all its words but the first and the last are words of it.
+
+        A symbol may be a letter of one, which is left to who looks properly.
+        """
+        inner = text.translate(_VIEW).split()[1:-1]
+        return all(word in self._words or _SYMBOL.search(word) for word in inner)
 
 
 def _words(symbols: Sequence[str]) -> list[str]:

@@ -132,7 +132,9 @@ class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
 
 
 class UsageTotal(Struct, frozen=True):
-    """A sum over usage records. What was not grouped by is None. `requests` are those that reached an engine."""
+    """A sum over usage records. What was not grouped by is None. `requests` are those that reached an engine, and
+    those that were answered without one.
+    """
 
     start: int  # of the time bucket
     project_id: str | None

@@ -159,6 +159,10 @@ class Metrics:
         self._count_tokens(call, model)
         self._projects.finished(call)
 
+    def answered_here(self, call: Call) -> None:
+        """A call that no model served has ended: it counts among those of its project. All else is `refused`'s."""
+        self._projects.finished(call)
+
     def spans(self, outcome: str, number: int) -> None:
         """What became of spans of traces."""
         self._spans[outcome,].value += number

@@ -67,6 +67,7 @@ GET POST /admin_api_keys
 GET DELETE /admin_api_keys/x
 GET /audit_logs
 GET /usage/completions
+GET /usage/moderations
 GET /costs
 """
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 
 from server.api.admin.buckets import BucketsAsked, span
@@ -60,6 +61,24 @@ def test_groups(office: Office) -> None:
         ("k2", "m1"),
         ("k3", "m1"),
     }
+
+
+def test_moderations(office: Office) -> None:
+    """Those alone, in their own shape; elsewhere they are among the requests of their key."""
+    begin = DAY + 40 * 86_400
+    free: dict[str, Any] = dict.fromkeys(("prompt", "cached", "completion", "reasoning", "cost"), 0)
+    made = call(begin, key="k9", model="moderations", **free)
+    made = msgspec.structs.replace(made, endpoint="moderations")
+    office.run(office.store.add_usage([made, call(begin, key="k9")]))
+    span = f"start_time={begin}&end_time={begin + 86_400}&group_by=api_key_id"
+    page = office.get(f"/usage/moderations?{span}")
+    validator("UsageResponse")(page)
+    ((one,),) = results(page)
+    validator("UsageModerationsResult")(one)
+    assert (one["api_key_id"], one["num_model_requests"], one["input_tokens"]) == ("k9", 1, 0)
+    assert results(office.get(f"/usage/moderations?{span}&models=m1")) == [[]]
+    ((both,),) = results(office.get(f"/usage/completions?{span}"))
+    assert both["num_model_requests"] == 2
 
 
 @pytest.mark.parametrize(

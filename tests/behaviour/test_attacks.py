@@ -11,8 +11,9 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,56 @@ def calling(arguments: str, size: int) -> Script:
     return script
 
 
+def naming(name: str, cuts: Sequence[int], arguments: str = '{"x": 1}') -> Script:
+    """A call whose name comes in pieces."""
+
+    async def script(exchange: Exchange) -> None:
+        body = exchange.call.json
+        await exchange.head()
+        await exchange.event(chunk(body, {"role": "assistant", "content": ""}))
+        pieces = [name[start:end] for start, end in pairwise((0, *cuts, len(name)))]
+        for at, piece in enumerate(pieces):
+            function = {"name": piece, "arguments": ""} if at == 0 else {"name": piece}
+            one = {"index": 0, "function": function} | ({"id": "c", "type": "function"} if at == 0 else {})
+            await exchange.event(chunk(body, {"tool_calls": [one]}))
+        if arguments:
+            await exchange.event(chunk(body, {"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]}))
+        await exchange.event(chunk(body, {}, finish="tool_calls"))
+        await exchange.part(DONE)
+        await exchange.end()
+
+    return script
+
+
+def called(reply: Answered) -> dict[str, str]:
+    """The one call of a stream, put together as an SDK does."""
+    whole: dict[str, str] = dict.fromkeys(("id", "type", "name", "arguments"), "")
+    for event in reply.events:
+        for choice in event["choices"]:
+            for call in choice["delta"].get("tool_calls") or ():
+                for name, value in {**call, **(call.get("function") or {})}.items():
+                    whole |= {name: whole[name] + value} if name in whole and value else {}
+    return whole
+
+
+@pytest.mark.parametrize("arguments", ['{"x": 1}', ""])
+async def test_names_of_functions_in_pieces(tmp_path: Path, arguments: str) -> None:
+    """Not one character of a match leaves; what is none leaves whole, with its id and its arguments."""
+    async with guarded(tmp_path) as (gate, engine):
+        for name in ("get_bomb", "bomb", "bomb_get", "project_lantern"):
+            for cuts in [[], *map(list, combinations(range(1, len(name)), 2)), [len(name) - 1]]:
+                engine.plan(naming(name, cuts, arguments))
+                reply = await gate.chat(stream=True, tools=[TOOL])
+                assert reply.finish() == "content_filter", (name, cuts)
+                assert called(reply)["name"] in ("", "get_"[: len(called(reply)["name"])])
+        for name in ("get_bo", "bombast", "canoe", "project_lan", "x"):
+            for cuts in [[], *([at] for at in range(1, len(name))), list(range(1, len(name)))]:
+                engine.plan(naming(name, cuts, arguments))
+                reply = await gate.chat(stream=True, tools=[TOOL])
+                expected = {"id": "c", "type": "function", "name": name, "arguments": arguments}
+                assert (called(reply), reply.finish()) == (expected, "tool_calls"), cuts
+
+
 @pytest.mark.parametrize("as_ascii", [True, False])
 async def test_splits_across_bytes(tmp_path: Path, as_ascii: bool) -> None:
     """Of an answer from the engine, and of a request from the client."""
@@ -382,6 +433,25 @@ async def test_splits_across_places(tmp_path: Path) -> None:
                     for number, tool in enumerate(body.get("tools", ())):
                         tool["function"]["name"] = f"f{number}"
                     assert refused(await gate.chat(**body)), (place, word[:at])
+        assert not engine.calls
+
+
+def parts(*texts: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]}
+
+
+@pytest.mark.parametrize("word", [BAD, "灯笼计划"])
+async def test_splits_into_many_places(tmp_path: Path, word: str) -> None:
+    """In three pieces and more, cut within words and between them, with other words beside the pieces."""
+    async with guarded(tmp_path) as (gate, engine):
+        for first, second in combinations(range(1, len(word)), 2):
+            pieces = (word[:first], word[first:second], word[second:])
+            assert refused(await gate.chat(messages=said("I say hello", *pieces, "what now"))), pieces
+            assert refused(await gate.chat(**parts("I say hello", *pieces, "what now"))), pieces
+        letters = list(word)
+        for messages in (said("hi", *letters, "bye"), [one | {"name": "ann"} for one in said("hi", *letters, "bye")]):
+            assert refused(await gate.chat(messages=messages))
+        assert refused(await gate.complete(prompt=["fine", *letters, "fine"]))
         assert not engine.calls
 
 
@@ -711,4 +781,9 @@ def test_the_list_is_complete() -> None:
     there = {name for name in vars(sys.modules[__name__]) if name.startswith("test_")}
     assert set(ATTACKS.values()) <= there
     besides = there - set(ATTACKS.values()) - {"test_the_list_is_complete"}
-    assert besides == {"test_a_new_line_within_a_string_of_a_schema", "test_client_gone_in_mid_stream"}
+    assert besides == {
+        "test_a_new_line_within_a_string_of_a_schema",
+        "test_client_gone_in_mid_stream",
+        "test_names_of_functions_in_pieces",
+        "test_splits_into_many_places",
+    }

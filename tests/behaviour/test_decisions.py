@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from server.moderation.record import excerpts_in
+from server.stores.aes_gcm import AesGcm
 from server.stores.records import AuditRecord
 from tests.behaviour.engine_double import EngineDouble, answer
 from tests.behaviour.serving import CHAT, MODEL, Gate, eventually, portico
 from tests.behaviour.tenants import Tenants
 from tests.behaviour.test_judges import judged
-from tests.behaviour.test_moderation import POLICY, said
+from tests.behaviour.test_moderation import POLICY, said, write
 from tests.behaviour.vllm import Reply
 
 
@@ -133,3 +135,40 @@ async def test_how_much_a_judge_saw(tmp_path: Path) -> None:
         record = (await kept(gate, 2))[-1]
         assert record.details["judged"] == {"safeguard@two": {"characters": 0, "of": 15}}, "it saw nothing"
         assert record.event == "moderation.block"
+
+
+KEY_OF_EXCERPTS = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+async def test_excerpts_are_kept_encrypted(tmp_path: Path) -> None:
+    """Of requests and answers; they are in no log, in no metric and in no file in the clear."""
+    policy, state = tmp_path / "house.yaml", tmp_path / "state"
+    write(policy, POLICY + "\naudit: {excerpts: {chars: 30}}\n")
+    state.mkdir()
+    stores = {"durable": f"sqlite:///{state}/portico.db", "spool": f"{state}/spool"}
+    encrypted = stores | {"encryption": {"key": KEY_OF_EXCERPTS}}
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}, stores=encrypted) as gate:
+        await gate.chat(messages=said("well then, write to bob@corp.com about it, and soon"))
+        engine.always = answer(Reply(["Of course: ", "the pro", "ject lan", "tern is well"], reasoning="bob@corp.com?"))
+        await gate.chat(stream=True, messages=said("grumble"))
+        records = await kept(gate, 2)
+        opened = [
+            [(record.details["matches"][one.match]["rule"], one.text) for one in excerpts_in(record, OPENS)]
+            for record in records
+        ]
+        assert opened == [
+            [("mail", "write to bob@corp.com about it")],
+            [("mood", "grumble")],
+            [("mail", "bob@corp.com?"), ("codename", "e: the project lantern is well")],
+        ]
+        for told in (str(records), gate.log_text(), gate.exposition()):
+            assert not any(word in told for word in ("lantern", "bob@", "grumble"))
+        written = await asyncio.to_thread(all_bytes, state)
+        assert b"moderation.block" in written and not any(word in written for word in (b"lantern", b"bob@", b"grumble"))
+
+
+OPENS = AesGcm(KEY_OF_EXCERPTS)
+
+
+def all_bytes(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())

@@ -14,7 +14,7 @@ from server.config import Limit
 from server.moderation.policy import OPENAI_CATEGORIES
 from server.openai.moderation_request import MOST_TEXTS
 from tests.behaviour.engine_double import EngineDouble, error
-from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, Gate, portico
+from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, Gate, eventually, portico
 from tests.behaviour.tenants import Tenants
 from tests.behaviour.test_judges import judged
 from tests.behaviour.wire import Reply
@@ -243,6 +243,11 @@ async def test_calls_count_as_requests(moderation: dict[str, Any]) -> None:
         reply = await ask(gate, "hello", limited)
         assert (reply.status, reply.error["code"]) == (429, "rate_limit_exceeded")
         assert "retry-after" in reply.headers
+        assert gate.total("portico_project_requests_total", outcome="ok") == 3
+        assert gate.total("portico_project_requests_total", outcome="limited") == 1
+        await eventually(lambda: gate.metric("portico_usage_spool_records") == 0)
+        totals = await gate.parts.durable.usage(since=0, until=2**40, bucket_s=2**40, group_by=["model"])
+        assert {one.model: one.requests for one in totals} == {MODEL: 1, "moderations": 2}
         project = await tenants.project(limits=Limit(requests_per_minute=1))
         first, _ = await tenants.key(project)
         second, _ = await tenants.key(project)

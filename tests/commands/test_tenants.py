@@ -7,14 +7,20 @@ import os
 import pwd
 import sqlite3
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from server.auth.secrets import digest_of, parse_secret, tag_key
+from server.call import Key, Project
 from server.config import Limit
+from server.moderation.decisions import Decision, Excerpt, Match
+from server.moderation.record import record_of
+from server.stores.aes_gcm import AesGcm
 from server.stores.records import UsageRecord
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore
@@ -194,6 +200,32 @@ def test_decisions_are_listed_and_verified(portico: Shell) -> None:
     assert "The log of decisions was tampered with: record 3 is missing" in portico.fails("audit", "verify")
     found = portico.json("audit", "verify", status=1)
     assert found["intact"] is True and found["decisions"]["intact"] is False
+
+
+def test_excerpts_are_decrypted_for_who_has_the_key(portico: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, other = (b64encode(bytes((number,)) * 32).decode() for number in (1, 2))
+    who, sealing = Key("key_1", "app", Project("proj_1", "team")), AesGcm(key)
+    calls: list[UsageRecord] = []
+    for number in range(3):
+        match = Match("codename", "own", "block", "rules", "messages[0].content", 2, 6)
+        facts = (f"req_{number}", "proj_1", "key_1", "house", 1, "hash", "input", "block", (match,), 0)
+        excerpts = (Excerpt(0, 0, f"a bomb\n\x1b[2J{number}"),) if number < 2 else ()
+        decision = Decision(*facts, {}, {}, 1.0, 0.0, "hmac", None, excerpts)  # type: ignore[arg-type]
+        decisions = (record_of(decision, who, 0, T + number, sealing),)
+        calls.append(msgspec.structs.replace(decided(number), decisions=decisions))
+    portico.on_store(lambda store: store.add_usage(calls))
+    assert "stores.encryption.key" in portico.fails("audit", "excerpts")
+    monkeypatch.setenv("PORTICO__STORES__ENCRYPTION__KEY", key)
+    head, first, second = portico("audit", "excerpts").splitlines()
+    assert head.split() == ["SEQ", "TIME", "REQUEST", "RULE", "WHERE", "START", "TEXT"]
+    assert r"a bomb\u000a\u001b[2J1" in first and "req_0" in second
+    (one,) = portico.json("audit", "excerpts", "--request", "req_0")
+    assert (one["text"], one["match"], one["rule"]) == ("a bomb\n\x1b[2J0", [2, 6], "codename")
+    assert [row["request"] for row in portico.json("audit", "excerpts", "--limit", "1")] == ["req_1"]
+    assert portico.json("audit", "excerpts", "--project", "nobody") == []
+    assert "bomb" not in portico("audit", "list", "--decisions", "--json")
+    monkeypatch.setenv("PORTICO__STORES__ENCRYPTION__KEY", other)
+    assert "stores.encryption" in portico.fails("audit", "excerpts")
 
 
 def test_usage(portico: Shell) -> None:

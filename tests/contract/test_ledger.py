@@ -69,6 +69,19 @@ async def test_nothing(store: SqlStore) -> None:
     assert await store.usage(since=T, until=T, bucket_s=DAY) == []
 
 
+async def test_requests_are_those_that_were_served(store: SqlStore) -> None:
+    """By an engine, or without one: calls of moderation have no tokens."""
+    free: dict[str, Any] = dict.fromkeys(("prompt", "cached", "completion", "reasoning", "cost"), 0)
+    limited: dict[str, Any] = free | {"status": 429, "outcome": "limited"}
+    at_moderation: dict[str, Any] = {"endpoint": "moderations", "model": "moderations"}
+    await store.add_usage(
+        [a_call(1), a_call(2, **free), a_call(3, **free, **at_moderation), a_call(4, **limited, **at_moderation)]
+    )
+    for bucket in (DAY, 60):
+        found = await store.usage(since=T, until=T + bucket, bucket_s=bucket, group_by=["model"])
+        assert {one.model: one.requests for one in found} == {"gpt-oss-20b": 1, "moderations": 1}
+
+
 async def test_exactly_once(store: SqlStore) -> None:
     await store.add_usage([a_call(1), a_call(2)])
     await store.add_usage([a_call(2, prompt=999), a_call(3), a_call(3)])

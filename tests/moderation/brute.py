@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 from server.moderation.matches import Found
 
@@ -22,6 +23,9 @@ class BruteMatcher:
 
     def stream(self) -> BruteStream:
         return BruteStream(self)
+
+    def across(self, pieces: Sequence[str]) -> Iterator[list[Found]]:
+        return repeat([], len(pieces))
 
 
 class BruteStream:

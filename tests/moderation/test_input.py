@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.moderation.input import STEP, Inspection
+from server.moderation.literals import Literals
 from server.moderation.patterns import Pattern, PatternMatcher
 from server.moderation.policy import Action, Decoding, Rule
 from server.moderation.regex import parse
@@ -218,3 +219,13 @@ class _Tail:
 
     def finish(self) -> Any:
         return []
+
+
+def test_every_seam_may_be_a_space_or_none() -> None:
+    """Cut within a word and between two, with letters beside, and with a name between."""
+    written = ["hi", "project la", "nt", "ern east", "bye"]
+    segments = [Segment(f"m{at}", "content", text) for at, text in enumerate(written)]
+    segments.insert(3, Segment("name", "content", "bob", beside=True))
+    inspection = Inspection(segments, {"content": Literals(["project lantern east"])}, [rule()])
+    list(inspection.steps())
+    assert [(one.segment, one.start, one.end) for one in inspection.hits] == [(1, 0, 10), (2, 0, 2), (4, 0, 8)]

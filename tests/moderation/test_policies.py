@@ -153,3 +153,14 @@ def test_policies_that_ship_are_built_when_they_are_needed(tmp_path: Path) -> No
 @pytest.mark.parametrize("path", sorted(shipped("config/policies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_policy_that_ships_can_be_built(path: Path) -> None:
     Ruleset(load_policy(path), build_matchers, unasked).prepare()
+
+
+def test_excerpts_need_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "house.yaml"
+    path.write_text("name: house\nversion: 1\naudit: {excerpts: {chars: 100}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        PolicyPlaces(path, [], build_matchers, unasked).load()
+    assert str(refused.value).startswith(f"{path}: audit.excerpts: ") and "\n" not in str(refused.value)
+    assert "stores.encryption.key" in str(refused.value)
+    loaded = PolicyPlaces(path, [], build_matchers, unasked, seals=True).load()
+    assert loaded.rulesets["house"].policy.file.audit.excerpts is not None

@@ -14,6 +14,8 @@ from server.api.admin.listing import Json
 from server.api.admin.route import Endpoint
 from server.stores.records import UsageTotal
 
+MODERATIONS = "moderations"
+"""What usage records of /v1/moderations have as their model."""
 Group = Literal["project_id", "key_id", "model"]
 GROUPS: Mapping[str, Group] = {
     "project_id": "project_id",
@@ -43,11 +45,19 @@ class Usage:
 
     def endpoints(self) -> Iterator[Endpoint]:
         yield Endpoint("GET", "/usage/completions", self.completions, "Tokens and requests over time")
+        yield Endpoint("GET", "/usage/moderations", self.moderations, "Requests to /v1/moderations over time")
         yield Endpoint("GET", "/costs", self.costs, "Costs over time, by the configured prices")
 
     async def completions(self, asked: Annotated[UsageAsked, Query()]) -> Json:
         chosen = span(asked, self._admin.now(), *BUCKETS[asked.bucket_width])
         return page(chosen, await self._totals(chosen, asked, asked.group_by, asked.models), usage_shape)
+
+    async def moderations(self, asked: Annotated[UsageAsked, Query()]) -> Json:
+        """Those of the one model that its records name; they have no tokens."""
+        chosen = span(asked, self._admin.now(), *BUCKETS[asked.bucket_width])
+        if asked.models and MODERATIONS not in asked.models:
+            return page(chosen, [], moderations_shape)
+        return page(chosen, await self._totals(chosen, asked, asked.group_by, [MODERATIONS]), moderations_shape)
 
     async def costs(self, asked: Annotated[CostsAsked, Query()]) -> Json:
         chosen = span(asked, self._admin.now(), *COST_BUCKETS)
@@ -82,6 +92,18 @@ def usage_shape(total: UsageTotal) -> Json:
         "model": total.model,
         "batch": None,
         "service_tier": None,
+    }
+
+
+def moderations_shape(total: UsageTotal) -> Json:
+    return {
+        "object": "organization.usage.moderations.result",
+        "input_tokens": total.prompt,
+        "num_model_requests": total.requests,
+        "project_id": total.project_id,
+        "user_id": None,
+        "api_key_id": total.key_id,
+        "model": total.model,
     }
 
 

@@ -17,12 +17,15 @@ from server.stores.records import UsageRecord
 from server.stores.sql.tables import usage, usage_hours
 
 PAGE = 1000  # rows per statement of SQLite, which takes 32,766 parameters since version 3.32 (2020)
+WITHOUT_TOKENS = ("moderations",)
+"""Endpoints whose good calls are requests like others though no engine counts tokens of theirs."""
 COUNTED = ("prompt", "cached", "completion", "reasoning", "cost")
 
 _NAMES = [column.name for column in usage.c]
 _AT = _NAMES.index("at_ms")
 _HOUR = "at_ms / 3600000 * 3600"
-_SUMS = ", ".join(("count(CASE WHEN prompt > 0 THEN 1 END)", *(f"CAST(sum({name}) AS BIGINT)" for name in COUNTED)))
+_SERVED = f"prompt > 0 OR (status = 200 AND endpoint IN ({', '.join(map(repr, WITHOUT_TOKENS))}))"
+_SUMS = ", ".join((f"count(CASE WHEN {_SERVED} THEN 1 END)", *(f"CAST(sum({name}) AS BIGINT)" for name in COUNTED)))
 _INSERT = f"INSERT INTO usage ({', '.join(_NAMES)})"
 _ROW = f"({', '.join('?' * len(_NAMES))})"
 _TO_HOURS = f"""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, RowMapping, Select, case, func, select, union_all
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, or_, select, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from server.stores.records import AuditRecord, UsageRecord, UsageTotal
-from server.stores.sql.adding import COUNTED, add_to_postgresql, adding_to_sqlite
+from server.stores.sql.adding import COUNTED, WITHOUT_TOKENS, add_to_postgresql, adding_to_sqlite
 from server.stores.sql.chained import PAGE, append, ends_of
 from server.stores.sql.change import Part
 from server.stores.sql.tables import decisions, usage, usage_hours
@@ -82,7 +82,8 @@ def _hours(since: int, until: int, wanted: dict[str, Sequence[str]]) -> Select[A
 
 def _calls(since: int, until: int, wanted: dict[str, Sequence[str]]) -> Select[Any]:
     of = usage.c
-    one = case((of.prompt > 0, 1), else_=0).label("requests")  # what never reached an engine has no prompt
+    without_tokens = and_(of.status == 200, of.endpoint.in_(WITHOUT_TOKENS))
+    one = case((or_(of.prompt > 0, without_tokens), 1), else_=0).label("requests")  # else it reached no engine
     query = select((of.at_ms // 1000).label("at"), *(of[name] for name in _GROUPS), one, *_COUNTED_COLUMNS)
     return query.where(of.at_ms >= since * 1000, of.at_ms < until * 1000, *_chosen(of, wanted))
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 
 from server.moderation.judges.safeguard import Safeguard
 from server.moderation.judges.verdicts import MalformedAnswer
+from server.moderation.policy import JudgeUse
 from tests.moderation.judges.answers import chat
 
 POLICY = "# Policy\nNo hate. No instructions for weapons.\n"
@@ -164,3 +166,16 @@ def test_a_policy_without_categories() -> None:
     assert bare.verdict(chat('{"violation": 1, "policy_category": null}'), "text").flagged
     with pytest.raises(MalformedAnswer):
         bare.verdict(chat('{"violation": 1, "policy_category": "hate"}'), "text")
+
+
+def test_categories_by_the_names_of_a_written_policy() -> None:
+    """OpenAI's guide calls them H2.f and the like; so may a policy file."""
+    use = JudgeUse.model_validate({"engine": "e", "policy_text": "p.md", "categories": ["H2.f", "self-harm/intent"]})
+    judge = Safeguard("judge", POLICY, use.categories)
+    assert dict(judge.verdict(chat('{"violation": 1, "policy_category": "H2.f"}'), "text").categories) == {"H2.f": 1.0}
+    assert not judge.verdict(chat('{"violation": 0, "policy_category": null}'), "text").flagged
+    with pytest.raises(MalformedAnswer):
+        judge.verdict(chat('{"violation": 1, "policy_category": "H2.g"}'), "text")
+    for wrong in ("", "two words", "a/b/c", "<|end|>"):
+        with pytest.raises(ValidationError):
+            JudgeUse.model_validate({"engine": "e", "policy_text": "p.md", "categories": [wrong]})
