@@ -6,7 +6,7 @@ the store keeps and never looks into, but for the `id` of items.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -219,13 +219,17 @@ class ConversationStore(Protocol):
 
 
 class StateRetention(Protocol):
-    """Removing old state, a few records in each step. Raises `StoreDown`."""
+    """Removing old state, a few records in each step. Of one project, or of all `but` some. Raises `StoreDown`."""
 
-    async def drop_responses(self, before: int, limit: int) -> int:
+    async def drop_responses(
+        self, before: int, limit: int, *, project_id: str | None = None, but: Collection[str] = ()
+    ) -> int:
         """Those made before that time (Unix seconds), with their items and events: at most `limit`; how many."""
         ...
 
-    async def drop_conversations(self, before: int, limit: int) -> int:
+    async def drop_conversations(
+        self, before: int, limit: int, *, project_id: str | None = None, but: Collection[str] = ()
+    ) -> int:
         """Those to which nothing was added since that time, with their items; how many conversations.
 
         At most `limit` items altogether, or one conversation.

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.stores.records import Actor, AuditRecord
+from server.stores.sealing import PLAIN, Sealing
 from server.stores.sql.chained import append, ends_of
 from server.stores.sql.codec import plain
 from server.stores.sql.database import Database
@@ -37,11 +38,12 @@ class Change:
 
 
 class Part:
-    """What the parts of the store share. `clock` gives Unix seconds."""
+    """What the parts of the store share. `clock` gives Unix seconds; `sealing` is for the text of users."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float], sealing: Sealing = PLAIN) -> None:
         self._database = database
         self._clock = clock
+        self._sealing = sealing
         self._watchers: set[Callable[[], None]] = set()  # called by what this process changes
 
     @asynccontextmanager

@@ -1,10 +1,10 @@
-"""Lists in pages, newest first."""
+"""What several parts ask: lists in pages, newest first; one row; how many rows a statement met."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Table, select
+from sqlalchemy import Delete, Insert, RowMapping, Select, Table, Update, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.stores.base import NotThere
@@ -19,9 +19,15 @@ async def page(
     return list((await connection.execute(query.order_by(table.c.number.desc()).limit(limit))).mappings())
 
 
-async def found(connection: AsyncConnection, query: Select[Any], what: str) -> RowMapping:
+async def found(connection: AsyncConnection, query: Select[*tuple[Any, ...]], what: str) -> RowMapping:
     """The only row of `query`. Raises `NotThere`, which says that there is no `what` with this id."""
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         raise NotThere(f"there is no {what} with this id")
     return row
+
+
+async def count(connection: AsyncConnection, statement: Insert | Delete | Update) -> int:
+    """Does it; how many rows it met."""
+    result: Any = await connection.execute(statement)
+    return result.rowcount

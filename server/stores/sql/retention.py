@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Any
 
-from sqlalchemy import Delete, Update, delete, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import delete, select, tuple_, update
 
 from server.stores.base import LogName
 from server.stores.sql.chained import TABLES, ends_of
 from server.stores.sql.change import Part
 from server.stores.sql.ledger import HOUR_S
+from server.stores.sql.pages import count
 from server.stores.sql.tables import chains, duties, usage, usage_hours
 
 
@@ -25,15 +24,15 @@ class Retention(Part):
                 self._database.insert(duties).values(name=name, free_at=0).on_conflict_do_nothing()
             )
             taking = update(duties).where(duties.c.name == name, duties.c.free_at <= now).values(free_at=now + for_s)
-            return await _rows(connection, taking) == 1
+            return await count(connection, taking) == 1
 
     async def drop_usage(self, before: int, limit: int) -> int:
         old = select(usage.c.call_id).where(usage.c.at_ms < before * 1000).order_by(usage.c.at_ms).limit(limit)
         hour = tuple_(*usage_hours.primary_key.columns)
         past = select(*usage_hours.primary_key.columns).where(usage_hours.c.hour <= before - HOUR_S).limit(limit)
         async with self._database.writing() as connection:
-            calls = await _rows(connection, delete(usage).where(usage.c.call_id.in_(old)))
-            return calls + await _rows(connection, delete(usage_hours).where(hour.in_(past)))
+            calls = await count(connection, delete(usage).where(usage.c.call_id.in_(old)))
+            return calls + await count(connection, delete(usage_hours).where(hour.in_(past)))
 
     async def cut_log(self, log: LogName, before: int, limit: int) -> int:
         of = TABLES[log].c
@@ -46,9 +45,3 @@ class Retention(Part):
                 cut = {"cut_seq": old[-1].seq, "cut_hash": old[-1].hash}
                 await connection.execute(update(chains).where(chains.c.name == log).values(cut))
         return len(old)
-
-
-async def _rows(connection: AsyncConnection, statement: Delete | Update) -> int:
-    """Does it; how many rows it met."""
-    result: Any = await connection.execute(statement)
-    return result.rowcount
