@@ -45,6 +45,10 @@ ROOTS = (
     "UsageResponse",
     "UsageCompletionsResult",
     "CostsResult",
+    "ConversationResource",
+    "ConversationItem",
+    "ConversationItemList",
+    "DeletedConversationResource",
 )
 TARGET = Path(__file__).parent.parent / "tests/data/openai/schemas.json"
 
