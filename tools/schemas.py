@@ -45,6 +45,10 @@ ROOTS = (
     "UsageResponse",
     "UsageCompletionsResult",
     "CostsResult",
+    "Response",
+    "ResponseStreamEvent",
+    "ResponseItemList",
+    "TokenCountsResource",
 )
 TARGET = Path(__file__).parent.parent / "tests/data/openai/schemas.json"
 

@@ -18,7 +18,12 @@ class StateRetention(Part):
         self, before: int, limit: int, *, project_id: str | None = None, but: Collection[str] = ()
     ) -> int:
         of = responses.c
-        old = select(of.id).where(of.created_at < before, _whose(of.project_id, project_id, but)).order_by(of.created_at).limit(limit)
+        old = (
+            select(of.id)
+            .where(of.created_at < before, _whose(of.project_id, project_id, but))
+            .order_by(of.created_at)
+            .limit(limit)
+        )
         async with self._database.writing() as connection:
             return await count(connection, delete(responses).where(of.id.in_(old)))
 
@@ -26,7 +31,12 @@ class StateRetention(Part):
         self, before: int, limit: int, *, project_id: str | None = None, but: Collection[str] = ()
     ) -> int:
         of = conversations.c
-        oldest = select(of.id, of.item_count).where(of.used_at < before, _whose(of.project_id, project_id, but)).order_by(of.used_at).limit(limit)
+        oldest = (
+            select(of.id, of.item_count)
+            .where(of.used_at < before, _whose(of.project_id, project_id, but))
+            .order_by(of.used_at)
+            .limit(limit)
+        )
         async with self._database.writing() as connection:
             ids: list[str] = []
             room = limit
