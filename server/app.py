@@ -43,7 +43,8 @@ from server.auth.keys import KeyRing
 from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
 from server.call import Call, ServedModel
-from server.config import Config, Retention, home
+from server.config import Config, home
+from server.durable import durable_of, sweeping
 from server.engines.engine import Engine, EngineAddress
 from server.engines.salts import CacheSalts
 from server.gateway import Gateway
@@ -55,11 +56,10 @@ from server.moderation.seats import Seats
 from server.policies import asking, judging_models, moderator_of, policy_places
 from server.responding import responding
 from server.responses.seal import Sealer
-from server.retention.sweeper import Sweeper
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
-from server.stores.sql.store import SqlStore, attach_durable
+from server.stores.sql.store import SqlStore
 from server.telemetry.metrics import Metrics
 from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
@@ -128,7 +128,7 @@ def build(
     fleets = {name: [engines[engine] for engine in model.engines] for name, model in config.models.items()}
     admission = Admission(config.admission, fleets)
     _watch_engines(engines, metrics, admission)
-    durable = attach_durable(config.stores.durable, home())
+    durable = durable_of(config.stores, home())
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
     counts = _limit_store(config, worker, metrics)
@@ -148,7 +148,7 @@ def build(
     responses = responding(durable, keys, factory, counter, sealer, metrics.stores.response_lost, config.server)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
-    stores = (_probe(durable, metrics.stores), *_sweeping(config, durable))
+    stores = (_probe(durable, metrics.stores), *sweeping(config.stores, durable))
     background = (*responses.background, usage, directory, limiter, library, moderator, seats, *stores, tracer)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
@@ -194,12 +194,6 @@ def _request_log(config: Config, log: LogWriter | None) -> RequestLog:
     settings = config.logging
     as_json = settings.format != "text"
     return RequestLog(log, requests=settings.requests, as_json=as_json, successes=settings.sample_successes)
-
-
-def _sweeping(config: Config, durable: SqlStore) -> tuple[Sweeper, ...]:
-    """Nothing where all is kept for good."""
-    settings = config.stores.retention
-    return () if settings == Retention() else (Sweeper(durable, settings),)
 
 
 def _models(config: Config) -> dict[str, ServedModel]:

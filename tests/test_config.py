@@ -91,6 +91,35 @@ def test_any_value_from_a_file(tmp_path: Path) -> None:
         assert found(config) == text.strip()
 
 
+SEALING_KEYS = ("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "//////////////////////////////////////////8=")
+
+
+def test_keys_that_encrypt(tmp_path: Path) -> None:
+    one, two = SEALING_KEYS
+    key, old = "PORTICO__STORES__ENCRYPTION__KEY", "PORTICO__STORES__ENCRYPTION__OLD_KEYS"
+    assert read(tmp_path, GOOD, {}).stores.encryption.key is None
+    plain = read(tmp_path, GOOD, {key: one, old: f"[{two}]"}).stores.encryption
+    assert (plain.key, plain.old_keys) == (one, (two,))
+    file = tmp_path / "old"
+    file.write_text(f"{two}\n{one}\n", encoding="utf-8")
+    by_file = read(tmp_path, GOOD, {f"{key}_FILE": held(tmp_path, f"{one}\n"), f"{old}_FILE": str(file)})
+    assert by_file.stores.encryption.key == one
+    assert by_file.stores.encryption.old_keys == (two, one)
+    assert one not in repr(by_file)
+
+
+@pytest.mark.parametrize("wrong", ["c2hvcnQ=", SEALING_KEYS[0][:-1], SEALING_KEYS[0].replace("8=", "9="), "0" * 64])
+def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, wrong: str) -> None:
+    line = refusal(tmp_path, GOOD, {"PORTICO__STORES__ENCRYPTION__KEY": f"'{wrong}'"})
+    assert "stores.encryption.key" in line.lower()
+    assert wrong not in line
+
+
+def test_old_keys_need_a_new_one(tmp_path: Path) -> None:
+    line = refusal(tmp_path, GOOD + f"stores: {{encryption: {{old_keys: ['{SEALING_KEYS[1]}']}}}}")
+    assert "stores.encryption" in line and "needs a key" in line
+
+
 def test_an_engine_by_a_url_from_a_file_takes_the_place_of_the_managed_one(tmp_path: Path) -> None:
     text = "engines: {e: {managed: {model: demo}}}\nmodels: {m: {engines: [e]}}"
     engine = read(tmp_path, text, {"PORTICO__ENGINES__E__URL_FILE": held(tmp_path, "http://h:1/v1")}).engines["e"]

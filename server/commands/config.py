@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "(set)"
 SECRETS = {"api_key", "token", "headers"}
+SECRET_SECTIONS = {"encryption"}  # of which every value is one
 PASSWORD = re.compile(r"^(\w+://[^/@]*:)\S*@")  # of a URL, whatever letters it has
 
 
@@ -55,7 +56,13 @@ def _schema(_: argparse.Namespace) -> int:
 
 def _without_secrets(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return {key: HIDDEN if key in SECRETS and value else _without_secrets(value) for key, value in tree.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {key: _shown(key, value) for key, value in tree.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(tree, list):
         return [_without_secrets(value) for value in tree]  # pyright: ignore[reportUnknownVariableType]
     return PASSWORD.sub(rf"\1{HIDDEN}@", tree) if isinstance(tree, str) else tree
+
+
+def _shown(key: str, value: Any) -> Any:
+    if key in SECRET_SECTIONS:
+        return {name: HIDDEN if secret else secret for name, secret in value.items()}
+    return HIDDEN if key in SECRETS and value else _without_secrets(value)

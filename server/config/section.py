@@ -11,6 +11,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e][\x20-\x7e]*$")]
+SealingKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]  # Base64 of 32 bytes
 Seconds = Annotated[float, Field(gt=0)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 PriorityClass = Literal["interactive", "standard", "batch"]
@@ -31,6 +32,11 @@ def _with_a_host(url: str) -> str:
 Url = Annotated[  # no user:password; see api_key
     str, StringConstraints(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_with_a_host)
 ]
+
+
+def words(value: object) -> object:
+    """A list may also be a text of its words: what a file of secrets holds."""
+    return value.split() if isinstance(value, str) else value
 
 
 class Section(BaseModel):

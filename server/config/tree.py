@@ -6,11 +6,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from server.config.engine import Engine, Managed
 from server.config.places import is_loopback, policy_place
-from server.config.section import Effort, HeaderName, HeaderValue, Name, PriorityClass, Seconds, Section, Sha256, Url
+from server.config.section import (
+    Effort,
+    HeaderName,
+    HeaderValue,
+    Name,
+    PriorityClass,
+    SealingKey,
+    Seconds,
+    Section,
+    Sha256,
+    Url,
+    words,
+)
 
 
 class Tls(Section):
@@ -88,14 +100,44 @@ class Retention(Section):
     )
     audit_days: int | None = Field(default=None, ge=1, description="How long the audit log is kept.")
     decisions_days: int | None = Field(default=None, ge=1, description="How long the log of decisions is kept.")
+    responses_days: int | None = Field(
+        default=30,
+        ge=1,
+        description="How long stored responses are kept, and conversations to which nothing is added.",
+    )
+    projects: dict[Name, Annotated[int, Field(ge=1)] | None] = Field(
+        default_factory=dict, description="`responses_days` of single projects, by their id."
+    )
+
+
+class Encryption(Section):
+    """Of what users wrote and models answered, where it is stored."""
+
+    key: SealingKey | None = Field(
+        default=None,
+        description="AES-256 key for stored responses and conversations: 32 bytes in Base64, as "
+        "`openssl rand -base64 32` makes them. null: they are stored as they are.",
+        repr=False,
+    )
+    old_keys: Annotated[tuple[SealingKey, ...], BeforeValidator(words)] = Field(
+        default=(),
+        description="Former keys, which still open what they encrypted; a text of several is split at white space.",
+        repr=False,
+    )
+
+    @model_validator(mode="after")
+    def _sealed_by_one(self) -> Self:
+        if self.old_keys and self.key is None:
+            raise ValueError("old_keys: needs a key, by which new text is encrypted")
+        return self
 
 
 class Stores(Section):
     durable: str = Field(
         default="sqlite:///var/portico.db",
         pattern=r"^(sqlite:///|postgresql://)\S+$",
-        description="Database of projects, keys, usage and the audit log: sqlite:///PATH (a relative one is below "
-        "$PORTICO_HOME) or postgresql://USER:PASSWORD@HOST/NAME.",
+        description="Database of projects, keys, usage, the audit log, responses and conversations: sqlite:///PATH (a "
+        "relative one is below $PORTICO_HOME) or postgresql://USER:PASSWORD@HOST/NAME.",
         repr=False,
     )
     volatile: str = Field(
@@ -110,6 +152,7 @@ class Stores(Section):
         description="Folder for usage that is not in the database yet; a relative one is below $PORTICO_HOME.",
     )
     retention: Retention = Field(default_factory=Retention, description="How long records are kept.")
+    encryption: Encryption = Field(default_factory=Encryption, description="Encryption of stored text.")
 
 
 class StaticKey(Section):

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from time import time
+from typing import Protocol
 
 from server.config import Retention as Settings
 from server.retention.cutoff import cutoff, usage_cutoff
 from server.stores.base import Retention, StoreDown
+from server.stores.responses import StateRetention
 
 DUTY = "retention"
 BATCH = 500  # records in one transaction: some milliseconds, in which nobody else writes
@@ -32,13 +34,23 @@ class Pace:
 DEFAULT_PACE = Pace()
 
 
+class Store(Retention, StateRetention, Protocol):
+    """All that may hold what is old."""
+
+
+def removes(settings: Settings) -> bool:
+    """Whether anything is not kept for good."""
+    logs = (settings.usage_days, settings.audit_days, settings.decisions_days)
+    return any(days is not None for days in (*logs, settings.responses_days, *settings.projects.values()))
+
+
 class Sweeper:
     """`start` and `stop` are awaited by the app. A sweep that takes longer than `Pace.duty` may get company, which is
     no harm: each batch is a transaction.
     """
 
     def __init__(
-        self, store: Retention, settings: Settings, pace: Pace = DEFAULT_PACE, clock: Callable[[], float] = time
+        self, store: Store, settings: Settings, pace: Pace = DEFAULT_PACE, clock: Callable[[], float] = time
     ) -> None:
         self._store = store
         self._settings = settings
@@ -83,3 +95,15 @@ class Sweeper:
             yield "the audit log", partial(self._store.cut_log, "audit", cutoff(now, kept.audit_days))
         if kept.decisions_days is not None:
             yield "the log of decisions", partial(self._store.cut_log, "decisions", cutoff(now, kept.decisions_days))
+        yield from self._state_steps(now)
+
+    def _state_steps(self, now: float) -> Iterator[tuple[str, Step]]:
+        kept, store = self._settings, self._store
+        single = {project: days for project, days in kept.projects.items() if days is not None}
+        for project, days in single.items():
+            yield "responses", partial(store.drop_responses, cutoff(now, days), project_id=project)
+            yield "conversations", partial(store.drop_conversations, cutoff(now, days), project_id=project)
+        if kept.responses_days is not None:
+            before, but = cutoff(now, kept.responses_days), tuple(kept.projects)
+            yield "responses", partial(store.drop_responses, before, but=but)
+            yield "conversations", partial(store.drop_conversations, before, but=but)

@@ -40,7 +40,7 @@ class AesGcm:
             raise UnknownKey(key_id)
         try:
             return self._ciphers[key_id].decrypt(stored[_NONCE_AT:_TEXT_AT], stored[_TEXT_AT:], place.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter for a nonce that was cut
             raise StoreError("the database holds an encrypted text that was changed, or moved from its place") from None
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from server.cli import main
 from server.commands.devkey import with_development_key
@@ -115,6 +116,21 @@ def test_a_key_of_the_database_is_one(
     loaded = load(config, {**os.environ, "PORTICO__SERVER__HOST": "127.0.0.1"})
     assert with_development_key(loaded, home())[1] is None
     capsys.readouterr()
+
+
+def test_keys_that_encrypt_are_not_shown(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    assert main(["config", "show", "--config", str(config)]) == 0
+    before = yaml.safe_load(capsys.readouterr().out)
+    monkeypatch.setenv("PORTICO__STORES__ENCRYPTION__KEY", key)
+    monkeypatch.setenv("PORTICO__STORES__ENCRYPTION__OLD_KEYS", f"[{key}]")
+    assert main(["config", "show", "--config", str(config)]) == 0
+    told = capsys.readouterr()
+    assert key not in told.out + told.err
+    assert before["stores"]["encryption"] == {"key": None, "old_keys": []}
+    assert yaml.safe_load(told.out)["stores"]["encryption"] == {"key": "(set)", "old_keys": "(set)"}
 
 
 def test_passwords_of_stores_are_not_shown(
