@@ -36,7 +36,7 @@ def asked_of(request: Request, shape: type[Query]) -> Query:
     try:
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise explain(str(error), shape, ALLOWED | {"order": "asc, desc"}) from None
+        raise explain(str(error), shape, {**ALLOWED, "order": "asc, desc"}) from None
 
 
 def listed(found: Sequence[Item], limit: int) -> bytes:

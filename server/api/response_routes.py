@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
-import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
+from msgspec import Meta, Struct
 
 from server.api.calls import CallFactory, check_endpoint
 from server.api.http import check_content
+from server.api.paging import PageAsked, asked_of, listed
 from server.api.plain import read_body
 from server.auth.keys import KeyRing
 from server.call import Call, Key
@@ -21,8 +22,6 @@ from server.stores.base import NotThere, StoreError
 from server.stores.responses import Item, ResponseRecord
 
 ENDPOINT = "responses"
-MOST_LISTED = 100
-_encode = msgspec.json.encode
 
 
 class TokenCounter(Protocol):
@@ -41,6 +40,13 @@ class Responses(Protocol):
     ) -> list[Item]: ...
 
 
+class Retrieval(Struct, forbid_unknown_fields=True):
+    stream: bool = False
+    starting_after: Annotated[int, Meta(ge=0)] | None = None  # of a stream: the number of the last event seen
+    include: list[str] = []
+    include_obfuscation: bool = False
+
+
 class Who:
     """Whose request it is. Raises `GatewayError`."""
 
@@ -57,11 +63,12 @@ def response_routes(keys: KeyRing, store: Responses) -> APIRouter:
     router, who = APIRouter(), Who(keys)
 
     @router.get("/v1/responses/{response_id}")
-    async def retrieve(request: Request, response_id: str, stream: bool = False) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def retrieve(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         key = await who(request)
+        asked = asked_of(request, Retrieval)
         async with _stored():
             record = await store.response(key.project.id, response_id)
-        if stream:
+        if asked.stream:
             raise InvalidValue("Only a response that runs in the background can be streamed again.", param="stream")
         return _json(record.body)
 
@@ -80,19 +87,18 @@ def response_routes(keys: KeyRing, store: Responses) -> APIRouter:
         raise InvalidState("Only a response that runs in the background can be cancelled.", param="response_id")
 
     @router.get("/v1/responses/{response_id}/input_items")
-    async def input_items(  # pyright: ignore[reportUnusedFunction]
-        request: Request,
-        response_id: str,
-        after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
-        order: Literal["asc", "desc"] = "desc",
-    ) -> Response:
+    async def input_items(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         key = await who(request)
+        asked = asked_of(request, PageAsked)
         async with _stored():
             found = await store.input_items(
-                key.project.id, response_id, after=after, limit=limit + 1, newest_first=order == "desc"
+                key.project.id,
+                response_id,
+                after=asked.after,
+                limit=asked.limit + 1,
+                newest_first=asked.order == "desc",
             )
-        return _json(_listed(found, limit))
+        return _json(listed(found, asked.limit))
 
     return router
 
@@ -133,20 +139,6 @@ async def _stored() -> AsyncGenerator[None]:
         raise NotFound("There is no response with this id.", param="response_id") from None
     except StoreError:
         raise StoreUnavailable("Stored responses cannot be read now. Try again.", retry_after=1) from None
-
-
-def _listed(found: list[Item], limit: int) -> bytes:
-    """`found` has one more where there are more."""
-    page = found[:limit]
-    return _encode(
-        {
-            "object": "list",
-            "data": [msgspec.Raw(one.body) for one in page],
-            "first_id": page[0].id if page else "",
-            "last_id": page[-1].id if page else "",
-            "has_more": len(found) > limit,
-        }
-    )
 
 
 def _json(body: bytes) -> Response:
