@@ -106,6 +106,12 @@ def patch(schemas: Schema) -> None:
         holder["properties"][name] = or_null(holder["properties"][name])
     schemas["CreateCompletionStreamResponse"] = chunk
 
+    # It names itself in the words of an older draft.
+    kind = schemas["CompoundFilter"]
+    del kind["$recursiveAnchor"]
+    one_of = kind["properties"]["filters"]["items"]["oneOf"]
+    one_of[one_of.index({"$recursiveRef": "#"})] = {"$ref": "#/$defs/CompoundFilter"}
+
 
 def references(node: object) -> Iterator[str]:
     if isinstance(node, dict):

@@ -60,7 +60,7 @@ async def test_the_official_sdk() -> None:
         added = await client.conversations.items.create(
             made.id,
             items=[
-                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]},
+                {"type": "message", "role": "assistant", "content": "Hello."},
                 {"type": "function_call", "call_id": "call_1", "name": "clock", "arguments": "{}"},
                 {"type": "function_call_output", "call_id": "call_1", "output": "noon"},
                 {"type": "reasoning", "id": "rs_mine", "summary": []},
