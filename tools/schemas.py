@@ -106,11 +106,11 @@ def patch(schemas: Schema) -> None:
         holder["properties"][name] = or_null(holder["properties"][name])
     schemas["CreateCompletionStreamResponse"] = chunk
 
-    # It names itself in the words of an older draft.
-    kind = schemas["CompoundFilter"]
-    del kind["$recursiveAnchor"]
-    one_of = kind["properties"]["filters"]["items"]["oneOf"]
-    one_of[one_of.index({"$recursiveRef": "#"})] = {"$ref": "#/$defs/CompoundFilter"}
+    # One names itself in the words of an older draft.
+    for name, node in schemas.items():
+        if node.pop("$recursiveAnchor", False):
+            one_of = node["properties"]["filters"]["items"]["oneOf"]
+            one_of[one_of.index({"$recursiveRef": "#"})] = {"$ref": f"#/$defs/{name}"}
 
 
 def references(node: object) -> Iterator[str]:
