@@ -30,13 +30,14 @@ from server.anthropic.signature import Signer
 from server.api.admin.administration import Administration
 from server.api.admin.routes import admin_routes
 from server.api.calls import CallFactory, Catalogue
+from server.api.conversations import conversation_routes
 from server.api.cors import EXPOSED
 from server.api.describe import describe
 from server.api.failures import answer_failures
 from server.api.messages import MessageAnswers, count_routes
 from server.api.moderations import moderation_routes
 from server.api.plain import Portico
-from server.api.relay import Relay
+from server.api.relay import Relay, at_once
 from server.api.routes import health_routes, model_routes
 from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
@@ -55,6 +56,8 @@ from server.moderation.moderator import text_key
 from server.moderation.policies import PolicyLibrary
 from server.moderation.seats import Seats
 from server.policies import asking, judging_models, moderator_of, policy_places
+from server.responding import responding
+from server.responses.seal import Sealer
 from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
@@ -140,12 +143,15 @@ def build(
     moderator = moderator_of(config, library, secret, metrics, request_log, sealing_of(config.stores.encryption))
     stages = tuple(_stages(metrics).values())
     gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
-    signer = Signer(secret)
-    factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, admission.available)
+    signer, sealer = Signer(secret), Sealer(secret)
+    factory = CallFactory(
+        catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, sealer, admission.available
+    )
+    responses = responding(durable, keys, factory, counter, sealer, metrics.stores.response_lost, config.server)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
     stores = (_probe(durable, metrics.stores), *sweeping(config.stores, durable))
-    background = (usage, directory, limiter, library, moderator, seats, *stores, tracer)
+    background = (*responses.background, usage, directory, limiter, library, moderator, seats, *stores, tracer)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
         refusals,
@@ -156,12 +162,13 @@ def build(
             keys, library, limiter, metrics.moderation.judged, config.server, partial(_answered_here, usage, metrics)
         ),
         count_routes(keys, factory, counter, config.server),
+        *responses.routers,
+        conversation_routes(keys, durable, limiter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
     )
     outermost = _with_cors(app, config.server.cors_origins)
-    return Parts(
-        outermost, _relays(relay, factory, signer), refusals, gateway, durable, directory, engines, watchdog, metrics
-    )
+    relays = _relays(relay, factory, signer) | responses.relays(relay)
+    return Parts(outermost, relays, refusals, gateway, durable, directory, engines, watchdog, metrics)
 
 
 def _fastapi(refusals: Refusals, lifespan: Lifespan, *routers: APIRouter) -> Portico:
@@ -177,9 +184,9 @@ def _fastapi(refusals: Refusals, lifespan: Lifespan, *routers: APIRouter) -> Por
 def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -> dict[str, Relay]:
     """The paths that are answered before FastAPI."""
     return {
-        "/v1/chat/completions": relay("chat.completions", factory.chat),
-        "/v1/completions": relay("completions", factory.completion),
-        "/v1/messages": relay("messages", factory.message, answers=MessageAnswers(signer)),
+        "/v1/chat/completions": relay("chat.completions", at_once(factory.chat)),
+        "/v1/completions": relay("completions", at_once(factory.completion)),
+        "/v1/messages": relay("messages", at_once(factory.message), answers=MessageAnswers(signer)),
     }
 
 

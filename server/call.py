@@ -156,6 +156,11 @@ class Call:
         return None if self.trace is None else self.trace.trace_id
 
     @property
+    def reasoning_shown(self) -> bool:
+        """Whether its client may read what the model thought: as the key says, else the model's configuration."""
+        return (self.key.reasoning or self.model.config.reasoning) == "shown"
+
+    @property
     def chats(self) -> bool:
         """It is a chat for the engine, in whatever shape it came."""
         return self.endpoint != "completions"

@@ -37,6 +37,7 @@ ENGINE_PATHS: Mapping[str, str] = {
     "chat.completions": "/chat/completions",
     "completions": "/completions",
     "messages": "/chat/completions",
+    "responses": "/chat/completions",
 }
 log = logging.getLogger("portico")
 
@@ -107,8 +108,8 @@ class Gateway:
         return [stage for new_stage in self._stages if (stage := new_stage(call)) is not None]
 
     def view(self, call: Call) -> View:
-        """How the client of a call sees its answer."""
-        shown = (call.key.reasoning or call.model.config.reasoning) == "shown"
+        """How the client of a call sees its answer. A response keeps the reasoning, seen or not, for its next turn."""
+        shown = call.reasoning_shown or call.endpoint == "responses"
         key = (call.model.id, call.endpoint, shown, call.include_usage)
         view = self._views.get(key)
         if view is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from time import time
 
 import msgspec
 
@@ -15,9 +16,15 @@ from server.errors import ModelNotFound, PermissionDenied
 from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
 from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
+from server.responses.request import ALLOWED, InputTokensRequest, ResponsesRequest
+from server.responses.request import Prompted as ResponsePrompt
+from server.responses.seal import Sealer
+from server.responses.translate import Past, refuse_unserved, translated
 
 MESSAGES = msgspec.json.Decoder(MessagesRequest)
 COUNT = msgspec.json.Decoder(CountRequest)
+RESPONSES = msgspec.json.Decoder(ResponsesRequest)
+INPUT_TOKENS = msgspec.json.Decoder(InputTokensRequest)
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -52,7 +59,7 @@ class Catalogue:
 class CallFactory:
     """`salt` gives a project's prefix-cache salt; `available` says whether a model's engines can serve. Both by id.
 
-    `signer` knows what the models thought.
+    `signer` and `sealer` know what the models thought.
     """
 
     def __init__(
@@ -61,11 +68,13 @@ class CallFactory:
         max_json_depth: int,
         salt: Callable[[str], str],
         signer: Signer,
+        sealer: Sealer,
         available: Callable[[str], bool],
     ) -> None:
         self._catalogue = catalogue
         self._available = available
         self._signer = signer
+        self._sealer = sealer
         self._salt = salt
         self._max_depth = max_json_depth
 
@@ -108,6 +117,31 @@ class CallFactory:
         # What bounds its tokens is its size in OpenAI's shape (tokens/bound.py), and that can be larger.
         size = max(len(body), len(_ENCODE(chat)))
         return self._call("messages", chat, key, request_id, model, wanted, size)
+
+    def asked_response(self, body: bytes, key: Key) -> ResponsesRequest:
+        """The request for a response, of which what it goes on from is to be looked up before it becomes a call."""
+        check_endpoint(key, "responses")
+        request = parse(RESPONSES, body, self._max_depth, ALLOWED)
+        refuse_unserved(request)
+        return request
+
+    def asked_input_tokens(self, body: bytes, key: Key) -> InputTokensRequest:
+        check_endpoint(key, "responses")
+        return parse(INPUT_TOKENS, body, self._max_depth, ALLOWED)
+
+    def response(self, request: ResponsePrompt, past: Past, size: int, key: Key, request_id: str) -> Call:
+        """`size` of the request's body, bytes."""
+        chat, asked = translated(request, past, self._sealer, key.project.id, int(time()))
+        validate_chat(chat)
+        wanted, model = self._model(chat, key)
+        check_length(chat.max_completion_tokens, "max_output_tokens", model.config.context_length)
+        size = max(size, len(_ENCODE(chat)))
+        chat.asked = asked
+        call = self._call("responses", chat, key, request_id, model, wanted, size)
+        call.include_usage = True
+        if isinstance(request, ResponsesRequest):
+            call.priority = asked_class(key.priority, request.service_tier)
+        return call
 
     def _model(self, request: Sampling, key: Key) -> tuple[ServedModel, ServedModel]:
         """The one that is asked for and the one that serves."""

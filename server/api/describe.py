@@ -10,12 +10,15 @@ from fastapi import FastAPI
 from server.anthropic.request import CountRequest, MessagesRequest
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from server.openai.moderation_request import ModerationRequest
+from server.responses.request import InputTokensRequest, ResponsesRequest
 
 ENDPOINTS = {
     "/v1/chat/completions": ("Create a chat completion", ChatRequest),
     "/v1/completions": ("Create a completion", CompletionRequest),
     "/v1/messages": ("Create a message, in Anthropic's shape", MessagesRequest),
     "/v1/messages/count_tokens": ("Count the tokens of a message", CountRequest),
+    "/v1/responses": ("Create a response", ResponsesRequest),
+    "/v1/responses/input_tokens": ("Count the tokens of what a response would be made of", InputTokensRequest),
     "/v1/moderations": ("Say what the policies of this server find in texts", ModerationRequest),
 }
 

@@ -17,7 +17,17 @@ from server.gateway import as_gateway_error
 from server.telemetry.refusals import Refusals
 from server.telemetry.trace_context import trace_id_of
 
-PLAIN_ENDPOINTS = ("models", "moderations", "messages", "organization", "healthz", "readyz", "openapi.json")
+PLAIN_ENDPOINTS = (
+    "models",
+    "moderations",
+    "messages",
+    "responses",
+    "conversations",
+    "organization",
+    "healthz",
+    "readyz",
+    "openapi.json",
+)
 UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 

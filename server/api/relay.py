@@ -19,12 +19,18 @@ from server.telemetry.refusals import Refusals
 from server.telemetry.trace_context import trace_id_of
 from server.telemetry.tracing import Tracer
 
-NewCall = Callable[[bytes, Key, str], Call]
+Made = Callable[[Call | GatewayError], None]
+NewCall = Callable[[bytes, Key, str, Made], Call | None]
+
+
+def at_once(new_call: Callable[[bytes, Key, str], Call]) -> NewCall:
+    """Of what needs nothing but the request."""
+    return lambda body, key, request_id, made: new_call(body, key, request_id)
 
 
 class Relay:
-    """One endpoint. `new_call(body, key, request_id)` parses and validates; it raises `GatewayError`. `answers` in
-    another shape than OpenAI's.
+    """One endpoint. `new_call(body, key, request_id, made)` parses and validates; it raises `GatewayError`. Where
+    something has to be looked up first it gives None, and `made` hears later. `answers` in another shape than OpenAI's.
     """
 
     def __init__(
@@ -80,10 +86,23 @@ class Relay:
     def serve(self, request: Inbound, body: bytes) -> None:
         request.started = perf_counter()
         try:
-            call = self._new_call(body, request.key or ANONYMOUS, request.id)
+            call = self._new_call(body, request.key or ANONYMOUS, request.id, partial(self._made, request))
         except Exception as error:
             self.refuse(request, error)
             return
+        if call is not None:
+            self._send(request, call)
+
+    def _made(self, request: Inbound, call: Call | GatewayError) -> None:
+        """What the call needed was looked up."""
+        if request.response_complete:
+            return
+        if isinstance(call, GatewayError):
+            self.refuse(request, call)
+        else:
+            self._send(request, call)
+
+    def _send(self, request: Inbound, call: Call) -> None:
         call.received = request.started
         call.client_request_id = request.client_id
         call.trace = self._tracer.begin(request.headers.get(b"traceparent"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import TypeVar
 
@@ -31,7 +32,7 @@ MODERATION = msgspec.json.Decoder(ModerationRequest)
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
 )
-_AT = re.compile(r" - at `(?P<key>key in )?\$?(?P<path>[^`]*)`\Z")
+_AT = re.compile(r" - at (?P<key>`key` in )?`\$?(?P<path>[^`]*)`\Z")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`\Z", re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one deeper, one higher
@@ -40,9 +41,10 @@ _BOUND = re.compile(
     r"Expected `(?:str|int|float|array|object)` (?P<bound>[<>]=? \S+|of length [<>=]+ \d+|matching regex .*)\Z"
 )
 _FORMS = {
-    "A-Za-z": "1 to 64 letters, digits, '_' or '-'",
-    "{1,64}": "1 to 64 characters other than white space, '<', '>', '|', '/' and '\\'",
+    "A-Za-z": "letters, digits, '_' or '-'",
+    "{1,64}": "characters other than white space, '<', '>', '|', '/' and '\\'",
 }
+_MOST = re.compile(r"\{1,(\d+)\}")
 
 _WAYS_OUT = {
     "guided_json": "use response_format with a json_schema",
@@ -56,7 +58,7 @@ _WAYS_OUT = {
     "prompt_embeds": "send text",
     "include_reasoning": "the operator sets models.*.reasoning",
 }
-_ALLOWED = {
+ALLOWED: Mapping[str, str] = {
     "role": "system, developer, user, assistant, tool",
     "tool_choice": "none, auto, required, or {'type': 'function', 'function': {'name': ...}}",
     "reasoning_effort": "none, minimal, low, medium, high, xhigh, max",
@@ -69,20 +71,48 @@ _ALLOWED = {
 }
 
 
-def parse(decoder: msgspec.json.Decoder[Request], body: bytes, max_depth: int) -> Request:
-    """Decode and check `body`. Raises an `InvalidRequest` that names the field; never repeats its value."""
+def parse(
+    decoder: msgspec.json.Decoder[Request], body: bytes, max_depth: int, allowed: Mapping[str, str] = ALLOWED
+) -> Request:
+    """Decode and check `body`. Raises an `InvalidRequest` that names the field; never repeats its value.
+
+    `allowed` says by the end of a path which values there are.
+    """
     if body.count(b"[") + body.count(b"{") > max_depth and depth(body) > max_depth:
         raise BadJson(f"The JSON body is nested deeper than {max_depth} levels.")
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise explain(str(error), decoder.type) from None
+        raise explain(str(error), decoder.type, allowed) from None
     except msgspec.DecodeError as error:
         raise _not_json(body, str(error)) from None
     except UnicodeDecodeError:
         raise BadJson("The body is not valid UTF-8. Encode the JSON as UTF-8.") from None
     except RecursionError:
         raise BadJson("The JSON body is nested too deeply.") from None
+
+
+def parse_part(
+    decoder: msgspec.json.Decoder[Request], part: msgspec.Raw | bytes, where: str, allowed: Mapping[str, str] = ALLOWED
+) -> Request:
+    """The same for a part of a body that was kept raw; `where` is its path there."""
+    try:
+        return decoder.decode(part)
+    except msgspec.ValidationError as error:
+        raise explain(_placed(str(error), where), decoder.type, allowed) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _not_json(bytes(part), str(error)) from None
+    except RecursionError:
+        raise BadJson("The JSON body is nested too deeply.") from None
+
+
+def _placed(text: str, where: str) -> str:
+    """msgspec's words, with the place of the part in front of the path in them."""
+    before, at, path = text.rpartition(" - at `")
+    if not at:
+        return f"{text} - at `$.{where}`"
+    inner = path.removeprefix("key` in `")
+    return f"{before}{at}{path[: len(path) - len(inner)]}$.{where}{inner.removeprefix('$')}"
 
 
 def depth(body: bytes) -> int:
@@ -95,7 +125,7 @@ def depth(body: bytes) -> int:
     return max(accumulate(memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")), default=0)
 
 
-def explain(text: str, shape: type[msgspec.Struct]) -> GatewayError:
+def explain(text: str, shape: type[msgspec.Struct], allowed: Mapping[str, str] = ALLOWED) -> GatewayError:
     """Turn msgspec's message into an error in OpenAI's words."""
     found = _AT.search(text)
     path = found["path"].lstrip(".") if found else ""
@@ -109,9 +139,9 @@ def explain(text: str, shape: type[msgspec.Struct]) -> GatewayError:
     if bound := _BOUND.match(reason):
         return InvalidValue(f"Invalid value for {where}: expected {_plain(bound['bound'])}.", param=path or None)
     if reason.startswith("Invalid"):
-        allowed = _ALLOWED.get(_leaf(path)) or _ALLOWED.get(_leaf(path).rpartition(".")[2])
+        values = allowed.get(_leaf(path)) or allowed.get(_leaf(path).rpartition(".")[2])
         return InvalidValue(
-            f"Invalid value for {where}." + (f" Supported values: {allowed}." if allowed else ""), param=path or None
+            f"Invalid value for {where}." + (f" Supported values: {values}." if values else ""), param=path or None
         )
     if reason.startswith("Expected"):
         return InvalidType(
@@ -149,7 +179,9 @@ def _leaf(path: str) -> str:
 
 def _plain(bound: str) -> str:
     if bound.startswith("matching regex"):
-        return next((form for part, form in _FORMS.items() if part in bound), "another form")
+        most = _MOST.search(bound)
+        form = next((form for part, form in _FORMS.items() if part in bound), None)
+        return f"1 to {most[1]} {form}" if most and form else "another form"
     length, bound = "a length of " if bound.startswith("of length ") else "", bound.removeprefix("of length ")
     words = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
     sign, _, number = bound.partition(" ")

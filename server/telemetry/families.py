@@ -112,6 +112,7 @@ LIMITS_DEGRADED = GaugeFamily(
 )
 SPOOL = GaugeFamily("portico_usage_spool_records", "records", "Usage records that are not in the database yet.")
 LOST_USAGE = CounterFamily("portico_usage_lost_records_total", "records", "Usage records that could be kept nowhere.")
+LOST_RESPONSES = CounterFamily("portico_responses_lost_total", "responses", "Responses that could not be stored.")
 STORE_UP = GaugeFamily("portico_store_up", "0 or 1", "Whether the store answers.", ("store",), "livemin")
 KEYS_EXPIRING = GaugeFamily("portico_keys_expiring", "keys", "Keys that will expire soon.", ("within",), "livemax")
 

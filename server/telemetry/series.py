@@ -95,10 +95,14 @@ class StoreSeries:
 
     def __init__(self, local: LocalRegistry) -> None:
         self._up = families.STORE_UP.on(local.registry)
+        self._responses_lost = local.counters(families.LOST_RESPONSES)[()]
         self._expiring = families.KEYS_EXPIRING.on(local.registry)
 
     def up(self, store: Literal["durable", "volatile"], up: bool) -> None:
         self._up.labels(store).set(up)
+
+    def response_lost(self) -> None:
+        self._responses_lost.value += 1
 
     def keys_expiring(self, within: str, keys: int) -> None:
         self._expiring.labels(within).set(keys)

@@ -12,8 +12,12 @@ from server.call import Call, Trace
 
 Attribute = str | int | float | bool
 Kind = Literal["internal", "server", "client"]
-OPERATIONS: Mapping[str, str] = {"chat.completions": "chat", "completions": "text_completion"}
-ROUTES: Mapping[str, str] = {"chat.completions": "/v1/chat/completions", "completions": "/v1/completions"}
+OPERATIONS: Mapping[str, str] = {"chat.completions": "chat", "completions": "text_completion", "responses": "chat"}
+ROUTES: Mapping[str, str] = {
+    "chat.completions": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "responses": "/v1/responses",
+}
 ASKED = {
     "max_tokens": "max_tokens",
     "max_completion_tokens": "max_tokens",

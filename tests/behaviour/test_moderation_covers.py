@@ -19,6 +19,7 @@ COVERED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": MODEL, "messages": [*MESSAGES, {"role": "user", "content": BAD}]},
     "/v1/completions": {"model": MODEL, "prompt": BAD},
     "/v1/messages": {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": BAD}]},
+    "/v1/responses": {"model": MODEL, "input": BAD},
     "/v1/moderations": {"input": BAD},
 }
 """By path, a body that must not pass."""
@@ -26,6 +27,9 @@ COVERED: dict[str, dict[str, Any]] = {
 RECORDS = "an administrator's names and settings, which no model reads"
 EXEMPT = {
     "/v1/messages/count_tokens": "counts what would be sent, and no model reads it",
+    "/v1/responses/input_tokens": "counts what would be sent, and no model reads it",
+    "/v1/responses/compact": "refuses whatever it is sent",
+    "/v1/responses/{response_id}/cancel": "takes an id alone",
     "/v1/organization/projects": RECORDS,
     "/v1/organization/projects/{project_id}": RECORDS,
     "/v1/organization/projects/{project_id}/archive": RECORDS,

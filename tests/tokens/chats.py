@@ -11,6 +11,7 @@ from server.anthropic.signature import Signer
 from server.api.calls import CallFactory, Catalogue
 from server.call import Call, Key, Project, ServedModel
 from server.config import Model
+from server.responses.seal import Sealer
 
 KEY = Key("key_1", "k", Project("proj_1", "one"))
 WORDS = (
@@ -114,5 +115,8 @@ def call_of(body: dict[str, Any], *, ascii_only: bool = True, **model: Any) -> C
     """As the gateway makes it. `ascii_only`: with escapes in the JSON."""
     served = ServedModel("m", Model(engines=("e",), **model), 1)
     data = json.dumps({"model": "m", **body}, ensure_ascii=ascii_only, separators=(",", ":")).encode()
-    factory = CallFactory(Catalogue({"m": served}), 500, lambda project: "salt", Signer(b"secret"), lambda model: True)
+    secret = b"secret"
+    factory = CallFactory(
+        Catalogue({"m": served}), 500, lambda project: "salt", Signer(secret), Sealer(secret), lambda model: True
+    )
     return (factory.completion if "prompt" in body else factory.chat)(data, KEY, "req_1")

@@ -1,0 +1,145 @@
+"""What can be done with stored responses, and the count of a prompt: FastAPI's own routes below /v1/responses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Request, Response
+from msgspec import Meta, Struct
+
+from server.api.calls import CallFactory, check_endpoint
+from server.api.http import check_content
+from server.api.paging import PageAsked, asked_of, listed
+from server.api.plain import read_body
+from server.auth.keys import KeyRing
+from server.call import Call, Key
+from server.config import Server
+from server.errors import InvalidState, InvalidValue, NotFound, StoreUnavailable, UnsupportedValue
+from server.state.past import PastFinder
+from server.stores.base import NotThere, StoreError
+from server.stores.responses import Item, ResponseRecord
+
+ENDPOINT = "responses"
+
+
+class TokenCounter(Protocol):
+    def count(self, call: Call) -> int | Awaitable[int]: ...
+
+
+class Responses(Protocol):
+    """See stores/responses.py."""
+
+    async def response(self, project_id: str, response_id: str) -> ResponseRecord: ...
+
+    async def delete_response(self, project_id: str, response_id: str) -> None: ...
+
+    async def input_items(
+        self, project_id: str, response_id: str, *, after: str | None, limit: int, newest_first: bool
+    ) -> list[Item]: ...
+
+
+class Retrieval(Struct, forbid_unknown_fields=True):
+    stream: bool = False
+    starting_after: Annotated[int, Meta(ge=0)] | None = None  # of a stream: the number of the last event seen
+    include: list[str] = []
+    include_obfuscation: bool = False
+
+
+class Who:
+    """Whose request it is. Raises `GatewayError`."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    async def __call__(self, request: Request) -> Key:
+        key = await self._keys.identify(dict[bytes, bytes](request.scope["headers"]))
+        check_endpoint(key, ENDPOINT)
+        return key
+
+
+def response_routes(keys: KeyRing, store: Responses) -> APIRouter:
+    router, who = APIRouter(), Who(keys)
+
+    @router.get("/v1/responses/{response_id}")
+    async def retrieve(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        key = await who(request)
+        asked = asked_of(request, Retrieval)
+        async with _stored():
+            record = await store.response(key.project.id, response_id)
+        if asked.stream:
+            raise InvalidValue("Only a response that runs in the background can be streamed again.", param="stream")
+        return _json(record.body)
+
+    @router.delete("/v1/responses/{response_id}")
+    async def delete(request: Request, response_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        key = await who(request)
+        async with _stored():
+            await store.delete_response(key.project.id, response_id)
+        return {"id": response_id, "object": "response", "deleted": True}
+
+    @router.post("/v1/responses/{response_id}/cancel")
+    async def cancel(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        key = await who(request)
+        async with _stored():
+            await store.response(key.project.id, response_id)
+        raise InvalidState("Only a response that runs in the background can be cancelled.", param="response_id")
+
+    @router.get("/v1/responses/{response_id}/input_items")
+    async def input_items(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        key = await who(request)
+        asked = asked_of(request, PageAsked)
+        async with _stored():
+            found = await store.input_items(
+                key.project.id,
+                response_id,
+                after=asked.after,
+                limit=asked.limit + 1,
+                newest_first=asked.order == "desc",
+            )
+        return _json(listed(found, asked.limit))
+
+    return router
+
+
+def prompt_routes(
+    keys: KeyRing, factory: CallFactory, past: PastFinder, counter: TokenCounter, settings: Server
+) -> APIRouter:
+    router, who = APIRouter(), Who(keys)
+
+    @router.post("/v1/responses/input_tokens", include_in_schema=False)  # `describe` does it
+    async def input_tokens(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        key = await who(request)
+        check_content(dict[bytes, bytes](request.scope["headers"]), settings.max_body_bytes)
+        body = await read_body(request, settings)
+        asked = factory.asked_input_tokens(body, key)
+        found = await past.look(key.project.id, asked)
+        call = factory.response(asked, found, len(body), key, request.scope["state"]["request_id"])
+        counted = counter.count(call)
+        tokens = counted if isinstance(counted, int) else await counted
+        return {"object": "response.input_tokens", "input_tokens": tokens}
+
+    @router.post("/v1/responses/compact")
+    async def compact(request: Request) -> None:  # pyright: ignore[reportUnusedFunction]
+        await who(request)
+        raise UnsupportedValue(
+            "Conversations are not compacted here: ask for a summary with a request of its own, and go on from that."
+        )
+
+    return router
+
+
+@asynccontextmanager
+async def _stored() -> AsyncGenerator[None]:
+    """What the store raises, in OpenAI's words."""
+    try:
+        yield
+    except NotThere:
+        raise NotFound("There is no response with this id.", param="response_id") from None
+    except StoreError:
+        raise StoreUnavailable("Stored responses cannot be read now. Try again.", retry_after=1) from None
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")

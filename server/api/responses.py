@@ -1,0 +1,182 @@
+"""POST /v1/responses: OpenAI's newer shape, and the way of a chat completion.
+
+The answer of a stored response waits at its end for the write (state/writer.py): by then its call is over, and nothing
+is held for it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from time import time
+
+from server.api.answer import Answers, StreamAnswer, WholeAnswer
+from server.api.calls import CallFactory
+from server.api.inbound import Inbound
+from server.api.relay import Made
+from server.call import Call, Key
+from server.errors import ContextLengthExceeded, EngineFailure, GatewayError
+from server.openai.events import Batch
+from server.responses.output import Output, ResponseCollector
+from server.responses.request import ResponsesRequest
+from server.responses.response import Status
+from server.responses.seal import Sealer
+from server.responses.stream import ResponseStream
+from server.responses.translate import Asked, Past
+from server.state.past import PastFinder
+from server.state.records import finished_of
+from server.state.writer import ResponseWriter
+
+FIELDS = {"response_format": "text.format", "max_completion_tokens": "max_output_tokens"}
+"""Of a chat completion that have another name here."""
+Done = Callable[[], None]
+Keep = Callable[[Status, bytes, Done], None]
+"""Keeps a Response object that has ended, in that status; the answer leaves when it calls back."""
+
+
+class ResponseCalls:
+    """Makes calls. What a request goes on from is looked up beside, and comes by a callback."""
+
+    def __init__(self, factory: CallFactory, past: PastFinder, max_bytes: int) -> None:
+        self._factory = factory
+        self._past = past
+        self._max_bytes = max_bytes
+
+    def new(self, body: bytes, key: Key, request_id: str, made: Made) -> Call | None:
+        """As `api.relay.NewCall`."""
+        asked = self._factory.asked_response(body, key)
+        told = partial(self._found, asked, len(body), key, request_id, made)
+        past = self._past.find(key.project.id, asked, told)
+        return None if past is None else self._call(asked, len(body), key, request_id, past)
+
+    def _found(
+        self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past | GatewayError
+    ) -> None:
+        try:
+            if isinstance(past, GatewayError):
+                raise past
+            made(self._call(asked, size, key, request_id, past))
+        except GatewayError as error:
+            made(error)
+
+    def _call(self, asked: ResponsesRequest, size: int, key: Key, request_id: str, past: Past) -> Call:
+        call = self._factory.response(asked, past, size, key, request_id)
+        if past.items and call.size > self._max_bytes:
+            raise ContextLengthExceeded(
+                f"The conversation has become larger than {self._max_bytes} bytes. Begin a new one.", param=past.where
+            )
+        return call
+
+
+class ResponseAnswers(Answers):
+    """`sealer` seals the reasoning that leaves."""
+
+    def __init__(self, sealer: Sealer, writer: ResponseWriter) -> None:
+        self._sealer = sealer
+        self._writer = writer
+
+    def of(
+        self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
+    ) -> WholeAnswer | StreamAnswer:
+        asked: Asked = call.body.asked
+        if call.stream:
+            stream = ResponseStream(call, asked, self._sealer)
+            return ResponseStreamed(call, request, more, stall_s, grace_s, stream, self._keep(call, asked, stream))
+        collector = ResponseCollector(call, asked, self._sealer)
+        return ResponseWhole(call, request, more, stall_s, collector, self._keep(call, asked, collector))
+
+    def _keep(self, call: Call, asked: Asked, output: Output) -> Keep:
+        """For a response that is not to be stored, the answer leaves at once."""
+        if not (isinstance(asked.request, ResponsesRequest) and asked.request.stored):
+            return leave_at_once
+
+        def keep(status: Status, body: bytes, leave: Done) -> None:
+            self._writer.write(finished_of(call, asked, status, body, output.kept), leave)
+
+        return keep
+
+
+def leave_at_once(status: Status, body: bytes, leave: Done) -> None:
+    leave()
+
+
+class ResponseWhole(WholeAnswer):
+    def __init__(
+        self, call: Call, request: Inbound, more: bytes, stall_s: float, collector: ResponseCollector, keep: Keep
+    ) -> None:
+        super().__init__(call, request, more, stall_s)
+        self._output = collector
+        self._keep = keep
+
+    def feed(self, batch: Batch) -> None:
+        for event in batch:
+            self._output.feed(event)
+
+    def end(self) -> None:
+        told = self._output.body(time())
+        if told is None:
+            raise EngineFailure("The engine sent an empty answer. Try again.")
+        status, body = told
+        self._call.status = 200
+        self._keep(status, body, partial(self._leave, body))
+
+    def fail(self, error: GatewayError) -> None:
+        super().fail(placed(error, self._call))
+
+    def _leave(self, body: bytes) -> None:
+        self._request.answer(200, self._head(self._call.used()), body)
+
+
+class ResponseStreamed(StreamAnswer):
+    def __init__(
+        self,
+        call: Call,
+        request: Inbound,
+        more: bytes,
+        stall_s: float,
+        grace_s: float,
+        stream: ResponseStream,
+        keep: Keep,
+    ) -> None:
+        super().__init__(call, request, more, stall_s, grace_s)
+        self._stream = stream
+        self._keep = keep
+
+    def end(self) -> None:
+        if not self._call.status:
+            raise EngineFailure("The engine sent an empty answer. Try again.")
+        status, body, events = self._stream.end(time())
+        self._last_events(status, body, events)
+
+    def fail(self, error: GatewayError) -> None:
+        """A stream that has begun ends with the response as far as it came."""
+        if self._call.status:
+            body, events = self._stream.failed(placed(error, self._call))
+            self._last_events("failed", body, events)
+        else:
+            super().fail(placed(error, self._call))
+
+    def _last_events(self, status: Status, body: bytes, events: list[bytes]) -> None:
+        """All but the one that ends the stream can leave before it is stored."""
+        *first, last = events
+        if first:
+            self._request.write(b"".join(first))
+        self._keep(status, body, partial(self._request.end, last))
+
+    def _wire(self, batch: Batch) -> bytes:
+        return b"".join(self._stream.batch(batch))
+
+
+def placed(error: GatewayError, call: Call) -> GatewayError:
+    """With the place in the request as it was sent, where the error names one of the chat that was made of it."""
+    name, bracket, rest = (error.param or "").partition("[")
+    if name == "messages" and bracket:
+        number, _, inner = rest.partition("]")
+        origins = call.body.asked.origins
+        index = int(number)
+        inner = inner if index < len(origins) and origins[index].startswith("input[") else ""
+        error.param = f"{origins[index]}{inner}" if index < len(origins) else "input"
+    elif name.partition(".")[0] in FIELDS:
+        first, dot, rest = name.partition(".")
+        error.param = f"{FIELDS[first]}{dot}{rest}"
+    return error

@@ -1,0 +1,195 @@
+"""The items of a conversation as the messages of a chat completion. Pure.
+
+| item | chat completion |
+|---|---|
+| `message` of the assistant, `reasoning`, calls: as far as they follow each other | one assistant message |
+| `function_call_output`, `custom_tool_call_output` | messages with role `tool` |
+| `reasoning` | the assistant's `reasoning`, where it is ours (seal.py); else left out |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from server.errors import InvalidValue, UnsupportedValue
+from server.openai.chat_request import (
+    AssistantMessage,
+    DeveloperMessage,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from server.openai.chat_request import (
+    FunctionCall as ChatFunctionCall,
+)
+from server.openai.chat_request import (
+    Message as ChatMessage,
+)
+from server.responses.items import (
+    AnyItem,
+    CallOutput,
+    CustomCall,
+    FunctionCall,
+    InputAudio,
+    InputFile,
+    InputImage,
+    InputText,
+    Message,
+    OutputText,
+    Part,
+    Parts,
+    ReasoningItem,
+    Reference,
+)
+from server.responses.seal import Sealer
+from server.responses.tools import function_name
+
+_KINDS = {InputImage: "images", InputFile: "files", InputAudio: "audio"}
+_encode = msgspec.json.encode
+
+
+@dataclass(slots=True)
+class _Assistant:
+    """What the model wrote, until somebody else has the word."""
+
+    where: str
+    thought: list[str] = field(default_factory=list[str])
+    said: list[str] = field(default_factory=list[str])
+    calls: list[ToolCall] = field(default_factory=list[ToolCall])
+
+
+class Conversation:
+    """`add` its items in order, then `end`. Both raise `InvalidRequest`. `where` is an item's path in the request.
+
+    `origins` has for each of `messages` the path of the item that it begins with.
+    """
+
+    def __init__(self, sealer: Sealer, project_id: str) -> None:
+        self.messages: list[ChatMessage] = []
+        self.origins: list[str] = []
+        self._sealer = sealer
+        self._project_id = project_id
+        self._pending: _Assistant | None = None
+        self._open: dict[str, str] = {}  # calls without an output: where they stand, by id
+
+    def add(self, item: AnyItem, where: str) -> None:
+        if isinstance(item, ReasoningItem):
+            self._thought(item, where)
+        elif isinstance(item, FunctionCall):
+            self._call(item, item.arguments, where)
+        elif isinstance(item, CustomCall):
+            self._call(item, _encode({"input": item.input}).decode(), where)
+        elif isinstance(item, CallOutput):
+            self._output(item, where)
+        elif isinstance(item, Reference):
+            raise InvalidValue("A reference to an item of which nothing is stored here.", param=f"{where}.id")
+        elif item.role == "assistant":
+            self._said(item, where)
+        else:
+            self.tell(_told(item, f"{where}.content"), where)
+
+    def tell(self, message: ChatMessage, where: str) -> None:
+        """Somebody else has the word."""
+        self._close()
+        self._all_answered()
+        self._put(message, where)
+
+    def end(self) -> None:
+        self._close()
+        self._all_answered()
+
+    def _thought(self, item: ReasoningItem, where: str) -> None:
+        text = "".join(part.text for part in item.content or ())
+        ours = self._sealer.restored(self._project_id, item.encrypted_content, text)
+        if ours:
+            self._speaking(where).thought.append(ours)
+
+    def _said(self, item: Message, where: str) -> None:
+        content = item.content
+        if isinstance(content, str):
+            self._speaking(where).said.append(content)
+            return
+        parts = [_text(part, f"{where}.content[{index}]", answers=True) for index, part in enumerate(content)]
+        self._speaking(where).said.append("".join(parts))
+
+    def _call(self, item: FunctionCall | CustomCall, arguments: str, where: str) -> None:
+        if self._pending is None:
+            self._pending = _Assistant(where)
+        calls = self._pending.calls
+        if item.call_id in self._open or any(call.id == item.call_id for call in calls):
+            raise InvalidValue("Two calls have the same id.", param=f"{where}.call_id")
+        function = ChatFunctionCall(name=function_name(item.namespace, item.name), arguments=arguments)
+        calls.append(ToolCall(id=item.call_id, function=function))
+
+    def _output(self, item: CallOutput, where: str) -> None:
+        self._close()
+        if self._open.pop(item.call_id, None) is None:
+            raise InvalidValue(
+                "The output of a call must come behind the call, and once: no open call before it has this id.",
+                param=f"{where}.call_id",
+            )
+        content = _texts(item.output, f"{where}.output")
+        self._put(ToolMessage(content=content, tool_call_id=item.call_id), where)
+
+    def _speaking(self, where: str) -> _Assistant:
+        """Where the assistant's next words go. One that has called waits for outputs, and all is part of its turn."""
+        pending = self._pending
+        if pending is not None and pending.said and not pending.calls:
+            self._close()
+            pending = None
+        if pending is None:
+            pending = self._pending = _Assistant(where)
+        return pending
+
+    def _close(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        self._all_answered()
+        said = "".join(pending.said)
+        message = AssistantMessage(
+            content=said or None if pending.calls else said,
+            reasoning="".join(pending.thought) or None,
+            tool_calls=pending.calls or None,
+        )
+        self._put(message, pending.where)
+        self._open = {call.id: pending.where for call in pending.calls}
+
+    def _all_answered(self) -> None:
+        for where in self._open.values():
+            raise InvalidValue("There is a call without its output: send one for each call.", param=where)
+
+    def _put(self, message: ChatMessage, where: str) -> None:
+        self.messages.append(message)
+        self.origins.append(where)
+
+
+def _told(item: Message, where: str) -> ChatMessage:
+    content = _texts(item.content, where)
+    if item.role == "system":
+        return SystemMessage(content=content)
+    if item.role == "developer":
+        return DeveloperMessage(content=content)
+    return UserMessage(content=content if isinstance(content, str) else list(content))
+
+
+def _texts(content: Parts, where: str) -> str | list[TextPart]:
+    if isinstance(content, str):
+        return content
+    return [TextPart(_text(part, f"{where}[{index}]", answers=False)) for index, part in enumerate(content)] or ""
+
+
+def _text(part: Part, where: str, *, answers: bool) -> str:
+    """Only the assistant has parts of `answers`."""
+    if isinstance(part, InputText):
+        return part.text
+    if isinstance(part, InputImage | InputFile | InputAudio):
+        kind = _KINDS[type(part)]
+        raise UnsupportedValue(f"gpt-oss reads text, not {kind}: send an 'input_text' part instead.", param=where)
+    if not answers:
+        raise InvalidValue("Only a message of the assistant has such parts: send 'input_text'.", param=f"{where}.type")
+    return part.text if isinstance(part, OutputText) else part.refusal

@@ -1,0 +1,64 @@
+"""Items as they are stored and listed: each with its id, and in the full form that OpenAI's answers have. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "cto",
+    "reasoning": "rs",
+}
+STEM = 32
+"""Letters of an id behind its prefix that are those of the response that it came with."""
+_DECODE = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.encode
+
+
+def full_items(items: str | Sequence[Raw | bytes], stem: str) -> list[dict[str, Any]]:
+    """Of one request's input. Those without an id get one made of `stem` and their place."""
+    if isinstance(items, str):
+        items = [_encode({"type": "message", "role": "user", "content": items})]
+    return [_full(_DECODE(one), stem, index) for index, one in enumerate(items)]
+
+
+def owner_of(item_id: str) -> str | None:
+    """The id of the response that an item came with, input or output, by its own id; None for another's."""
+    _, found, rest = item_id.partition("_")
+    return f"resp_{rest[:STEM]}" if found and len(rest) > STEM else None
+
+
+def _full(item: dict[str, Any], stem: str, index: int) -> dict[str, Any]:
+    kind = item["type"] = item.get("type") or "message"
+    item["id"] = item.get("id") or f"{PREFIXES.get(kind, 'item')}_{stem}i{index:04x}"
+    if kind == "reasoning":
+        item["summary"] = item.get("summary") or []
+        return {name: value for name, value in item.items() if value is not None}
+    item["status"] = item.get("status") or "completed"
+    if kind == "message":
+        item["content"] = _parts(item["content"], item["role"])
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def _parts(content: Any, role: str) -> list[dict[str, Any]]:
+    parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+    return [_answered(one) for one in parts] if role == "assistant" else parts
+
+
+def _answered(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a message of the assistant."""
+    if part["type"] == "refusal":
+        return part
+    return {
+        "type": "output_text",
+        "text": part["text"],
+        "annotations": part.get("annotations") or [],
+        "logprobs": part.get("logprobs") or [],
+    }

@@ -1,0 +1,55 @@
+"""Reasoning that a client hands back: it is the model's own, and only that of its own project.
+
+What a client writes there itself would reach the model as its own reasoning, with more weight than a user's words. So
+what leaves is sealed (nobody else can read or make it) or, where the client may read it anyway, vouched for.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from os import urandom
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+SEALING, VOUCHING = b"portico reasoning", b"portico reasoning, vouched for"
+NONCE_BYTES = 12
+SEALED, VOUCHED = "s1.", "v1."
+"""How a token begins: the version of its form."""
+
+
+class Sealer:
+    """`secret` is the server's, of any length. Tokens are text that is safe in JSON and in URLs."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._cipher = AESGCM(hmac.digest(secret, SEALING, "sha256"))
+        self._key = hmac.digest(secret, VOUCHING, "sha256")
+
+    def seal(self, project_id: str, text: str) -> str:
+        """The text itself, for nobody else to read: AES-256-GCM, bound to the project."""
+        nonce = urandom(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), project_id.encode())
+        return SEALED + urlsafe_b64encode(nonce + sealed).decode()
+
+    def vouch(self, project_id: str, text: str) -> str:
+        """That this text is ours."""
+        said = project_id.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
+        return VOUCHED + urlsafe_b64encode(hmac.digest(self._key, said, "sha256")).decode()
+
+    def restored(self, project_id: str, token: str | None, text: str) -> str | None:
+        """The reasoning of an item with this token and this visible text; None if it is not ours."""
+        if token is None:
+            return None
+        if token.startswith(VOUCHED):
+            ours = self.vouch(project_id, text)
+            return text if hmac.compare_digest(ours.encode(), token.encode("utf-8", "surrogatepass")) else None
+        if not token.startswith(SEALED):
+            return None
+        try:
+            sealed = urlsafe_b64decode(token.removeprefix(SEALED).encode("ascii"))
+            plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], project_id.encode())
+        except (binascii.Error, ValueError, InvalidTag):
+            return None
+        return plain.decode("utf-8", "surrogatepass")

@@ -1,0 +1,158 @@
+"""A response as a stream of events, each with its number. Pure.
+
+`response.created`, `response.in_progress`, then for each item `output_item.added`, what its kind brings, and
+`output_item.done`; at the end `response.completed`, `response.incomplete` or `response.failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from server.call import Call
+from server.errors import GatewayError
+from server.openai.events import Batch
+from server.responses.output import Kind, Open, Output
+from server.responses.response import Status, error_of, response_of
+from server.responses.seal import Sealer
+from server.responses.translate import Asked
+
+_DELTAS: Mapping[Kind, str] = {
+    "reasoning": "response.reasoning_text.delta",
+    "output_text": "response.output_text.delta",
+    "refusal": "response.refusal.delta",
+    "function_call": "response.function_call_arguments.delta",
+}
+"""The input of a custom tool is known when its call has ended: it comes in one piece."""
+_PARTS: Mapping[Kind, dict[str, Any]] = {
+    "reasoning": {"type": "reasoning_text", "text": ""},
+    "output_text": {"type": "output_text", "text": "", "annotations": [], "logprobs": []},
+    "refusal": {"type": "refusal", "refusal": ""},
+}
+"""What an item's one part is when it begins."""
+_encode = msgspec.json.encode
+
+
+class ResponseStream(Output):
+    """Gives the events for each batch; one after the other they are the stream."""
+
+    def __init__(self, call: Call, asked: Asked, sealer: Sealer) -> None:
+        super().__init__(call, asked, sealer)
+        self.number = 0  # of the next event
+        self._out: list[bytes] = []
+        self._before = b""  # of a delta's text, in the open item
+        self._begun = False
+
+    def batch(self, batch: Batch) -> list[bytes]:
+        self.begin()
+        for event in batch:
+            self.feed(event)
+        return self.taken()
+
+    def begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            begun = response_of(self._call, self._asked, "in_progress", [])
+            self._event("response.created", {"response": begun})
+            self._event("response.in_progress", {"response": begun})
+
+    def end(self, now: float) -> tuple[Status, bytes, list[bytes]]:
+        """How it ended, the Response object, and the last events; what ends the stream is the last of them."""
+        status, told = self.ended(now)
+        body = _encode(told)
+        self._event(f"response.{status}", {"response": msgspec.Raw(body)})
+        return status, body, self.taken()
+
+    def failed(self, error: GatewayError) -> tuple[bytes, list[bytes]]:
+        """The same for one that could not be finished."""
+        self.begin()
+        self._close("incomplete")
+        body = _encode(self._response("failed", {"error": error_of(error)}))
+        about = {"code": error.code, "message": error.message, "param": error.param}
+        self._event("error", about)
+        self._event("response.failed", {"response": msgspec.Raw(body)})
+        return body, self.taken()
+
+    def taken(self) -> list[bytes]:
+        out, self._out = self._out, []
+        return out
+
+    def _event(self, name: str, fields: Mapping[str, Any]) -> None:
+        told = _encode({"type": name, "sequence_number": self.number, **fields})
+        self.number += 1
+        self._out.append(b"event: %b\ndata: %b\n\n" % (name.encode(), told))
+
+    def _added(self, one: Open) -> None:
+        self._event("response.output_item.added", {"output_index": one.index, "item": _begun(one)})
+        part = _PARTS.get(one.kind)
+        if part is not None and self._seen(one):
+            self._event("response.content_part.added", {**_place(one), "part": part})
+        name = _DELTAS.get(one.kind)
+        self._before = b"" if name is None or not self._seen(one) else _before(name, one)
+
+    def _said(self, one: Open, escaped: bytes, logprobs: list[dict[str, Any]] | None) -> None:
+        """Only letters and number change from delta to delta: no JSON is made for each."""
+        if not self._before:
+            return
+        if logprobs:
+            told = {**_place(one), "delta": msgspec.Raw(b'"' + escaped + b'"'), "logprobs": logprobs}
+            self._event(_DELTAS[one.kind], told)
+            return
+        self._out.append(b'%b%b","sequence_number":%d}\n\n' % (self._before, escaped, self.number))
+        self.number += 1
+
+    def _ended(self, one: Open, item: dict[str, Any], text: str) -> None:
+        if one.kind == "function_call":
+            about = {"item_id": item["id"], "output_index": one.index}
+            done = {**about, "name": item["name"], "arguments": text}
+            self._event("response.function_call_arguments.done", done)
+        elif one.kind == "custom_tool_call":
+            about = {"item_id": item["id"], "output_index": one.index}
+            if text:
+                self._event("response.custom_tool_call_input.delta", {**about, "delta": text})
+            self._event("response.custom_tool_call_input.done", {**about, "input": text})
+        elif self._seen(one):
+            self._part_ended(one, item, text)
+        self._event("response.output_item.done", {"output_index": one.index, "item": item})
+
+    def _part_ended(self, one: Open, item: dict[str, Any], text: str) -> None:
+        name = _DELTAS[one.kind].removesuffix("delta") + "done"
+        part = item["content"][0]
+        told: dict[str, Any] = {**_place(one), "refusal" if one.kind == "refusal" else "text": text}
+        if one.kind == "output_text":
+            told["logprobs"] = one.logprobs
+        self._event(name, told)
+        self._event("response.content_part.done", {**_place(one), "part": part})
+        for index, summary in enumerate(item.get("summary") or ()):
+            self._summary(one, index, summary)
+
+    def _summary(self, one: Open, index: int, part: dict[str, Any]) -> None:
+        about = {"item_id": one.item["id"], "output_index": one.index, "summary_index": index}
+        begun = {"type": "summary_text", "text": ""}
+        self._event("response.reasoning_summary_part.added", {**about, "part": begun})
+        self._event("response.reasoning_summary_text.delta", {**about, "delta": part["text"]})
+        self._event("response.reasoning_summary_text.done", {**about, "text": part["text"]})
+        self._event("response.reasoning_summary_part.done", {**about, "part": part})
+
+    def _seen(self, one: Open) -> bool:
+        return one.kind != "reasoning" or self._shown
+
+
+def _begun(one: Open) -> dict[str, Any]:
+    return {**one.item, "status": "in_progress"}
+
+
+def _place(one: Open) -> dict[str, Any]:
+    return {"item_id": one.item["id"], "output_index": one.index, "content_index": 0}
+
+
+def _before(name: str, one: Open) -> bytes:
+    """What stands before the letters of a delta."""
+    place: dict[str, Any] = {"item_id": one.item["id"], "output_index": one.index}
+    if one.kind != "function_call":
+        place["content_index"] = 0
+    if one.kind == "output_text":
+        place["logprobs"] = []
+    return b'event: %b\ndata: %b,"delta":"' % (name.encode(), _encode({"type": name, **place})[:-1])

@@ -1,0 +1,159 @@
+"""A request of the Responses API as the chat completion that it is for the engine. Pure.
+
+| Responses | chat completion |
+|---|---|
+| `instructions` | a first message with role `system` |
+| stored items, then `input` | messages (conversation.py) |
+| `tools`, `tool_choice` | functions (tools.py) |
+| `text.format` | `response_format` |
+| `reasoning.effort` | `reasoning_effort` |
+| `max_output_tokens` | `max_completion_tokens` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from msgspec import Raw, Struct
+
+from server.errors import InvalidValue, MissingParameter, UnsupportedValue
+from server.openai.chat_request import (
+    ChatRequest,
+    JsonObjectFormat,
+    JsonSchema,
+    SystemMessage,
+    UserMessage,
+)
+from server.openai.chat_request import JsonSchemaFormat as ChatSchemaFormat
+from server.responses.conversation import Conversation
+from server.responses.items import item_of, referred
+from server.responses.request import JsonSchemaFormat, Prompted, ResponsesRequest
+from server.responses.seal import Sealer
+from server.responses.tools import Tools, choose, tools_of
+
+
+class Past(NamedTuple):
+    """What is stored of the turns before, oldest first, and stored items that the input refers to, by id: all in JSON.
+
+    `where` is the field that led to the turns.
+    """
+
+    items: Sequence[bytes] = ()
+    where: str = "previous_response_id"
+    referred: Mapping[str, bytes] = MappingProxyType({})
+
+
+NO_PAST = Past()
+
+
+class Asked(Struct):
+    """What an answer has to know of its request. `own` are the items of its input, references resolved."""
+
+    request: Prompted
+    own: Sequence[Raw | bytes]
+    tools: Tools
+    created_at: int  # Unix seconds
+    origins: Sequence[str]  # for each message of the chat, the path of the item that it comes from
+
+
+class TranslatedResponse(ChatRequest, kw_only=True):
+    asked: Asked | None = None
+    """Set when the rest is complete and was measured: it is no part of what is sent."""
+
+
+def refers(request: Prompted) -> frozenset[str]:
+    """The ids of stored items that its input refers to. Raises `InvalidRequest`."""
+    if not request.input or isinstance(request.input, str):
+        return frozenset()
+    found = (referred(one, f"input[{index}]") for index, one in enumerate(request.input))
+    return frozenset(one for one in found if one is not None)
+
+
+def translated(
+    request: Prompted, past: Past, sealer: Sealer, project_id: str, now: int
+) -> tuple[TranslatedResponse, Asked]:
+    """Raises `InvalidRequest`, whose `param` is a path in the request as it was sent. `now` in Unix seconds."""
+    refuse_unserved(request)
+    talk = Conversation(sealer, project_id)
+    if request.instructions:
+        talk.tell(SystemMessage(content=request.instructions), "instructions")
+    for stored in past.items:
+        talk.add(item_of(stored, past.where), past.where)
+    own = _own(request, past)
+    ids: set[str] = set()
+    for index, one in enumerate(own):
+        item, where = item_of(one, f"input[{index}]"), f"input[{index}]"
+        if item.id is not None and item.id in ids:
+            raise InvalidValue("Two items have the same id.", param=f"{where}.id")
+        ids.add(item.id or "")
+        talk.add(item, where)
+    if isinstance(request.input, str):
+        talk.tell(UserMessage(content=request.input), "input")
+    talk.end()
+    if not talk.messages:
+        raise MissingParameter("Missing required parameter: 'input'.", param="input")
+    chat = TranslatedResponse(model=request.model, messages=talk.messages)
+    tools = tools_of(request.tools)
+    choose(chat, request, tools)
+    chat.parallel_tool_calls = request.parallel_tool_calls
+    _shape(chat, request)
+    if isinstance(request, ResponsesRequest):
+        _sample(chat, request)
+    return chat, Asked(request, own, tools, now, talk.origins)
+
+
+def _own(request: Prompted, past: Past) -> list[Raw | bytes]:
+    if not request.input or isinstance(request.input, str):
+        return []
+    own: list[Raw | bytes] = list(request.input)
+    if past.referred:
+        for index, one in enumerate(own):
+            found = referred(one, f"input[{index}]")
+            if found is not None:
+                own[index] = past.referred.get(found, one)
+    return own
+
+
+def refuse_unserved(request: Prompted) -> None:
+    """Raises `InvalidRequest` for what can be known before anything is looked up."""
+    if request.previous_response_id is not None and request.conversation is not None:
+        raise InvalidValue("Set only one of 'previous_response_id' and 'conversation'.", param="previous_response_id")
+    if not isinstance(request, ResponsesRequest):
+        return
+    if request.prompt is not None:
+        raise UnsupportedValue("There are no stored prompts here: send 'instructions' and 'input'.", param="prompt")
+    if request.context_management is not None:
+        raise UnsupportedValue(
+            "Conversations are not shortened here: send fewer items, and leave it out.", param="context_management"
+        )
+    if request.background and not request.stored:
+        raise InvalidValue("A response that runs in the background must be stored.", param="store")
+    if request.stream_options is not None and not request.stream:
+        raise InvalidValue("'stream_options' needs 'stream': true.", param="stream_options")
+
+
+def _shape(chat: TranslatedResponse, request: Prompted) -> None:
+    if request.reasoning is not None:
+        chat.reasoning_effort = request.reasoning.effort
+    if request.text is None:
+        return
+    chat.verbosity = request.text.verbosity
+    wanted = request.text.format
+    if isinstance(wanted, JsonSchemaFormat):
+        schema = JsonSchema(wanted.name, wanted.description, wanted.schema, wanted.strict)
+        chat.response_format = ChatSchemaFormat(schema)
+    elif isinstance(wanted, JsonObjectFormat):
+        chat.response_format = wanted
+
+
+def _sample(chat: TranslatedResponse, request: ResponsesRequest) -> None:
+    chat.max_completion_tokens = request.max_output_tokens
+    chat.temperature, chat.top_p = request.temperature, request.top_p
+    if request.logprobs:
+        chat.logprobs, chat.top_logprobs = True, request.top_logprobs
+    chat.stream = request.stream
+    chat.metadata, chat.moderation = request.metadata, request.moderation
+    chat.prompt_cache_key, chat.safety_identifier = request.prompt_cache_key, request.safety_identifier
+    chat.guardrails = request.guardrails

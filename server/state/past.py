@@ -1,0 +1,125 @@
+"""Looks up what a request goes on from: stored turns, and stored items that its input refers to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from server.errors import GatewayError, InvalidRequest, InvalidState, InvalidValue, NotFound, StoreUnavailable
+from server.responses.kept import owner_of
+from server.responses.request import Prompted
+from server.responses.translate import NO_PAST, Past, refers
+from server.stores.base import NotAllowed, NotThere, StoreError
+from server.stores.responses import BrokenChain, ChainTooLong, Item
+
+MOST_LOOKUPS = 1024  # at the same time
+MOST_OWNERS = 16  # responses whose items one request may refer to: a query for each
+LOOKUP_S = 5.0
+Told = Callable[[Past | GatewayError], None]
+
+
+class Histories(Protocol):
+    """See stores/responses.py."""
+
+    async def history(self, project_id: str, response_id: str) -> list[Item]: ...
+
+    async def conversation_history(self, project_id: str, conversation_id: str) -> list[Item]: ...
+
+
+class PastFinder:
+    def __init__(self, store: Histories) -> None:
+        self._store = store
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def find(self, project_id: str, request: Prompted, told: Told) -> Past | None:
+        """At once where nothing is to be looked up; None if `told` will hear. Raises `GatewayError`."""
+        refers_to = refers(request)
+        if request.previous_response_id is None and request.conversation is None and not refers_to:
+            return NO_PAST
+        if len(self._tasks) >= MOST_LOOKUPS:
+            raise StoreUnavailable("Too many conversations are being looked up. Try again.", retry_after=1)
+        work = self._tell(self.look(project_id, request, refers_to), told)
+        task = asyncio.get_running_loop().create_task(work, name="look up a conversation")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
+
+    async def look(self, project_id: str, request: Prompted, refers_to: frozenset[str] | None = None) -> Past:
+        """The same for whoever can wait. Raises `GatewayError`."""
+        if refers_to is None:
+            refers_to = refers(request)
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                items, where = await self._turns(project_id, request)
+                referred = await self._referred(project_id, refers_to)
+        except (StoreError, TimeoutError):
+            raise StoreUnavailable("Stored responses cannot be read now. Try again.", retry_after=1) from None
+        return Past([one.body for one in items], where, referred)
+
+    async def start(self) -> None:
+        """Nothing has to be begun."""
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _tell(self, work: Coroutine[Any, Any, Past], told: Told) -> None:
+        try:
+            found = await work
+        except GatewayError as error:
+            told(error)
+        else:
+            told(found)
+
+    async def _turns(self, project_id: str, request: Prompted) -> tuple[Sequence[Item], str]:
+        if request.previous_response_id is not None:
+            where = "previous_response_id"
+            return await self._history(project_id, request.previous_response_id, where), where
+        where, conversation = "conversation", request.conversation_id
+        if conversation is None:
+            return (), where
+        try:
+            return await self._store.conversation_history(project_id, conversation), where
+        except NotThere:
+            raise NotFound("There is no conversation with this id.", param=where) from None
+
+    async def _history(self, project_id: str, response_id: str, where: str) -> list[Item]:
+        try:
+            return await self._store.history(project_id, response_id)
+        except BrokenChain:
+            raise NotFound(
+                "A response that an earlier turn goes on from was deleted: its history is not whole any more.",
+                param=where,
+            ) from None
+        except NotThere:
+            raise NotFound("There is no response with this id.", param=where) from None
+        except ChainTooLong as error:
+            raise InvalidRequest(f"Too many turns go on from each other: {error}.", param=where) from None
+        except NotAllowed as error:
+            raise InvalidState(f"Nothing can go on from this response: {error}.", param=where) from None
+
+    async def _referred(self, project_id: str, ids: frozenset[str]) -> dict[str, bytes]:
+        """By id. Ids tell with which response an item came."""
+        by_owner: defaultdict[str, set[str]] = defaultdict(set)
+        for one in ids:
+            owner = owner_of(one)
+            if owner is None:
+                raise _no_item()
+            by_owner[owner].add(one)
+        if len(by_owner) > MOST_OWNERS:
+            raise InvalidValue(f"The input refers to items of more than {MOST_OWNERS} responses.", param="input")
+        found: dict[str, bytes] = {}
+        for owner, wanted in by_owner.items():
+            for item in await self._history(project_id, owner, "input"):
+                if item.id in wanted:
+                    found[item.id] = item.body
+        if len(found) < len(ids):
+            raise _no_item()
+        return found
+
+
+def _no_item() -> NotFound:
+    return NotFound("The input refers to an item that is not stored.", param="input")
