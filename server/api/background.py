@@ -174,7 +174,7 @@ class Background:
     async def _open(self, run: Run, call: Call, answer: BackgroundAnswer, trip: Trip, reply: BackgroundReply) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CHECK_S):
-                while not trip.checked:
+                while not trip.checked:  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(LOOK_S)
         if answer.refused is not None:
             reply.fail(answer.refused)

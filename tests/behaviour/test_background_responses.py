@@ -27,13 +27,14 @@ async def begin(gate: Gate, **body: Any) -> HttpReply:
 
 
 async def becomes(gate: Gate, response_id: str, status: str) -> dict[str, Any]:
+    response: dict[str, Any] = {}
     for _ in range(200):
         response = (await gate.request("GET", f"{PATH}/{response_id}")).json
         if response["status"] == status:
             is_response(response)
             return response
         await asyncio.sleep(0.05)
-    raise AssertionError(f"it is {response['status']}")
+    raise AssertionError(f"it is {response.get("status")}")
 
 
 def events_of(reply: HttpReply) -> list[dict[str, Any]]:
