@@ -30,6 +30,7 @@ from server.anthropic.signature import Signer
 from server.api.admin.administration import Administration
 from server.api.admin.routes import admin_routes
 from server.api.calls import CallFactory, Catalogue
+from server.api.conversations import conversation_routes
 from server.api.cors import EXPOSED
 from server.api.describe import describe
 from server.api.failures import answer_failures
@@ -161,6 +162,7 @@ def build(
         moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server),
         count_routes(keys, factory, counter, config.server),
         *responses.routers,
+        conversation_routes(keys, durable, limiter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
     )
     outermost = _with_cors(app, config.server.cors_origins)

@@ -49,6 +49,10 @@ ROOTS = (
     "ResponseStreamEvent",
     "ResponseItemList",
     "TokenCountsResource",
+    "ConversationResource",
+    "ConversationItem",
+    "ConversationItemList",
+    "DeletedConversationResource",
 )
 TARGET = Path(__file__).parent.parent / "tests/data/openai/schemas.json"
 
@@ -101,6 +105,12 @@ def patch(schemas: Schema) -> None:
     for holder, name in ((chunk["properties"]["choices"]["items"], "finish_reason"), (chunk, "usage")):
         holder["properties"][name] = or_null(holder["properties"][name])
     schemas["CreateCompletionStreamResponse"] = chunk
+
+    # One names itself in the words of an older draft.
+    for name, node in schemas.items():
+        if node.pop("$recursiveAnchor", False):
+            one_of = node["properties"]["filters"]["items"]["oneOf"]
+            one_of[one_of.index({"$recursiveRef": "#"})] = {"$ref": f"#/$defs/{name}"}
 
 
 def references(node: object) -> Iterator[str]:

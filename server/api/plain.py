@@ -22,6 +22,7 @@ PLAIN_ENDPOINTS = (
     "moderations",
     "messages",
     "responses",
+    "conversations",
     "organization",
     "healthz",
     "readyz",

@@ -32,7 +32,7 @@ MODERATION = msgspec.json.Decoder(ModerationRequest)
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
 )
-_AT = re.compile(r" - at `(?P<key>key in )?\$?(?P<path>[^`]*)`\Z")
+_AT = re.compile(r" - at (?P<key>`key` in )?`\$?(?P<path>[^`]*)`\Z")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`\Z", re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one deeper, one higher
@@ -111,7 +111,7 @@ def _placed(text: str, where: str) -> str:
     before, at, path = text.rpartition(" - at `")
     if not at:
         return f"{text} - at `$.{where}`"
-    inner = path.removeprefix("key in ")
+    inner = path.removeprefix("key` in `")
     return f"{before}{at}{path[: len(path) - len(inner)]}$.{where}{inner.removeprefix('$')}"
 
 

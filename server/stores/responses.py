@@ -35,6 +35,13 @@ class ConversationFull(NotAllowed):
     """It has `MOST_ITEMS` items, or would have more."""
 
 
+class NoItem(NotThere):
+    """The conversation or input is there, and has no item with this id."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no item with this id")
+
+
 class ItemTaken(NotAllowed):
     """The conversation has an item with this id already."""
 
@@ -106,7 +113,7 @@ class ResponseStore(Protocol):
         limit: int = 20,
         newest_first: bool = True,
     ) -> list[Item]:
-        """Of its own request. `after` is the id of the last item seen. Raises `NotThere` (response, `after`)."""
+        """Of its own request. `after` is the id of the last item seen. Raises `NotThere`, `NoItem` (`after`)."""
         ...
 
     async def history(self, project_id: str, response_id: str) -> list[Item]:
@@ -202,15 +209,15 @@ class ConversationStore(Protocol):
         limit: int = 20,
         newest_first: bool = True,
     ) -> list[Item]:
-        """`after` is the id of the last item seen; raises `NotThere` for one that the conversation has not."""
+        """`after` is the id of the last item seen; raises `NoItem` for one that the conversation has not."""
         ...
 
     async def item(self, project_id: str, conversation_id: str, item_id: str) -> Item:
-        """Raises `NotThere`."""
+        """Raises `NoItem`."""
         ...
 
     async def delete_item(self, project_id: str, conversation_id: str, item_id: str) -> ConversationRecord:
-        """Raises `NotThere`."""
+        """Raises `NoItem`."""
         ...
 
     async def conversation_history(self, project_id: str, conversation_id: str) -> list[Item]:

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, delete, insert, lite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.stores.base import NotThere
-from server.stores.responses import MOST_ITEMS, ConversationFull, ConversationRecord, Item, ItemTaken
+from server.stores.responses import MOST_ITEMS, ConversationFull, ConversationRecord, Item, ItemTaken, NoItem
 from server.stores.sql.change import Part
-from server.stores.sql.items import append, item_place, known, no_item
+from server.stores.sql.items import append, item_place, known
 from server.stores.sql.pages import count, found
 from server.stores.sql.state_codec import CONVERSATION, sealed_metadata, to_conversation
 from server.stores.sql.state_tables import conversation_items, conversations
@@ -80,7 +80,7 @@ class Conversations(Part):
     async def item(self, project_id: str, conversation_id: str, item_id: str) -> Item:
         for item in await self._items(project_id, conversation_id, conversation_items.c.id == item_id):
             return item
-        raise no_item()
+        raise NoItem()
 
     async def conversation_history(self, project_id: str, conversation_id: str) -> list[Item]:
         return await self._items(project_id, conversation_id, true())
@@ -91,7 +91,7 @@ class Conversations(Part):
             row = await found(connection, _of(project_id, conversation_id).with_for_update(), WHAT)
             deleting = delete(conversation_items).where(of.conversation_id == conversation_id, of.id == item_id)
             if not await count(connection, deleting):
-                raise no_item()
+                raise NoItem()
             fewer = update(conversations).where(conversations.c.id == conversation_id)
             await connection.execute(fewer.values(item_count=row["item_count"] - 1))
         before = to_conversation(row, self._sealing)
@@ -124,7 +124,7 @@ class Conversations(Part):
         if not rows:
             raise NotThere(f"there is no {WHAT} with this id")
         if rows[0]["last"] is None:
-            raise no_item()
+            raise NoItem()
         return [
             Item(row["id"], self._sealing.unseal(row["body"], item_place(conversation_id, row["id"])))
             for row in rows

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.stores.base import NotThere
-from server.stores.responses import Item
+from server.stores.responses import Item, NoItem
 from server.stores.sealing import Sealing
 from server.stores.sql.state_codec import place
 from server.stores.sql.state_tables import conversation_items, conversations
@@ -72,16 +71,12 @@ def item_place(conversation_id: str, item_id: str) -> str:
 
 
 def page_of(items: Sequence[Item], after: str | None, limit: int, *, newest_first: bool) -> list[Item]:
-    """Of a list that is here as a whole, the oldest first. Raises `NotThere` (`after`)."""
+    """Of a list that is here as a whole, the oldest first. Raises `NoItem` (`after`)."""
     ordered = list(reversed(items)) if newest_first else list(items)
     start = 0
     if after is not None:
         ids = [one.id for one in ordered]
         if after not in ids:
-            raise no_item()
+            raise NoItem()
         start = ids.index(after) + 1
     return ordered[start : start + limit]
-
-
-def no_item() -> NotThere:
-    return NotThere("there is no item with this id")
