@@ -34,7 +34,7 @@ from bench.process import free_ports
 from bench.results import RESULTS, write_section
 from bench.site import postgres_programs
 from bench.table import markdown, number
-from server.retention.sweeper import BATCH, DEFAULT_PACE
+from server.retention.sweeper import DEFAULT_PACE, TEXTS
 from server.stores.aes_gcm import AesGcm
 from server.stores.responses import Item, ResponseRecord
 from server.stores.sealing import PLAIN, Sealing
@@ -127,7 +127,7 @@ async def sweep(store: SqlStore, steps: list[float]) -> None:
 
     async def step() -> None:
         nonlocal removed
-        removed = await store.drop_responses(OLD + 1, BATCH)
+        removed = await store.drop_responses(OLD + 1, TEXTS)
 
     while removed:
         steps.append(await timed(step))
@@ -226,7 +226,7 @@ def main() -> int:
     text = (
         f"{before}, load {load:.1f} at the end\n\n{args.responses:,} responses of some 4 kB. `find`: one by its id; "
         f"`add`: a response that has ended; `{TURNS} turns`: the items of a chain of so many, by one query. In a sweep "
-        f"half of them are removed, {BATCH} in each step, while others are found and added.\n\n{report(lines)}"
+        f"half of them are removed, {TEXTS} in each step, while others are found and added.\n\n{report(lines)}"
     )
     print(text)
     if args.write:

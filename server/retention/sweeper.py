@@ -17,9 +17,10 @@ from server.stores.responses import StateRetention
 
 DUTY = "retention"
 BATCH = 500  # records in one transaction: some milliseconds, in which nobody else writes
+TEXTS = 100  # the same for records that hold the text of conversations, which are larger
 log = logging.getLogger("portico")
-Step = Callable[[int], Awaitable[int]]
-"""Removes so many records at most; how many it removed."""
+Step = Callable[[], Awaitable[int]]
+"""Removes a batch of records at most; how many it removed."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Sweeper:
         """All that is old now. Raises `StoreDown`."""
         for what, step in self._steps(self._clock()):
             removed = 0
-            while some := await step(BATCH):
+            while some := await step():
                 removed += some
                 await asyncio.sleep(self._pace.pause)
             if removed:
@@ -90,20 +91,24 @@ class Sweeper:
     def _steps(self, now: float) -> Iterator[tuple[str, Step]]:
         kept = self._settings
         if kept.usage_days is not None:
-            yield "usage", partial(self._store.drop_usage, usage_cutoff(now, kept.usage_days))
+            yield "usage", partial(self._store.drop_usage, usage_cutoff(now, kept.usage_days), BATCH)
         if kept.audit_days is not None:
-            yield "the audit log", partial(self._store.cut_log, "audit", cutoff(now, kept.audit_days))
+            yield "the audit log", partial(self._store.cut_log, "audit", cutoff(now, kept.audit_days), BATCH)
         if kept.decisions_days is not None:
-            yield "the log of decisions", partial(self._store.cut_log, "decisions", cutoff(now, kept.decisions_days))
+            yield (
+                "the log of decisions",
+                partial(self._store.cut_log, "decisions", cutoff(now, kept.decisions_days), BATCH),
+            )
         yield from self._state_steps(now)
 
     def _state_steps(self, now: float) -> Iterator[tuple[str, Step]]:
         kept, store = self._settings, self._store
         single = {project: days for project, days in kept.projects.items() if days is not None}
         for project, days in single.items():
-            yield "responses", partial(store.drop_responses, cutoff(now, days), project_id=project)
-            yield "conversations", partial(store.drop_conversations, cutoff(now, days), project_id=project)
+            before = cutoff(now, days)
+            yield "responses", partial(store.drop_responses, before, TEXTS, project_id=project)
+            yield "conversations", partial(store.drop_conversations, before, TEXTS, project_id=project)
         if kept.responses_days is not None:
             before, but = cutoff(now, kept.responses_days), tuple(kept.projects)
-            yield "responses", partial(store.drop_responses, before, but=but)
-            yield "conversations", partial(store.drop_conversations, before, but=but)
+            yield "responses", partial(store.drop_responses, before, TEXTS, but=but)
+            yield "conversations", partial(store.drop_conversations, before, TEXTS, but=but)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -9,7 +10,7 @@ import pytest
 
 from server.responses.stored_conversation import MOST_AT_ONCE
 from tests.behaviour.engine_double import EngineDouble
-from tests.behaviour.serving import KEY, Gate, portico
+from tests.behaviour.serving import KEY, MODEL, Gate, portico
 from tests.behaviour.tenants import Tenants
 from tests.behaviour.wire import Reply
 from tests.openai_schema import validator
@@ -187,6 +188,33 @@ async def test_a_full_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
         refused(reply, 400, "items", "at most 2 items", "begin another")
 
 
+async def test_items_are_moderated_when_a_response_is_made_of_them(tmp_path: Path) -> None:
+    policy = tmp_path / "house.yaml"
+    rule = "{id: codename, category: business/confidential, literals: [the lantern], action: block}"
+    policy.write_text(f"name: house\nversion: 1\nrules: [{rule}]\n", encoding="utf-8")
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
+        for content, status in (("nothing of it", 200), (SECRET, 400)):
+            made = await make(gate, content)
+            body = {"model": MODEL, "conversation": made, "input": "Go on."}
+            reply = await gate.request("POST", "/v1/responses", body)
+            assert reply.status == status, reply.json
+        assert reply.json["error"]["code"] == "content_filter"
+        assert len(engine.calls) == 1, "the other one did not reach it"
+
+
+async def test_what_was_said_in_a_response_is_in_its_conversation() -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        made = await make(gate, "first")
+        body = {"model": MODEL, "conversation": made, "input": "second"}
+        reply = await gate.request("POST", "/v1/responses", body)
+        assert reply.status == 200, reply.json
+        assert reply.json["conversation"] == {"id": made}
+        page = await listed(gate, made, "?order=asc")
+        assert texts(page)[:2] == ["first", "second"]
+        assert page["data"][-1]["role"] == "assistant"
+        assert [one["id"] for one in page["data"]][2:] == [one["id"] for one in reply.json["output"]]
+
+
 async def test_requests_count_to_limits() -> None:
     async with EngineDouble() as engine, portico(engine) as gate:
         limited = await Tenants(gate).limited(requests_per_minute=2)
@@ -211,7 +239,7 @@ async def test_what_is_stored_is_in_no_log() -> None:
         assert SECRET not in gate.log_text() and SECRET not in gate.exposition()
 
 
-async def test_it_is_there_after_a_restart(tmp_path: Any) -> None:
+async def test_it_is_there_after_a_restart(tmp_path: Path) -> None:
     stores = {"durable": f"sqlite:///{tmp_path}/portico.db"}
     async with EngineDouble() as engine:
         async with portico(engine, stores=stores) as gate:
@@ -220,13 +248,17 @@ async def test_it_is_there_after_a_restart(tmp_path: Any) -> None:
             assert texts(await listed(gate, made)) == ["kept"]
 
 
-async def test_encrypted(tmp_path: Any) -> None:
+def contents(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.iterdir() if path.is_file()]
+
+
+async def test_encrypted(tmp_path: Path) -> None:
     place = {"durable": f"sqlite:///{tmp_path}/portico.db"}
     async with EngineDouble() as engine:
         async with portico(engine, stores=place | {"encryption": {"key": SEALING_KEY}}) as gate:
             made = await make(gate, SECRET, metadata={"about": SECRET})
             assert texts(await listed(gate, made)) == [SECRET]
-            files = [path.read_bytes() for path in tmp_path.iterdir() if path.is_file()]
+            files = contents(tmp_path)
             assert files and not any(SECRET.encode() in data for data in files)
         async with portico(engine, stores=place) as gate:
             reply = await gate.request("GET", f"{PATH}/{made}")

@@ -24,12 +24,16 @@ COVERED: dict[str, dict[str, Any]] = {
 }
 """By path, a body that must not pass."""
 
+KEPT = "items are kept, and looked at when a response is made of them: see test_conversations.py"
 RECORDS = "an administrator's names and settings, which no model reads"
 EXEMPT = {
     "/v1/messages/count_tokens": "counts what would be sent, and no model reads it",
     "/v1/responses/input_tokens": "counts what would be sent, and no model reads it",
     "/v1/responses/compact": "refuses whatever it is sent",
     "/v1/responses/{response_id}/cancel": "takes an id alone",
+    "/v1/conversations": KEPT,
+    "/v1/conversations/{conversation_id}": KEPT,
+    "/v1/conversations/{conversation_id}/items": KEPT,
     "/v1/organization/projects": RECORDS,
     "/v1/organization/projects/{project_id}": RECORDS,
     "/v1/organization/projects/{project_id}/archive": RECORDS,

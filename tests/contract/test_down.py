@@ -16,6 +16,7 @@ from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore, connect_durable
 from tests.contract.test_directory import ME, a_key
 from tests.contract.test_ledger import DAY, T, a_call, total
+from tests.contract.state import a_conversation, a_response
 from tests.services.durable import SqliteBackend
 from tests.services.postgres import PASSWORD, Postgres, running
 
@@ -41,6 +42,12 @@ async def all_down(store: SqlStore) -> None:
         down(store.add_usage([a_call(1)])),
         down(store.usage(since=T, until=T + DAY, bucket_s=DAY)),
         down(store.verify_audit()),
+        down(store.history("proj_1", "resp_1")),
+        down(store.add_response(a_response(), [], [])),
+        down(store.renew_responses("me", 60)),
+        down(store.conversation_history("proj_1", "conv_1")),
+        down(store.create_conversation(a_conversation(), [])),
+        down(store.drop_responses(1, 1)),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from server.config import Retention as Settings
 from server.retention.cutoff import cutoff, usage_cutoff
-from server.retention.sweeper import BATCH, Pace, Sweeper, removes
+from server.retention.sweeper import BATCH, TEXTS, Pace, Sweeper, removes
 from server.stores.base import LogName, StoreDown
 
 NOW = 1_795_842_000.0
@@ -93,7 +93,7 @@ async def test_what_is_kept_for_good_is_left_alone() -> None:
 
 
 async def test_state() -> None:
-    store = StoreDouble(responses=BATCH + 1, conversations=1, usage=1)
+    store = StoreDouble(responses=TEXTS + 1, conversations=1, usage=1)
     await sweeper(store, Settings()).sweep()
     assert (store.old["responses"], store.old["conversations"], store.old["usage"]) == (0, 0, 1), "30 days, by default"
     assert set(store.whose) == {(what, cutoff(NOW, 30), None, ()) for what in ("responses", "conversations")}
