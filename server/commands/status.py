@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from server.commands.durable import table
+from server.commands.loopback import own_host
 from server.config import Config, load
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def ask(config: Config) -> dict[str, Any]:
     """`{"workers": [...]}`. Raises `NoStatus`."""
-    host, port = config.metrics.host, config.metrics.port
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    host, port = own_host(config.metrics.host), config.metrics.port
     headers = {"authorization": f"Bearer {config.metrics.token}"} if config.metrics.token else {}
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
