@@ -129,9 +129,9 @@ async def _is_portico(listener: Listener, *, tls: bool) -> bool:
     place = f"{f'[{host}]' if ':' in host else host}:{listener.port}"
     try:
         if listener.kind == "server":
-            answer = await fetch(f"http{'s' if tls else ''}://{place}/healthz", timeout_s=2, verify=False)
+            answer = await fetch(f"http{'s' if tls else ''}://{place}/healthz", verify=False)
             return "openai-processing-ms" in answer.headers
-        answer = await fetch(f"http://{place}/status", timeout_s=2)
+        answer = await fetch(f"http://{place}/status")
         if answer.status == 401:
             return b"metrics.token" in answer.body
         return isinstance(tree := json.loads(answer.body), dict) and "workers" in tree
