@@ -92,9 +92,12 @@ def secret_files(config: Config, home: Path, file: Path, tree: Any, environ: Map
     found: list[Secret] = []
     for path, what in named:
         try:
-            found.append(Secret(path, what, path.stat().st_mode))
+            secret = Secret(path, what, path.stat().st_mode)
+            mounted = os.statvfs(path).f_flag & os.ST_RDONLY
         except OSError:
             continue  # it is not there yet, or closed to us too
+        if not mounted:  # a secret of a container's is for whoever is in it
+            found.append(secret)
     return found
 
 
