@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mcp.server import MCPServer
+from mcp.server import MCPServer  # pyright: ignore[reportMissingImports] - it is in vLLM's image
 
 RUN_S = 30.0  # of one run
 WAIT_S = 60.0  # for its turn

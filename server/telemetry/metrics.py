@@ -15,8 +15,10 @@ from prometheus_client import values as prometheus_values
 
 from server.call import Call
 from server.config import PriorityClass
+from server.openai.chat_request import AssistantMessage, ChatRequest, ToolMessage, UserMessage
 from server.telemetry import families
 from server.telemetry.local import LocalCounter, LocalHistogram, LocalRegistry
+from server.telemetry.process import ProcessSeries
 from server.telemetry.projects import ProjectNames
 from server.telemetry.series import (
     TOKEN_KINDS,
@@ -30,6 +32,8 @@ from server.telemetry.series import (
     UsageSeries,
 )
 
+SHORT_TOKENS = 256  # of an answer, reasoning included
+SPOKEN = (UserMessage, AssistantMessage, ToolMessage)
 LEFT = 499  # the status of a call whose client had got none
 
 
@@ -49,6 +53,7 @@ FAULTS = (
 class ModelSeries:
     """The series of one model."""
 
+    short_answer: LocalHistogram
     first_token: LocalHistogram
     token_gap: LocalHistogram
     per_token: LocalHistogram
@@ -87,6 +92,7 @@ class Metrics:
         local = self._local = LocalRegistry(registry)
         self._requests = local.counters(families.REQUESTS)
         self._duration = local.histograms(families.DURATION)
+        self._short_answer = local.histograms(families.SHORT_ANSWER)
         self._first_token = local.histograms(families.FIRST_TOKEN)
         self._gap = local.histograms(families.TOKEN_GAP)
         self._per_token = local.histograms(families.PER_TOKEN)
@@ -105,6 +111,7 @@ class Metrics:
         self.usage = UsageSeries(local)
         self.stores = StoreSeries(local)
         self.moderation = ModerationSeries(local)
+        self._process = ProcessSeries(registry)
         self._projects = ProjectSeries(local, projects or ProjectNames(0))
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self.models = OnFirstUse(self._model)  # by id
@@ -115,6 +122,7 @@ class Metrics:
 
     def _model(self, model: str) -> ModelSeries:
         return ModelSeries(
+            self._short_answer[model,],
             self._first_token[model,],
             self._gap[model,],
             self._per_token[model,],
@@ -151,6 +159,8 @@ class Metrics:
             per_token = call.per_token_s()
             if per_token is not None:
                 model.per_token.observe(per_token)
+        if is_short(call):
+            model.short_answer.observe(finished - call.received)
         if call.outcome == "client_gone":
             self._disconnects[phase_of(call),].value += 1
         self._count_tokens(call, model)
@@ -169,6 +179,7 @@ class Metrics:
             self._in_flight.labels(name).set(model.in_flight)
         self.engines.flush()
         self.usage.flush()
+        self._process.flush()
         self._queue.set(self.queued())
 
     def _count_tokens(self, call: Call, model: ModelSeries) -> None:
@@ -192,6 +203,13 @@ class Metrics:
             known = EndSeries(self._requests[key], self._duration[key], self._overhead[endpoint,])
             self._ends[key] = known
         return known
+
+
+def is_short(call: Call) -> bool:
+    """A good answer of at most `SHORT_TOKENS` to a chat of one turn: what a user waits for as a whole."""
+    if call.outcome != "ok" or call.tokens is None or call.tokens.completion > SHORT_TOKENS:
+        return False
+    return isinstance(call.body, ChatRequest) and sum(isinstance(one, SPOKEN) for one in call.body.messages) == 1
 
 
 def phase_of(call: Call) -> str:
