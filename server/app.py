@@ -58,6 +58,7 @@ from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
 from server.stores.sql.store import SqlStore, attach_durable
+from server.telemetry.exemplars import ExemplarFile
 from server.telemetry.metrics import Metrics
 from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
@@ -117,7 +118,7 @@ def build(
     The database was opened before, by the parent.
     """
     watchdog, secret = Watchdog(), worker.server_secret
-    metrics = Metrics(registry, _project_names(config, worker))
+    metrics = Metrics(registry, _project_names(config, worker), _exemplars(config, worker))
     request_log = _request_log(config, log)
     tracer = tracer_of(config.tracing, f"{gethostname()}-{worker.slot}", version("portico"), metrics.spans)
     engines = _engines(config, addresses, watchdog, worker.slot, metrics.engines)
@@ -178,6 +179,12 @@ def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -
         "/v1/completions": relay("completions", factory.completion),
         "/v1/messages": relay("messages", factory.message, answers=MessageAnswers(signer)),
     }
+
+
+def _exemplars(config: Config, worker: WorkerPlace) -> ExemplarFile | None:
+    if config.tracing.endpoint is None or worker.folder is None:
+        return None
+    return ExemplarFile(worker.folder, worker.seat)
 
 
 def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:

@@ -17,6 +17,7 @@ from server.call import Call
 from server.config import PriorityClass
 from server.openai.chat_request import AssistantMessage, ChatRequest, ToolMessage, UserMessage
 from server.telemetry import families
+from server.telemetry.exemplars import ExemplarFile
 from server.telemetry.local import LocalCounter, LocalHistogram, LocalRegistry
 from server.telemetry.process import ProcessSeries
 from server.telemetry.projects import ProjectNames
@@ -86,9 +87,15 @@ class OnFirstUse(dict[str, ModelSeries]):
 
 
 class Metrics:
-    """Counts locally; `tick` (or `flush`) hands over to `registry`."""
+    """Counts locally; `tick` (or `flush`) hands over to `registry`. `exemplars`: where traces are exported."""
 
-    def __init__(self, registry: CollectorRegistry, projects: ProjectNames | None = None) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        projects: ProjectNames | None = None,
+        exemplars: ExemplarFile | None = None,
+    ) -> None:
+        self._exemplars = exemplars
         local = self._local = LocalRegistry(registry)
         self._requests = local.counters(families.REQUESTS)
         self._duration = local.histograms(families.DURATION)
@@ -161,6 +168,8 @@ class Metrics:
                 model.per_token.observe(per_token)
         if is_short(call):
             model.short_answer.observe(finished - call.received)
+        if self._exemplars is not None:
+            self._exemplars.finished(call, finished)
         if call.outcome == "client_gone":
             self._disconnects[phase_of(call),].value += 1
         self._count_tokens(call, model)
@@ -172,6 +181,8 @@ class Metrics:
 
     def tick(self, now: float) -> None:
         self.flush()
+        if self._exemplars is not None:
+            self._exemplars.tick(now)
 
     def flush(self) -> None:
         self._local.flush()
