@@ -220,7 +220,10 @@ def is_short(call: Call) -> bool:
     """A good answer of at most `SHORT_TOKENS` to a chat of one turn: what a user waits for as a whole."""
     if call.outcome != "ok" or call.tokens is None or call.tokens.completion > SHORT_TOKENS:
         return False
-    return isinstance(call.body, ChatRequest) and sum(isinstance(one, SPOKEN) for one in call.body.messages) == 1
+    if not isinstance(call.body, ChatRequest):
+        return False
+    spoken = (one for one in call.body.messages if isinstance(one, SPOKEN))
+    return next(spoken, None) is not None and next(spoken, None) is None  # a long chat is not read to its end
 
 
 def phase_of(call: Call) -> str:
