@@ -62,6 +62,7 @@ from server.stores.base import LimitStore
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
 from server.stores.sql.store import SqlStore
+from server.telemetry.exemplars import ExemplarFile
 from server.telemetry.metrics import Metrics
 from server.telemetry.projects import ProjectNames
 from server.telemetry.refusals import Refusals
@@ -121,7 +122,7 @@ def build(
     The database was opened before, by the parent.
     """
     watchdog, secret = Watchdog(), worker.server_secret
-    metrics = Metrics(registry, _project_names(config, worker))
+    metrics = Metrics(registry, _project_names(config, worker), _exemplars(config, worker))
     request_log = _request_log(config, log)
     tracer = tracer_of(config.tracing, f"{gethostname()}-{worker.slot}", version("portico"), metrics.spans)
     engines = _engines(config, addresses, watchdog, worker.slot, metrics.engines)
@@ -195,6 +196,12 @@ def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -
 def _answered_here(usage: UsageLog, metrics: Metrics, call: Call) -> None:
     usage.finished(call)
     metrics.answered_here(call)
+
+
+def _exemplars(config: Config, worker: WorkerPlace) -> ExemplarFile | None:
+    if config.tracing.endpoint is None or worker.folder is None:
+        return None
+    return ExemplarFile(worker.folder, worker.seat)
 
 
 def _project_names(config: Config, worker: WorkerPlace) -> ProjectNames:

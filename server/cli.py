@@ -11,7 +11,7 @@ from importlib.metadata import version
 from server.commands.admin_keys import add_admin_keys_commands
 from server.commands.audit import add_audit_commands
 from server.commands.config import add_config_commands
-from server.commands.doctor import add_doctor_command
+from server.commands.doctor.command import add_doctor_command
 from server.commands.engine import add_engine_commands
 from server.commands.keys import add_keys_commands
 from server.commands.moderate import add_moderate_command

@@ -80,6 +80,29 @@ CAPACITY = Board(
                     [Query(f"{rate(WAIT)} / {rate(REACHED)}", "waited")],
                     "percentunit",
                 ),
+            ],
+        ),
+        Row(
+            "The gateway",
+            8,
+            [
+                series(
+                    "Processors of the gateway",
+                    "Cores that the workers of each gateway use. A worker can use one: at 0.8 for each, add workers.",
+                    [
+                        Query(
+                            "sum by (instance) (rate(portico_process_cpu_seconds_total[$__rate_interval]))",
+                            "{{instance}}",
+                        )
+                    ],
+                    "short",
+                ),
+                series(
+                    "Memory of the gateway",
+                    "Of the workers of each gateway. It grows with open calls, and not with time.",
+                    [Query("sum by (instance) (portico_process_resident_memory_bytes)", "{{instance}}")],
+                    "bytes",
+                ),
                 series(
                     "Streamed by the gateway",
                     "Tokens per second that leave in streams. bench/RESULTS.md says how many one core relays.",

@@ -141,6 +141,12 @@ TIME_ROWS = [
                 quantiles(DURATION, MODEL, ANSWERED),
                 "s",
             ),
+            series(
+                "Short answer",
+                "Whole answers of at most 256 tokens to chats of one turn. An alert comes when p95 is above 2 s.",
+                quantiles("portico_short_answer_seconds", MODEL),
+                "s",
+            ),
         ],
     ),
     Row(

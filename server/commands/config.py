@@ -44,7 +44,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    tree = _without_secrets(load(arguments.config).model_dump(mode="json"))
+    tree = without_secrets(load(arguments.config).model_dump(mode="json"))
     yaml.safe_dump(tree, sys.stdout, sort_keys=False, allow_unicode=True)
     return 0
 
@@ -54,15 +54,16 @@ def _schema(_: argparse.Namespace) -> int:
     return 0
 
 
-def _without_secrets(tree: Any) -> Any:
+def without_secrets(tree: Any) -> Any:
+    """`tree` as it may be shown."""
     if isinstance(tree, dict):
         return {key: _shown(key, value) for key, value in tree.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(tree, list):
-        return [_without_secrets(value) for value in tree]  # pyright: ignore[reportUnknownVariableType]
+        return [without_secrets(value) for value in tree]  # pyright: ignore[reportUnknownVariableType]
     return PASSWORD.sub(rf"\1{HIDDEN}@", tree) if isinstance(tree, str) else tree
 
 
 def _shown(key: str, value: Any) -> Any:
     if key in SECRET_SECTIONS:
         return {name: HIDDEN if secret else secret for name, secret in value.items()}
-    return HIDDEN if key in SECRETS and value else _without_secrets(value)
+    return HIDDEN if key in SECRETS and value else without_secrets(value)

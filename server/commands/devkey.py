@@ -12,6 +12,7 @@ from server.commands.startable import check_start, needs_development_key
 from server.config import Config, ConfigError, StaticKey
 
 PREFIX = "sk-portico-dev-"
+FILE = "dev-key"  # below $PORTICO_HOME
 
 
 def with_development_key(config: Config, home: Path) -> tuple[Config, str | None]:
@@ -22,10 +23,19 @@ def with_development_key(config: Config, home: Path) -> tuple[Config, str | None
     check_start(config)
     if not needs_development_key(config):
         return config, None
-    key = _kept(home / "dev-key")
+    key = _kept(home / FILE)
     static = StaticKey(name="development", key_sha256=hashlib.sha256(key.encode()).hexdigest())
     auth = config.auth.model_copy(update={"static_keys": (static,)})
     return config.model_copy(update={"auth": auth}), key
+
+
+def development_key_hash(home: Path) -> str | None:
+    """SHA-256 of the development key that was made here; None where there is none, or it cannot be read."""
+    try:
+        key = _key_in((home / FILE).read_bytes())
+    except OSError:
+        return None
+    return hashlib.sha256(key.encode()).hexdigest() if key else None
 
 
 def _kept(path: Path) -> str:

@@ -143,7 +143,18 @@ def table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> Iterator[str]:
 
 
 def _width(text: str) -> int:
+    """Columns of a terminal."""
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` columns (1 or more), with a sign where it goes on."""
+    if _width(text) <= width:
+        return text
+    kept = text
+    while kept and _width(kept) >= width:
+        kept = kept[:-1]
+    return f"{kept}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _cell(value: Any) -> str:

@@ -19,6 +19,7 @@ from rich.console import Console
 from server.commands.reload import order
 from server.config import Config, ConfigError, Managed, home, load
 from server.engines.managed import EngineSetupError, EngineState, EngineSupervisor, Prepared, prepare
+from server.engines.managed.hardware import look
 from server.engines.managed.install import find
 from server.engines.managed.serve import decide
 from server.engines.managed.state import EngineRecord, read_record
@@ -118,7 +119,7 @@ def _status(args: argparse.Namespace) -> int:
     record = read_record(home() / "engine.json")
     plan, why_not = None, ""
     try:
-        plan = decide(_managed(args), home())
+        plan = decide(_managed(args), look(home()))
     except ConfigError as error:
         return _fail(error)
     except EngineSetupError as error:  # such as memory that the running engine itself takes

@@ -10,7 +10,6 @@ import os
 import secrets
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from functools import partial
@@ -23,6 +22,7 @@ from rich.console import Console
 
 from server.commands.control import Refused, Request, control_socket, socket_path
 from server.commands.devkey import with_development_key
+from server.commands.loopback import own_host, unverified
 from server.commands.screen import Waiting, ready_screen
 from server.config import Config, ConfigError, Model, home, load, reloaded
 from server.engines.engine import EngineAddress
@@ -356,8 +356,8 @@ class Service:
     async def _ready(self, public: socket.socket) -> bool:
         """Ask our own /readyz, as a load balancer would."""
         host, port = public.getsockname()[:2]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-        tls = _unverified() if self._config.server.tls.cert else None
+        host = own_host(host)
+        tls = unverified() if self._config.server.tls.cert else None
         try:
             async with asyncio.timeout(2):
                 reader, writer = await asyncio.open_connection(host, port, ssl=tls)
@@ -379,14 +379,6 @@ def _ignore_signals() -> None:
     for number in (*STOP_SIGNALS, signal.SIGHUP):
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
-
-
-def _unverified() -> ssl.SSLContext:
-    """For asking ourselves on loopback: the certificate is for another name."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _url(bound: socket.socket, scheme: str, host: str) -> str:

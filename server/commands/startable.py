@@ -15,13 +15,18 @@ from server.stores.sql.store import connect_durable
 def check_start(config: Config) -> None:
     """Raises `ConfigError`."""
     if not is_loopback(config.server.host) and needs_development_key(config):
-        raise ConfigError(
-            f"auth.static_keys: {config.server.host} can be reached by others and no key is configured. "
-            "Make one (portico keys create), or set PORTICO_API_KEY to a key of your own, for example: "
-            "export PORTICO_API_KEY=sk-$(openssl rand -hex 24)"
-        )
-    _check_tls(config.server.tls)
+        raise ConfigError(no_key(config.server.host))
+    check_tls(config.server.tls)
     check_policies(config)
+
+
+def no_key(host: str) -> str:
+    """What is wrong where nobody has a key and others could call."""
+    return (
+        f"auth.static_keys: {host} can be reached by others and no key is configured. "
+        "Make one (portico keys create), or set PORTICO_API_KEY to a key of your own, for example: "
+        "export PORTICO_API_KEY=sk-$(openssl rand -hex 24)"
+    )
 
 
 def needs_development_key(config: Config) -> bool:
@@ -45,7 +50,8 @@ async def _keys_in_database(config: Config) -> bool:
         await store.close()
 
 
-def _check_tls(tls: Tls) -> None:
+def check_tls(tls: Tls) -> None:
+    """Raises `ConfigError` where certificate and key cannot be used."""
     if tls.cert is None or tls.key is None:
         return
     try:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from server.commands.durable import table
+import msgspec
+
+from server.commands.durable import cut, table
+from server.commands.loopback import own_host
 from server.config import Config, load
 
 if TYPE_CHECKING:
@@ -19,7 +23,13 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5
 MOST_SHOWN = 20  # rows of the queue
 HEADS = ("class", "project", "weight", "waiting", "longest", "running", "served")  # weighted tokens, this time
+INDENT = " " * 11
+SHORTEST = 8  # columns of a project, however narrow the terminal is
 Worker = dict[str, Any]
+
+
+class _Status(msgspec.Struct):
+    workers: list[dict[str, Any]]
 
 
 class NoStatus(Exception):
@@ -42,14 +52,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(status, indent=2))
     else:
-        print("\n".join(lines(status["workers"])))
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(lines(status["workers"], columns)))
     return 0
 
 
 def ask(config: Config) -> dict[str, Any]:
-    """`{"workers": [...]}`. Raises `NoStatus`."""
-    host, port = config.metrics.host, config.metrics.port
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    """`{"workers": [{...}, ...]}`. Raises `NoStatus`."""
+    host, port = own_host(config.metrics.host), config.metrics.port
     headers = {"authorization": f"Bearer {config.metrics.token}"} if config.metrics.token else {}
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
@@ -65,11 +75,17 @@ def ask(config: Config) -> dict[str, Any]:
         connection.close()
     if answer.status != 200:
         raise NoStatus(f"{host}:{port} answers {answer.status} to /status: is metrics.token right, is it Portico?")
-    return cast("dict[str, Any]", json.loads(body))
+    try:
+        return msgspec.to_builtins(msgspec.json.decode(body, type=_Status))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NoStatus(f"{host}:{port} answers something else to /status: is it Portico?") from None
 
 
-def lines(workers: list[Worker]) -> Iterator[str]:
-    """For people."""
+def lines(workers: list[Worker], columns: int | None = None) -> Iterator[str]:
+    """For people, in a terminal of so many columns; None: as long as they are."""
+    if not workers:
+        yield "workers    none has begun yet: see the log, or ask again in a second"
+        return
     yield f"workers    {len(workers)}"
     for name in sorted({name for one in workers for name in one["engines"]}):
         parts = [one["engines"][name] for one in workers if name in one["engines"]]
@@ -85,10 +101,10 @@ def lines(workers: list[Worker]) -> Iterator[str]:
     degraded = sum(bool(one["limits"]["degraded"]) for one in workers)
     yield f"limits     {'without their shared store: each worker enforces its share' if degraded else 'ok'}"
     yield f"usage      {sum(one['usage']['waiting'] for one in workers)} records not in the database yet"
-    yield from _queue(workers)
+    yield from _queue(workers, columns)
 
 
-def _queue(workers: list[Worker]) -> Iterator[str]:
+def _queue(workers: list[Worker], columns: int | None) -> Iterator[str]:
     """Each worker has a queue of its own; what they know of a project's calls of one class is put together."""
     found: dict[tuple[str, str], list[Worker]] = {}
     for standing in (one for worker in workers for one in worker["queue"]):
@@ -96,9 +112,18 @@ def _queue(workers: list[Worker]) -> Iterator[str]:
     yield f"queue      {sum(one['waiting'] for several in found.values() for one in several)} calls wait"
     rows = [_row(priority, project, several) for (priority, project), several in found.items()]
     if rows:
-        yield from (f"           {line}" for line in table(rows[:MOST_SHOWN], HEADS))
+        yield from (f"{INDENT}{line}" for line in table(_fitted(rows[:MOST_SHOWN], columns), HEADS))
     if len(rows) > MOST_SHOWN:
-        yield f"           and {len(rows) - MOST_SHOWN} more"
+        yield f"{INDENT}and {len(rows) - MOST_SHOWN} more"
+
+
+def _fitted(rows: list[list[str]], columns: int | None) -> list[list[str]]:
+    """The rows with the projects cut where the lines would else be too long."""
+    if columns is None:
+        return rows
+    longest = max(len(INDENT) + len(line) for line in table([[*row[:1], "", *row[2:]] for row in rows], HEADS))
+    room = max(SHORTEST, columns - longest + len("project"))
+    return [[row[0], cut(row[1], room), *row[2:]] for row in rows]
 
 
 def _row(priority: str, project: str, standings: list[Worker]) -> list[str]:

@@ -42,7 +42,8 @@ def load(
     chosen = path or (
         Path(environ["PORTICO_CONFIG"]) if environ.get("PORTICO_CONFIG") else shipped("config/portico.yaml")
     )
-    tree = tree_of(read_bytes(chosen), str(chosen))
+    data = read_bytes(chosen)
+    tree = tree_of(data, str(chosen))
     sources: dict[str, str] = {}
     for name, value in _variables(environ):
         keys = name.removeprefix(ENV_PREFIX).removesuffix(FILE_SUFFIX).lower().split("__")
@@ -56,7 +57,7 @@ def load(
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(first_problem(error, sources, str(chosen))) from None
+        raise ConfigError(first_problem(error, sources, f"{chosen}{_line(data, error)}")) from None
     return _with_environment_key(config, environment_key(environ))
 
 
@@ -143,6 +144,21 @@ def _parse(text: str, source: str) -> object:
         ) from None
     except (ValueError, LookupError, AttributeError, RecursionError):  # such as 2026-13-01, which looks like a date
         raise ConfigError(f"{source}: is not YAML: a value cannot be parsed") from None
+
+
+def _line(data: bytes, error: ValidationError) -> str:
+    """`, line N` of the key that the first problem is about, or of the nearest above it; else empty."""
+    node: yaml.Node | None = _Loader(data.decode()).get_single_node()
+    line = 0
+    for part in error.errors(include_url=False, include_input=False)[0]["loc"]:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            key = node = node.value[part]
+        elif isinstance(node, yaml.MappingNode) and (pairs := [pair for pair in node.value if pair[0].value == part]):
+            key, node = pairs[0]
+        else:
+            break
+        line = key.start_mark.line + 1
+    return f", line {line}" if line else ""
 
 
 def _put(tree: dict[str, Any], keys: list[str], value: object, source: str) -> None:

@@ -19,6 +19,7 @@ from prometheus_client.exposition import generate_latest as plain
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of  # pyright: ignore[reportUnknownVariableType]
 
 from server.telemetry import families
+from server.telemetry.exemplars import NO_EXEMPLARS, read_exemplars
 from server.telemetry.slots import SlotFiles
 from server.telemetry.status import read_status
 from server.telemetry.text import OPENMETRICS, PROMETHEUS, TextFormat
@@ -87,7 +88,8 @@ class MetricsListener:
         return [body]
 
     def _scrape(self, *, modern: bool) -> tuple[str, bytes]:
-        lines = self._format.lines(self._slots.totals(), openmetrics=modern)
+        exemplars = read_exemplars(self._folder) if modern else NO_EXEMPLARS
+        lines = self._format.lines(self._slots.totals(), openmetrics=modern, exemplars=exemplars)
         own: bytes = (
             openmetrics(self._registry) if modern else plain(self._registry)
         )  # with the end that OpenMetrics wants

@@ -26,6 +26,13 @@ DURATION = HistogramFamily(
     BY_END,
     LATENCY_S,
 )
+SHORT_ANSWER = HistogramFamily(
+    "portico_short_answer_seconds",
+    "seconds",
+    "From the complete request to the last byte, of short answers to chats of one turn.",
+    ("model",),
+    LATENCY_S,
+)
 FIRST_TOKEN = HistogramFamily(
     "portico_time_to_first_token_seconds",
     "seconds",
@@ -146,6 +153,8 @@ TRACE_SPANS = CounterFamily(
     "portico_trace_spans_total", "spans", "Spans of traces by what became of them.", ("outcome",)
 )
 
+CPU = CounterFamily("portico_process_cpu_seconds_total", "seconds", "Processor time of the workers.")
+RESIDENT = GaugeFamily("portico_process_resident_memory_bytes", "bytes", "Memory of the workers.")
 BUILD_INFO = GaugeFamily("portico_build_info", "always 1", "Which version runs.", ("version",))
 CERTIFICATE_EXPIRY = GaugeFamily(
     "portico_certificate_expiry_timestamp_seconds", "Unix seconds", "When the certificate of the public port expires."

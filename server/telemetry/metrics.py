@@ -15,8 +15,11 @@ from prometheus_client import values as prometheus_values
 
 from server.call import Call
 from server.config import PriorityClass
+from server.openai.chat_request import AssistantMessage, ChatRequest, ToolMessage, UserMessage
 from server.telemetry import families
+from server.telemetry.exemplars import ExemplarFile
 from server.telemetry.local import LocalCounter, LocalHistogram, LocalRegistry
+from server.telemetry.process import ProcessSeries
 from server.telemetry.projects import ProjectNames
 from server.telemetry.series import (
     TOKEN_KINDS,
@@ -30,6 +33,8 @@ from server.telemetry.series import (
     UsageSeries,
 )
 
+SHORT_TOKENS = 256  # of an answer, reasoning included
+SPOKEN = (UserMessage, AssistantMessage, ToolMessage)
 LEFT = 499  # the status of a call whose client had got none
 
 
@@ -49,6 +54,7 @@ FAULTS = (
 class ModelSeries:
     """The series of one model."""
 
+    short_answer: LocalHistogram
     first_token: LocalHistogram
     token_gap: LocalHistogram
     per_token: LocalHistogram
@@ -82,12 +88,19 @@ class OnFirstUse(dict[str, ModelSeries]):
 
 
 class Metrics:
-    """Counts locally; `tick` (or `flush`) hands over to `registry`."""
+    """Counts locally; `tick` (or `flush`) hands over to `registry`. `exemplars`: where traces are exported."""
 
-    def __init__(self, registry: CollectorRegistry, projects: ProjectNames | None = None) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        projects: ProjectNames | None = None,
+        exemplars: ExemplarFile | None = None,
+    ) -> None:
+        self._exemplars = exemplars
         local = self._local = LocalRegistry(registry)
         self._requests = local.counters(families.REQUESTS)
         self._duration = local.histograms(families.DURATION)
+        self._short_answer = local.histograms(families.SHORT_ANSWER)
         self._first_token = local.histograms(families.FIRST_TOKEN)
         self._gap = local.histograms(families.TOKEN_GAP)
         self._per_token = local.histograms(families.PER_TOKEN)
@@ -107,6 +120,7 @@ class Metrics:
         self.usage = UsageSeries(local)
         self.stores = StoreSeries(local)
         self.moderation = ModerationSeries(local)
+        self._process = ProcessSeries(registry)
         self._projects = ProjectSeries(local, projects or ProjectNames(0))
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self.models = OnFirstUse(self._model)  # by id
@@ -117,6 +131,7 @@ class Metrics:
 
     def _model(self, model: str) -> ModelSeries:
         return ModelSeries(
+            self._short_answer[model,],
             self._first_token[model,],
             self._gap[model,],
             self._per_token[model,],
@@ -154,6 +169,10 @@ class Metrics:
             per_token = call.per_token_s()
             if per_token is not None:
                 model.per_token.observe(per_token)
+        if is_short(call):
+            model.short_answer.observe(finished - call.received)
+        if self._exemplars is not None:
+            self._exemplars.finished(call, finished)
         if call.outcome == "client_gone":
             self._disconnects[phase_of(call),].value += 1
         self._count_tokens(call, model)
@@ -169,6 +188,8 @@ class Metrics:
 
     def tick(self, now: float) -> None:
         self.flush()
+        if self._exemplars is not None:
+            self._exemplars.tick(now)
 
     def flush(self) -> None:
         self._local.flush()
@@ -176,6 +197,7 @@ class Metrics:
             self._in_flight.labels(name).set(model.in_flight)
         self.engines.flush()
         self.usage.flush()
+        self._process.flush()
         self._queue.set(self.queued())
 
     def _count_tokens(self, call: Call, model: ModelSeries) -> None:
@@ -200,6 +222,16 @@ class Metrics:
             known = EndSeries(self._requests[key], self._duration[key], self._overhead[endpoint,])
             self._ends[key] = known
         return known
+
+
+def is_short(call: Call) -> bool:
+    """A good answer of at most `SHORT_TOKENS` to a chat of one turn: what a user waits for as a whole."""
+    if call.outcome != "ok" or call.tokens is None or call.tokens.completion > SHORT_TOKENS:
+        return False
+    if not isinstance(call.body, ChatRequest):
+        return False
+    spoken = (one for one in call.body.messages if isinstance(one, SPOKEN))
+    return next(spoken, None) is not None and next(spoken, None) is None  # a long chat is not read to its end
 
 
 def phase_of(call: Call) -> str:

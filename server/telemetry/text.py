@@ -8,6 +8,7 @@ from math import inf
 
 import msgspec
 
+from server.telemetry.exemplars import NO_EXEMPLARS, Exemplar, Exemplars
 from server.telemetry.kinds import Family
 from server.telemetry.slots import Key
 
@@ -24,11 +25,12 @@ class Histogram:
     sum: tuple[str, Key] = ("", b"")
     count: str = ""
 
-    def lines(self, values: Mapping[Key, float]) -> Iterable[str]:
+    def lines(self, values: Mapping[Key, float], exemplars: Mapping[float, Exemplar]) -> Iterable[str]:
+        """`exemplars` by the bounds of buckets."""
         total = 0.0
-        for _, start, key in self.buckets:
+        for bound, start, key in self.buckets:
             total += values[key]
-            yield f"{start} {total}"
+            yield f"{start} {total}{exemplars[bound].text if bound in exemplars else ''}"
         yield f"{self.count} {total}"
         yield f"{self.sum[0]} {values[self.sum[1]]}"
 
@@ -42,15 +44,20 @@ class TextFormat:
         self._histograms: dict[str, dict[tuple[str, ...], Histogram]] = {name: {} for name in self._families}
         self._known: set[Key] = set()
 
-    def lines(self, values: Mapping[Key, float], *, openmetrics: bool) -> list[str]:
-        """`values` may have more keys than at the last call, and lack some of those of gauges."""
+    def lines(
+        self, values: Mapping[Key, float], *, openmetrics: bool, exemplars: Exemplars = NO_EXEMPLARS
+    ) -> list[str]:
+        """`values` may have more keys than at the last call, and lack some of those of gauges.
+
+        `exemplars` are for OpenMetrics only.
+        """
         for key in values.keys() - self._known:
             self._learn(key)
         out: list[str] = []
         for name, family in self._families.items():
             samples = [f"{start} {values[key]}" for key, start in self._plain[name].items() if key in values]
-            for histogram in self._histograms[name].values():
-                samples += histogram.lines(values)
+            for series, histogram in self._histograms[name].items():
+                samples += histogram.lines(values, exemplars.get((name, series), {}))
             if samples:
                 shown = name if openmetrics else family.name
                 out += (f"# HELP {shown} {family.help}", f"# TYPE {shown} {family.kind.lower()}", *samples)

@@ -37,6 +37,27 @@ async def test_a_good_call(stream: bool) -> None:
         assert gate.metric("portico_engine_up", engine="one") == 1
 
 
+@pytest.mark.parametrize(
+    ("messages", "words", "counted"),
+    [
+        (MESSAGES, 3, 1),
+        ([{"role": "system", "content": "s"}, {"role": "developer", "content": "d"}, *MESSAGES], 3, 1),
+        (MESSAGES, 300, 0),
+        ([*MESSAGES, {"role": "assistant", "content": "a"}, {"role": "user", "content": "u"}], 3, 0),
+        ([{"role": "user", "content": "u"}, {"role": "user", "content": "u"}], 3, 0),
+    ],
+)
+async def test_short_answers_of_one_turn_are_told_apart(messages: list[Any], words: int, counted: int) -> None:
+    async with EngineDouble() as engine, portico(engine) as gate:
+        for stream in (True, False):
+            engine.plan(answer(Reply(["a "] * words)))
+            assert (await gate.chat(messages=messages, stream=stream)).status == 200
+        engine.plan(error(500))
+        await gate.chat(messages=messages)
+        await gate.complete()
+        assert gate.metric("portico_short_answer_seconds_count", model=MODEL) == 2 * counted
+
+
 async def test_every_outcome() -> None:
     async with EngineDouble() as engine, portico(engine) as gate:
 

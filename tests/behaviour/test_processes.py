@@ -56,10 +56,15 @@ async def test_a_killed_worker_is_started_again_and_its_counters_live_on(tmp_pat
         assert await served.sum_of(*sorted(metrics, reverse=True)) == 20
         before = served.workers()
         assert len(before) == 2
+        cpu, memory = "portico_process_cpu_seconds_total", "portico_process_resident_memory_bytes"
+        used, resident = await served.sum_of(cpu), await served.sum_of(memory)
+        assert used > 0
         os.kill(before[0], signal.SIGKILL)
         await eventually(lambda: len(served.workers()) == 2 and before[0] not in served.workers(), 6)
         assert await served.sum_of("portico_requests_total") == 20
+        assert await served.sum_of(cpu) >= used  # that of the dead goes on to count
         await asyncio.sleep(1)
+        assert resident / 2 < await served.sum_of(memory) < resident * 1.5  # and its memory does not
         good = 0
         for _ in range(20):
             try:

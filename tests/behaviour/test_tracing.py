@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from server.commands.doctor.fetch import fetch
 from tests.behaviour.engine_double import EngineDouble, answer, error, hang
+from tests.behaviour.processes import serve
 from tests.behaviour.serving import CHAT, KEY, MESSAGES, MODEL, eventually, portico
 from tests.behaviour.vllm import Reply
 
@@ -184,3 +188,24 @@ async def test_refusals_have_the_trace_in_their_line() -> None:
         await gate.request("POST", CHAT, BODY, "sk-wrong", traceparent=SAMPLED)
         await gate.request("GET", "/v1/models", traceparent=SAMPLED)
         assert [line["trace_id"] for line in gate.log_lines()] == [TRACE] * 3
+
+
+async def test_buckets_tell_a_trace_of_theirs(tmp_path: Path) -> None:
+    """Through the real processes: worker, folder, parent."""
+    async with (
+        EngineDouble() as engine,
+        receiver() as traces,
+        serve(engine, tmp_path, tracing={"endpoint": traces.url}) as served,
+    ):
+        assert (await served.chat(stream=True)).status == 200
+        await eventually(lambda: bool(list(served.request_lines())))
+        (line,) = served.request_lines()
+        await asyncio.sleep(1.5)  # written once a second
+        url = f"http://127.0.0.1:{served.metrics_port}/metrics"
+        answer = await fetch(url, {"accept": "application/openmetrics-text;version=1.0.0"})
+        beside = re.findall(r"^(portico_\w+_bucket)\{.+ # \{trace_id=\"(\w+)\"\} ", answer.body.decode(), re.MULTILINE)
+        assert sorted(beside) == [
+            (f"portico_{name}_seconds_bucket", line["trace_id"])
+            for name in ("engine_time", "request_duration", "time_to_first_token")
+        ]
+        assert "trace_id" not in await served.metrics()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -82,6 +83,27 @@ def test_for_people() -> None:
     assert "without their shared store" in "\n".join(lines([down]))
 
 
+def test_no_worker_yet(served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PORTICO__METRICS__TOKEN", "s3cr3t")
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.startswith("workers    none has begun yet")
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"workers": []}
+
+
+@pytest.mark.parametrize("project", ["proj_1", "proj_" + "x" * 123, "\u6d4b\u8bd5" * 40], ids=["short", "long", "wide"])
+@pytest.mark.parametrize("columns", [80, 100, None])
+def test_the_queue_fits_a_terminal(project: str, columns: int | None) -> None:
+    standing = FACTS["queue"][0] | {"tenant": project, "counter": 123_456_789.0, "priority": "interactive"}
+    *_, heads, row = lines([FACTS | {"queue": [standing]}], columns)
+    assert "interactive" in row and "123,456,789" in row
+    if columns is None:
+        assert project in row
+    for line in (heads, row):
+        assert columns is None or sum(2 if east_asian_width(one) in "WF" else 1 for one in line) <= columns
+    assert (project in row) == (columns is None or project == "proj_1")
+
+
 def test_the_command(served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     StatusFile(served, 0, lambda: FACTS).tick(EVERY_S)
     assert main(["status"]) == 1
@@ -103,7 +125,12 @@ def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert len(told.strip().splitlines()) == 1
 
 
-def test_something_else_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "said", [b"SSH-2.0-other\r\n", b"HTTP/1.0 200 OK\r\n\r\n<html>", b'HTTP/1.0 200 OK\r\n\r\n{"status": "up"}']
+)
+def test_something_else_answers(
+    said: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -113,10 +140,11 @@ def test_something_else_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
             connection, _ = listener.accept()
             with connection:
                 connection.recv(1000)
-                connection.sendall(b"SSH-2.0-other\r\n")
+                connection.sendall(said)
 
         thread = threading.Thread(target=answer)
         thread.start()
         assert main(["status"]) == 1
         thread.join()
-    assert "Traceback" not in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("portico: ") and told.err.count("\n") == 1

@@ -48,7 +48,7 @@ def first_tokens(asked: str, in_time: str) -> dict[str, str]:
 
 def answers(**bounds: str) -> dict[str, str]:
     """By upper bounds: `s2` is 2 s, `inf` all."""
-    name, chats = "portico_request_duration_seconds_bucket", 'model="m", endpoint="chat.completions", outcome="ok"'
+    name, chats = "portico_short_answer_seconds_bucket", 'model="m"'
     bound = {"s2": "2.0", "s4": "4.0", "inf": "+Inf"}
     return {f'{name}{{{chats}, le="{bound[key]}"}}': values for key, values in bounds.items()}
 
@@ -91,7 +91,7 @@ FIRES = [
         "PorticoAnswersSlow",
         "20m",
         answers(s2="0+90x20", s4="0+100x20", inf="0+100x20"),
-        "One answer in twenty of m takes more than 3s",
+        "One short answer in twenty of m takes more than 3s",
         MODEL,
     ),
     Fires(

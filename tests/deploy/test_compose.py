@@ -121,15 +121,17 @@ def test_who_reaches_whom(compose: Compose) -> None:
         "weights": {"vllm", "safeguard"},
         "monitoring": {"prometheus", "grafana"},
         "desk": {"grafana"},
+        "tools": {"vllm", "python-tool"},
     }
     internal = {name for name, network in compose["networks"].items() if network.get("internal")}
-    assert internal == {"engine", "stores", "scrape", "monitoring"}
+    assert internal == {"engine", "stores", "scrape", "monitoring", "tools"}
 
 
 def test_without_a_profile_the_service_for_a_gpu_starts(compose: Compose) -> None:
     assert {name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service} == {
         "safeguard": ["safeguard"],
         "demo": ["demo"],
+        "python-tool": ["tools"],
     }
 
 
@@ -151,6 +153,28 @@ def test_the_demo_starts_no_gpu(compose: Compose) -> None:
     assert not any("deploy" in compose["services"][name] for name in started)
 
 
+def test_the_engine_uses_tools_where_they_run(root: Path, compose_raw: Compose, compose: Compose) -> None:
+    """.env.example says how; without it vLLM is told of none, and does not wait for what is not there."""
+    command = compose["services"]["vllm"]["command"]
+    assert "--tool-server" not in command
+    assert compose["services"]["vllm"]["depends_on"]["python-tool"]["required"] is False
+    text = (root / ".env.example").read_text(encoding="utf-8")
+    given = re.search(r"^#   COMPOSE_PROFILES=tools\n#   VLLM_ARGS=(.+)$", text, re.MULTILINE)
+    assert given
+    told = shlex.split(interpolate(compose_raw, {"VLLM_ARGS": given[1]})["services"]["vllm"]["command"])
+    assert dict(pairwise(told))["--tool-server"] == "python-tool:8000"  # 8000 is what deploy/tools/python_tool.py takes
+
+
+def test_code_of_the_model_is_confined(compose: Compose) -> None:
+    tool = compose["services"]["python-tool"]
+    assert tool["image"] == compose["services"]["vllm"]["image"]
+    assert tool["networks"] == ["tools"] and compose["networks"]["tools"]["internal"] is True
+    assert tool["user"] != "0:0" and "deploy" not in tool
+    assert tool["environment"]["NVIDIA_VISIBLE_DEVICES"] == "void"
+    assert all(volume.endswith(":ro") and "secrets" not in volume for volume in tool["volumes"])
+    assert {"mem_limit", "pids_limit", "cpus"} <= tool.keys()
+
+
 def test_who_waits_for_whom(compose: Compose) -> None:
     """Databases answer before the gateway starts, and secrets are there before anything reads one."""
     for name, service in compose["services"].items():
@@ -170,7 +194,7 @@ def test_no_service_shares_the_hosts_namespaces(compose: Compose) -> None:
         assert "cap_add" not in service or (name, service["cap_drop"]) == ("postgres", ["ALL"])
 
 
-@pytest.mark.parametrize("name", ["gateway", "demo", "secrets", "postgres", "valkey", "prometheus"])
+@pytest.mark.parametrize("name", ["gateway", "demo", "secrets", "postgres", "valkey", "prometheus", "python-tool"])
 def test_root_file_systems_that_can_be_are_read_only_and_without_capabilities(compose: Compose, name: str) -> None:
     assert compose["services"][name]["read_only"] is True
     assert compose["services"][name]["cap_drop"] == ["ALL"]
@@ -224,7 +248,7 @@ def test_the_gateways_health_check_is_that_of_the_image(root: Path, compose: Com
 
 
 def test_health_checks_run_python_that_compiles(compose: Compose) -> None:
-    for name in ("vllm", "safeguard", "gateway", "demo"):
+    for name in ("vllm", "safeguard", "gateway", "demo", "python-tool"):
         test = compose["services"][name]["healthcheck"]["test"]
         assert (test[0], test[-2]) == ("CMD", "-c")
         compile(test[-1], "healthcheck", "exec")

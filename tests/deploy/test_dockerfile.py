@@ -24,7 +24,12 @@ def test_every_stage_starts_from_the_pinned_slim_image(root: Path, stages: list[
 
 def test_dependencies_come_from_the_lock_with_hashes_and_nothing_is_compiled(stages: list[list[Instruction]]) -> None:
     lock, project = (run for run in of(stages[0], "RUN") if " install --no-cache-dir" in run)
-    for flag in ("--require-hashes", "--only-binary :all:", "--requirement requirements/gateway.lock"):
+    for flag in (
+        "--require-hashes",
+        "--only-binary :all:",
+        "--requirement requirements/gateway.lock",
+        "--requirement requirements/otel.lock",
+    ):
         assert flag in lock
     for flag in ("--no-deps", "--no-build-isolation"):
         assert flag in project

@@ -11,7 +11,7 @@ from server.config import Managed, shipped
 from server.engines.managed.choose import choose
 from server.engines.managed.errors import EngineSetupError
 from server.engines.managed.folder import looks_like_path, read_folder
-from server.engines.managed.hardware import look
+from server.engines.managed.hardware import Hardware, look
 from server.engines.managed.install import Installed, find, install
 from server.engines.managed.plan import Plan
 from server.engines.managed.presets import load_presets
@@ -27,19 +27,19 @@ class Prepared:
     record_path: Path  # for `portico engine status`
 
 
-def decide(managed: Managed, home: Path) -> Plan:
+def decide(managed: Managed, hardware: Hardware) -> Plan:
     """What would run on this machine. Raises `EngineSetupError`."""
     _check_adapters(managed)
     presets = load_presets(shipped("config/models"))
     folder = None
     if managed.model not in presets and looks_like_path(managed.model):
         folder = read_folder(managed.model)
-    return choose(managed, look(home), presets, folder)
+    return choose(managed, hardware, presets, folder)
 
 
 def prepare(managed: Managed, home: Path, console: Console) -> Prepared:
     """Choose the engine, print what and why, install what is missing with progress. Raises `EngineSetupError`."""
-    plan = decide(managed, home)
+    plan = decide(managed, look(home))
     console.print(plan.reason, markup=False, highlight=False, soft_wrap=True)
     installed = find(plan.kind, home, demo=plan.demo) or install(plan.kind, home, console, demo=plan.demo)
     return Prepared(plan, installed, home / "logs" / "engine.log", home / "engine.json")
