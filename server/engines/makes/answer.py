@@ -2,7 +2,7 @@
 
 - the chain of thought under its name, also where it stands in the content (inline.py)
 - function calls numbered, with ids, with arguments as text (calls.py)
-- one `role`, one `finish_reason` for each choice
+- one `id` and `created` for all chunks, one `role` and one `finish_reason` for each choice
 - usage at the end, and where the gateway may end the answer itself on every chunk; what the engine does not count is
   estimated, and says so: `Usage.estimated`, `Call.estimated`
 """
@@ -94,6 +94,8 @@ class MendedAnswer:
         if chunk.usage:
             self._usage = chunk.usage
             chunk.usage = UNSET
+        if self._last is not None:  # some tell the time of each chunk
+            chunk.id, chunk.created = self._last.id, self._last.created
         self._last = chunk
         return chunk
 
