@@ -12,6 +12,7 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from server.call import Call
+from server.engines.makes import logprobs
 from server.engines.makes.calls import Calls
 from server.engines.makes.inline import Piece, Splitter
 from server.engines.makes.lenient import Shape, decode
@@ -60,6 +61,8 @@ class MendedAnswer:
         chunk = self._take(payload)
         for choice in chunk.choices:
             self._mend(choice)
+            if isinstance(choice, Choice):
+                logprobs.of_event(choice)
         return self._leave(chunk)
 
     def end(self) -> Batch:
@@ -85,6 +88,8 @@ class MendedAnswer:
         for choice in chunk.choices:
             choice.finish_reason = choice.finish_reason or "stop"
             self._mend(choice)
+            if isinstance(choice, Choice):
+                logprobs.of_whole(choice)
         chunk.usage = self._counted()
         self._view.shape(chunk)
         return [ChunkEvent(chunk)]
