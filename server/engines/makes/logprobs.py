@@ -23,10 +23,11 @@ def of_whole(choice: Choice) -> None:
         return
     tokens = [one for one in choice.logprobs.content or () if not (one.token[:2] == "<|" and one.token[-2:] == "|>")]
     content = (choice.delta.content or "").encode()
-    spelled, start = b"", len(tokens)
-    while start and len(spelled) < len(content):
+    size, start = 0, len(tokens)
+    while start and size < len(content):
         start -= 1
-        spelled = _bytes(tokens[start]) + spelled
+        size += len(_bytes(tokens[start]))
+    spelled = b"".join(map(_bytes, tokens[start:]))
     choice.logprobs = ChatLogprobs(tokens[start:]) if content and spelled == content else UNSET
 
 
