@@ -2,7 +2,7 @@
 
 - the chain of thought under its name, also where it stands in the content (inline.py)
 - function calls numbered, with ids, with arguments as text (calls.py)
-- one `role`, one `finish_reason` for each choice
+- one `id` and `created` for all chunks, one `role` and one `finish_reason` for each choice
 - usage at the end, and where the gateway may end the answer itself on every chunk; what the engine does not count is
   estimated, and says so: `Usage.estimated`, `Call.estimated`
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from server.call import Call
+from server.engines.makes import logprobs
 from server.engines.makes.calls import Calls
 from server.engines.makes.inline import Piece, Splitter
 from server.engines.makes.lenient import Shape, decode
@@ -60,6 +61,8 @@ class MendedAnswer:
         chunk = self._take(payload)
         for choice in chunk.choices:
             self._mend(choice)
+            if isinstance(choice, Choice):
+                logprobs.of_event(choice)
         return self._leave(chunk)
 
     def end(self) -> Batch:
@@ -85,6 +88,8 @@ class MendedAnswer:
         for choice in chunk.choices:
             choice.finish_reason = choice.finish_reason or "stop"
             self._mend(choice)
+            if isinstance(choice, Choice):
+                logprobs.of_whole(choice)
         chunk.usage = self._counted()
         self._view.shape(chunk)
         return [ChunkEvent(chunk)]
@@ -94,6 +99,8 @@ class MendedAnswer:
         if chunk.usage:
             self._usage = chunk.usage
             chunk.usage = UNSET
+        if self._last is not None:  # some tell the time of each chunk
+            chunk.id, chunk.created = self._last.id, self._last.created
         self._last = chunk
         return chunk
 

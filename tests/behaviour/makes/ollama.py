@@ -39,6 +39,8 @@ def stream(reply: Reply, body: dict[str, Any]) -> list[bytes]:
     events += [_chunk(body, {"content": text}) for text in pieces(reply.content)]
     events += [_chunk(body, {"tool_calls": [call]}) for call in _calls(reply)]
     events.append(_chunk(body, {}, finish_of(reply)))
+    for at, one in enumerate(events):
+        one["created"] += at // 4  # the time of each chunk
     if (body.get("stream_options") or {}).get("include_usage"):
         events.append(_head(body, "chat.completion.chunk") | {"choices": [], "usage": usage(reply)})
     return [*map(sse, events), b"data: [DONE]\n\n"]

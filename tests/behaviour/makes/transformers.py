@@ -36,6 +36,8 @@ def _inline(reply: Reply) -> list[str]:
 def stream(reply: Reply, body: dict[str, Any]) -> list[bytes]:
     events = [_chunk(body, {"role": "assistant"})]
     events += [_chunk(body, {"content": text}) for text in _inline(reply)]
+    for at, one in enumerate(events):
+        one["created"] += at // 4  # the time of each chunk
     return [*map(sse, events), sse(_chunk(body, {}, reply.finish) | {"usage": usage(reply)})]
 
 

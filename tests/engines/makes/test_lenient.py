@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from server.engines.makes.lenient import Shape, decode
 from server.engines.makes.reader import MendingReader
 from server.engines.makes.table import MAKES
 from server.openai.chat_request import ChatRequest, UserMessage
-from server.openai.chunks import ENCODER, Chunk
+from server.openai.chunks import ENCODER, ChatLogprobs, Chunk, TokenLogprob
 from server.openai.events import ChunkEvent
 from server.openai.reader import EngineAnswerError, View
 from tests.openai_schema import validator
@@ -108,6 +109,51 @@ def test_log_probabilities_keep_openais_keys_only() -> None:
     (event,) = answer("llamacpp").event(json.dumps(tree).encode())
     assert b'"id":5' not in event.wire()
     assert b'"top_logprobs":[{"token":"a","logprob":-1,"bytes":null}]' in event.wire()
+
+
+def token(text: str) -> dict[str, Any]:
+    return {"token": text, "logprob": -0.5, "bytes": list(text.encode()), "top_logprobs": []}
+
+
+@pytest.mark.parametrize(
+    ("content", "tokens", "kept"),
+    [
+        ("Hi you", ["hm", "m", "Hi", " you"], ["Hi", " you"]),
+        ("Hi you", ["Hi", " you", "<|return|>"], ["Hi", " you"]),
+        ("Hi you", ["hm", "Hi", " thou"], None),
+        ("Hi you", ["u"], None),
+        ("", ["hm"], None),
+    ],
+)
+def test_log_probabilities_of_a_whole_answer_are_those_that_spell_it(
+    content: str, tokens: list[str], kept: list[str] | None
+) -> None:
+    message = {"role": "assistant", "content": content, "reasoning": "hmm"}
+    tree = {"choices": [{"message": message, "logprobs": {"content": [*map(token, tokens)]}}]}
+    (event,) = answer().whole(json.dumps(tree).encode())
+    assert isinstance(event, ChunkEvent)
+    found = event.chunk.choices[0].logprobs
+    assert (found.content if isinstance(found, ChatLogprobs) else None) == (
+        None if kept is None else [msgspec.convert(token(text), TokenLogprob) for text in kept]
+    )
+
+
+def test_a_letter_of_several_tokens_keeps_its_log_probabilities() -> None:
+    halves = [token("\ufffd") | {"bytes": [part]} for part in "é".encode()]
+    tree = {"choices": [{"message": {"content": "é"}, "logprobs": {"content": [token("hm"), *halves]}}]}
+    (event,) = answer().whole(json.dumps(tree).encode())
+    assert isinstance(event, ChunkEvent)
+    found = event.chunk.choices[0].logprobs
+    assert isinstance(found, ChatLogprobs)
+    assert len(found.content or ()) == 2
+
+
+def test_log_probabilities_of_a_thought_do_not_leave() -> None:
+    one = answer()
+    for delta, there in (({"reasoning": "hm"}, False), ({"content": "Hi"}, True)):
+        tree = {"choices": [{"delta": delta, "logprobs": {"content": [token("x")]}}]}
+        (event,) = one.event(json.dumps(tree).encode())
+        assert (b"logprob" in event.wire()) is there
 
 
 def chunk_of(**delta: Any) -> bytes:
