@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from server.moderation.automaton import SHIFT
 from server.moderation.matches import Found
-from server.moderation.readings import NOTHING, UNSPACED_LETTER, Reading, Table
+from server.moderation.readings import NOTHING, STOP_SIGN, SYMBOL, UNSPACED_LETTER, Reading, Step, Table
 from server.moderation.walk import Walk
 
 _BLOCK = 4096  # characters between two looks at what of a walk can be forgotten
@@ -50,7 +50,8 @@ class LiteralStream:
             if kind or not within:
                 if kind > UNSPACED_LETTER or base.stop or walk.forks:
                     base.state = state
-                    walk.take(char, step, offset, found)
+                    alone = SYMBOL < kind <= STOP_SIGN and not walk.forks
+                    (self._separator if alone else walk.take)(char, step, offset, found)
                     state = base.state
                     within = False
                     continue
@@ -76,3 +77,11 @@ class LiteralStream:
         base.state = state
         self._length += len(text)
         base.forget()
+
+    def _separator(self, char: str, step: Step, offset: int, found: list[Found]) -> None:
+        """As `Walk.take`, where there is one reading: between any two words."""
+        pending = self._walk.pending
+        if pending:
+            found += pending
+            pending.clear()
+        self._base.separator(stop=step[0] == STOP_SIGN)
