@@ -103,6 +103,21 @@ def lines(headers: HeaderList) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
+class Lines:
+    """`lines` of a list that is replaced and never changed: made once for each."""
+
+    __slots__ = ("_lines", "_of")
+
+    def __init__(self) -> None:
+        self._of: HeaderList = []
+        self._lines = b""
+
+    def of(self, headers: HeaderList) -> bytes:
+        if headers is not self._of:
+            self._of, self._lines = headers, lines(headers)
+        return self._lines
+
+
 def pairs(header_lines: bytes) -> HeaderList:
     """The reverse of `lines`, for ASGI."""
     return [(name, value) for line in header_lines.splitlines() for name, _, value in (line.partition(b": "),)]

@@ -7,7 +7,7 @@ Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog`, `Le
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -22,6 +22,8 @@ from server.stores.records import (
     UsageRecord,
     UsageTotal,
 )
+
+Number_co = TypeVar("Number_co", int, float, covariant=True)
 
 
 class StoreError(Exception):
@@ -269,15 +271,17 @@ class Quota(Struct, frozen=True):
     limit: int
 
 
-class Seconds(Protocol):
-    def __getitem__(self, index: int, /) -> float: ...
+class Each(Protocol[Number_co]):
+    """A number for each quota. It may be told when asked, and changes then: ask at once."""
+
+    def __getitem__(self, index: int, /) -> Number_co: ...
 
 
 class Taken(Struct, frozen=True):
     """All amounts were taken. How the limits stand then, in the order of the quotas."""
 
-    remaining: Sequence[int]  # never below 0
-    resets_s: Seconds  # until all of it is there again if nothing more is taken; 1 is a guess for open calls
+    remaining: Each[int]  # never below 0
+    resets_s: Each[float]  # until all of it is there again if nothing more is taken; 1 is a guess for open calls
 
 
 class Refused(Struct, frozen=True):

@@ -33,8 +33,22 @@ class Held:
         self.slots = slots
 
 
+class Remaining:
+    """Of each limit, told when asked: who takes asks for a few of them."""
+
+    __slots__ = ("_quotas", "_windows")
+
+    def __init__(self, quotas: Quotas, windows: Sequence[Window]) -> None:
+        self._quotas = quotas
+        self._windows = windows
+
+    def __getitem__(self, index: int, /) -> int:
+        left = self._quotas[index].limit - self._windows[index].used
+        return left if left > 0 else 0
+
+
 class Resets:
-    """When each counter is back at nothing, told when asked: who takes asks for one or two of them."""
+    """When each counter is back at nothing, in seconds."""
 
     __slots__ = ("_now", "_windows")
 
@@ -70,22 +84,25 @@ class Counters:
         if hold_id in self._held:
             return self._standing(quotas, now)
         windows = self._windows_of(quotas, now)
+        done = 0
         for quota, amount, window in zip(quotas, amounts, windows, strict=True):
-            known = now < window.due or window.ready(now)
-            if not known or (window.used + amount > quota.limit and amount):
-                return _not_taken(quotas, amounts, windows, now)
-        slots: list[Slot] = []
-        remaining: list[int] = []
-        for quota, amount, window in zip(quotas, amounts, windows, strict=True):
-            slot = window.slot
-            slot.amount += amount
-            used = window.used = window.used + amount
-            slots.append(slot)
-            remaining.append(quota.limit - used if quota.limit > used else 0)
-        expires = now + LEASE_S
-        self._held[hold_id] = Held(expires, quotas, amounts, windows, slots)
-        self._next_expiry = min(self._next_expiry, expires)
-        return Taken(remaining, Resets(windows, now))
+            if now >= window.due and not window.ready(now):
+                break
+            used = window.used + amount
+            if used > quota.limit and amount:
+                break
+            window.used = used
+            window.slot.amount += amount
+            done += 1
+        else:
+            expires = now + LEASE_S
+            self._held[hold_id] = Held(expires, quotas, amounts, windows, [window.slot for window in windows])
+            self._next_expiry = min(self._next_expiry, expires)
+            return Taken(Remaining(quotas, windows), Resets(windows, now))
+        for amount, window in zip(amounts[:done], windows, strict=False):  # all or nothing
+            window.used -= amount
+            window.slot.amount -= amount
+        return _not_taken(quotas, amounts, windows, now)
 
     def settle(self, hold_id: str, used: Sequence[int], now: float) -> None:
         if now >= self._next_expiry:

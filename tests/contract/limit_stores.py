@@ -46,10 +46,11 @@ def asked(charges: Sequence[Charge]) -> tuple[Quotas, list[int]]:
     return quotas(charges), [one.amount for one in charges]
 
 
-def told(outcome: Outcome) -> Granted | Refused | Unseeded:
+def told(outcome: Outcome, number: int) -> Granted | Refused | Unseeded:
+    """Of so many quotas."""
     if not isinstance(outcome, Taken):
         return outcome
-    each = range(len(outcome.remaining))
+    each = range(number)
     return Granted(tuple([Standing(outcome.remaining[index], outcome.resets_s[index]) for index in each]))
 
 
@@ -92,7 +93,7 @@ class Store:
 
 
 async def take(store: LimitStore, hold_id: str, charges: Sequence[Charge]) -> Granted | Refused | Unseeded:
-    return told(await now_or_later(store.take(hold_id, *asked(charges))))
+    return told(await now_or_later(store.take(hold_id, *asked(charges))), len(charges))
 
 
 async def standing(store: LimitStore, charge: Charge) -> Standing:

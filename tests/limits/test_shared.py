@@ -339,25 +339,25 @@ def test_shares_make_up_the_limit(limit: int, shares: int) -> None:
     granted = 0
     for number in range(shares):
         store: LimitStore = ShareOf(MemoryLimits(), shares, number)
-        while isinstance(told(store.take(str(granted), *asked([tokens(limit, 1)]))), Granted):
+        while isinstance(told(store.take(str(granted), *asked([tokens(limit, 1)])), 1), Granted):
             granted += 1
     assert granted == limit
 
 
 def test_a_share_is_at_least_one() -> None:
     store = ShareOf(MemoryLimits(), 8)
-    assert isinstance(told(store.take("a", *asked([tokens(5, 1)]))), Granted)
-    assert isinstance(told(store.take("b", *asked([tokens(5, 1)]))), Refused)
+    assert isinstance(told(store.take("a", *asked([tokens(5, 1)])), 1), Granted)
+    assert isinstance(told(store.take("b", *asked([tokens(5, 1)])), 1), Refused)
 
 
 def test_what_is_above_the_share_and_not_the_limit_says_so() -> None:
     store = ShareOf(MemoryLimits(), 4)
-    above_share = told(store.take("a", *asked([tokens(100, 26)])))
+    above_share = told(store.take("a", *asked([tokens(100, 26)])), 1)
     assert isinstance(above_share, Refused) and (above_share.retry_after_s, above_share.share) == (None, 25)
-    above_limit = told(store.take("b", *asked([tokens(100, 101)])))
+    above_limit = told(store.take("b", *asked([tokens(100, 101)])), 1)
     assert isinstance(above_limit, Refused) and (above_limit.retry_after_s, above_limit.share) == (None, None)
-    assert isinstance(told(store.take("c", *asked([tokens(100, 20)]))), Granted)
-    later = told(store.take("d", *asked([tokens(100, 20)])))
+    assert isinstance(told(store.take("c", *asked([tokens(100, 20)])), 1), Granted)
+    later = told(store.take("d", *asked([tokens(100, 20)])), 1)
     assert isinstance(later, Refused) and later.retry_after_s is not None and later.share is None
 
 
@@ -365,6 +365,6 @@ def test_a_share_is_seeded_with_its_part() -> None:
     clock = Clock()
     store, day = ShareOf(MemoryLimits(clock), 4), charge("tokens_per_day", 100, 1)
     store.seed(quotas([day]), [50], clock.now)
-    outcome = told(store.take("a", *asked([day])))
+    outcome = told(store.take("a", *asked([day])), 1)
     assert isinstance(outcome, Granted)
     assert outcome.standings[0].remaining == 25 - 13 - 1

@@ -113,7 +113,7 @@ def test_a_refused_call_fits_when_it_was_told_to_come_back(takes: list[tuple[flo
 
 
 def take(counters: Counters, hold_id: str, charges: Sequence[Charge], now: float) -> Granted | Refused | Unseeded:
-    return told(counters.take(hold_id, *asked(charges), now))
+    return told(counters.take(hold_id, *asked(charges), now), len(charges))
 
 
 def whole_call(counters: Counters, now: float, *charges: Charge) -> None:
