@@ -161,9 +161,7 @@ def build(
         _lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         health_routes(lambda: any(engine.up for engine in engines.values())),
         model_routes(catalogue, keys),
-        moderation_routes(
-            keys, library, limiter, metrics.moderation.judged, config.server, partial(_answered_here, usage, metrics)
-        ),
+        moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server, _ended(usage, metrics)),
         count_routes(keys, factory, counter, config.server),
         *responses.routers,
         conversation_routes(keys, durable, limiter, config.server),
@@ -193,9 +191,14 @@ def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -
     }
 
 
-def _answered_here(usage: UsageLog, metrics: Metrics, call: Call) -> None:
-    usage.finished(call)
-    metrics.answered_here(call)
+def _ended(usage: UsageLog, metrics: Metrics) -> Callable[[Call], None]:
+    """Who hears of calls that no model served."""
+
+    def ended(call: Call) -> None:
+        usage.finished(call)
+        metrics.answered_here(call)
+
+    return ended
 
 
 def _exemplars(config: Config, worker: WorkerPlace) -> ExemplarFile | None:

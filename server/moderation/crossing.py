@@ -17,8 +17,8 @@ from typing import Protocol, TypeVar
 from server.moderation.literal_stream import LiteralStream
 from server.moderation.matches import Found
 from server.moderation.normalise import UNITS
+from server.moderation.reading_set import ReadingSet
 from server.moderation.readings import NOTHING, Reading, Table
-from server.moderation.walk import Walk
 
 R = TypeVar("R", bound=Reading)
 BLOCK = 16  # characters between two looks at which readings lead nowhere
@@ -42,28 +42,29 @@ class Known(Protocol):
 
 def across(pieces: Sequence[str], known: Known) -> Iterator[list[Found]]:
     """For each piece the matches that end in it, by offsets in all pieces joined with nothing between."""
-    inside = [0 < at < len(pieces) - 1 and known.inner(piece) for at, piece in enumerate(pieces)]
-    walk = Walk(known.table)
-    start = 0
+    readings = ReadingSet(known.table)
+    start, inner = 0, False
     for at, piece in enumerate(pieces):
         found: list[Found] = []
-        if walk.bases or walk.forks:
-            _cross_seam(walk)
-            _read(walk, piece, start, found)
-            found += walk.pending  # a seam is a word's end
-            walk.pending.clear()
-        if at + 1 < len(pieces) and inside[at + 1]:
-            _begin(walk, piece, start, known.reach)
-        elif not inside[at]:
-            walk = Walk(known.table)
+        if readings.bases or readings.forks:
+            _cross_seam(readings)
+            _read(readings, piece, start, found)
+            found += readings.pending  # a seam is a word's end
+            readings.pending.clear()
+        goes_on = at + 2 < len(pieces) and known.inner(pieces[at + 1])
+        if goes_on:
+            _begin(readings, piece, start, known.reach)
+        elif not inner:
+            readings = ReadingSet(known.table)
+        inner = goes_on
         start += len(piece)
         yield sorted(set(found))
 
 
-def _cross_seam(walk: Walk) -> None:
+def _cross_seam(readings: ReadingSet) -> None:
     """Each reading goes on with nothing between and with a space."""
-    walk.bases = _each_once([one for base in walk.bases for one in (base, _spaced(base))])
-    walk.forks = _each_once([one for fork in walk.forks for one in (fork, _spaced(fork))])
+    readings.bases = _each_once([one for base in readings.bases for one in (base, _spaced(base))])
+    readings.forks = _each_once([one for fork in readings.forks for one in (fork, _spaced(fork))])
 
 
 def _spaced(reading: R) -> R:
@@ -77,13 +78,13 @@ def _each_once(readings: list[R]) -> list[R]:
     return list({one.place(): one for one in readings if one.state}.values())
 
 
-def _read(walk: Walk, piece: str, start: int, found: list[Found]) -> None:
+def _read(readings: ReadingSet, piece: str, start: int, found: list[Found]) -> None:
     """A piece that begins at `start`. Left are the readings of what began before it."""
     for block in range(0, len(piece), BLOCK):
-        _take(walk, piece[block : block + BLOCK], start + block, found)
-        walk.bases = [one for one in walk.bases if _holds_before(one, start)]
-        walk.forks = [one for one in walk.forks if _holds_before(one, start)]
-        if not (walk.bases or walk.forks):
+        _take(readings, piece[block : block + BLOCK], start + block, found)
+        readings.bases = [one for one in readings.bases if _holds_before(one, start)]
+        readings.forks = [one for one in readings.forks if _holds_before(one, start)]
+        if not (readings.bases or readings.forks or readings.pending):
             return
 
 
@@ -92,26 +93,26 @@ def _holds_before(reading: Reading, start: int) -> bool:
     return held is not None and held < start
 
 
-def _take(walk: Walk, text: str, start: int, found: list[Found]) -> None:
-    table = walk.table
+def _take(readings: ReadingSet, text: str, start: int, found: list[Found]) -> None:
+    table = readings.table
     for offset, char in enumerate(text, start):
         step = table.steps.get(char) or table.learn(char)
         if step[0] != NOTHING:
-            walk.take(char, step, offset, found)
+            readings.take(char, step, offset, found)
 
 
-def _begin(walk: Walk, piece: str, start: int, reach: int) -> None:
+def _begin(readings: ReadingSet, piece: str, start: int, reach: int) -> None:
     """Take up what is begun at the end of a piece that begins at `start`."""
     tail = _tail(piece, reach)
-    stream = LiteralStream(walk.table)
+    stream = LiteralStream(readings.table)
     stream.feed(tail)
     if stream.hold_from == len(tail):
         return
     begun = tail.rfind(" ", 0, stream.hold_from) + 1  # with what stands before it in its word
-    new = Walk(walk.table, Reading(walk.table))
+    new = ReadingSet(readings.table, Reading(readings.table))
     _take(new, tail[begun:], start + len(piece) - len(tail) + begun, [])
-    walk.bases += new.bases
-    walk.forks += new.forks
+    readings.bases += new.bases
+    readings.forks += new.forks
 
 
 def _tail(text: str, reach: int) -> str:

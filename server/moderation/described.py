@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
 
+from server.moderation.decisions import SEVERITY
 from server.moderation.explain import Because, Explanation
+from server.moderation.jury import Finding, Seat
 from server.moderation.normalise import SMALL_CAPITALS, Kind, Unit, normalise
 from server.moderation.ruleset import Ruleset
 
@@ -34,6 +36,20 @@ def described(explanation: Explanation, ruleset: Ruleset) -> dict[str, Any]:
         "leaves": None if leaves is None else "".join(leaves),
         "message": explanation.message,
         "not_asked": list(explanation.not_asked),
+    }
+
+
+def found_by(seat: Seat, findings: Iterable[Finding]) -> dict[str, Any]:
+    """What one judge said. Of several findings the severest decides; spans are in the text that it was shown."""
+    mine = [one for one in findings if one.seat is seat]
+    worst = max(mine, key=lambda one: SEVERITY[one.action], default=None)
+    return {
+        "judge": seat.name,
+        "tier": seat.tier,
+        "verdict": "pass" if worst is None else worst.action,
+        "category": None if worst is None else worst.category,
+        "scores": {name: score for one in mine for name, score in one.scores.items()},
+        "spans": [{"category": span.label, "start": span.start, "end": span.end} for one in mine for span in one.spans],
     }
 
 

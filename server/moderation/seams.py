@@ -97,6 +97,8 @@ def walks(segments: Sequence[Segment], channel: Channel) -> Iterator[Walk]:
 
 def crossings(segments: Sequence[Segment], channel: Channel) -> Iterator[Walk]:
     """The texts of a channel one after the other, without the names beside them and with them; none of a schema."""
+    if len(segments) < 3:
+        return
     pieces = [piece for index, one in enumerate(segments) if one.channel == channel for piece in _pieces(index, one)]
     written = [piece for piece in pieces if piece.offset is not None]
     texts = [piece for piece in written if not piece.beside]

@@ -7,12 +7,16 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
 
+from server.auth.issue import issue_admin_key
+from server.auth.secrets import tag_key
 from tests.behaviour.engine_double import EngineDouble, Exchange, Script, answer, error, hang
 from tests.behaviour.serving import MODEL, Gate, eventually, portico
+from tests.behaviour.tenants import ACTOR
 from tests.behaviour.vllm import Reply
 
 Three = tuple[Gate, EngineDouble, EngineDouble]
@@ -142,6 +146,34 @@ async def test_without_a_verdict_nothing_passes(tmp_path: Path, direction: str, 
         assert "retry-after" in reply.headers
         assert gate.total("portico_moderation_judge_failures_total", judge="safeguard@two", on_failure="closed") == 1
         assert gate.total("portico_moderation_decisions_total", direction=direction, action="block") == 1
+
+
+async def test_an_explanation_shows_each_tiers_verdict(tmp_path: Path) -> None:
+    """To administrators, and if they ask for it; of what a call would ask."""
+    async with judged(tmp_path, "when: escalate, directions: [input]") as (gate, engine, judge):
+        admin, secret = issue_admin_key(tag_key(gate.server_secret), int(time()), "ops")
+        await gate.parts.durable.create_admin_key(admin, ACTOR)
+
+        async def explained(text: str, **more: Any) -> Any:
+            reply = await gate.request("POST", "/v1/organization/moderation/explain", {"text": text, **more}, secret)
+            assert reply.status == 200
+            return reply.json
+
+        told = await explained("a hint of poison", judges=True)
+        assert (told["verdict"], told["matches"][0]["tier"], told["not_asked"]) == ("shadow", "rules", [])
+        (one,) = told["judges"]
+        assert (one["judge"], one["tier"], one["verdict"]) == ("safeguard@two", "judge", "block")
+        assert (one["category"], one["scores"]) == ("illicit", {"illicit": 1.0})
+        (one,) = (await explained("a hint", judges=True))["judges"]
+        assert (one["verdict"], one["category"], one["scores"]) == ("pass", None, {})
+        assert (await explained("poison", judges=True))["judges"] == [], "nothing escalates it"
+        assert (await explained("a hint", judges=True, direction="output"))["judges"] == []
+        judge.always = error(500)
+        (one,) = (await explained("another hint", judges=True))["judges"]
+        assert (one["verdict"], one["category"]) == ("block", "no-verdict/refused")
+        asked = len(judge.calls)
+        assert (await explained("a last hint"))["not_asked"] == ["two"]
+        assert len(judge.calls) == asked and not engine.calls
 
 
 @pytest.mark.parametrize("direction", ["input", "output"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from starlette.routing import BaseRoute, Route
 
 from server.app import Parts
 from tests.behaviour.conftest import Shared
-from tests.behaviour.engine_double import EngineDouble
+from tests.behaviour.engine_double import EngineDouble, answer
 from tests.behaviour.serving import MESSAGES, MODEL, portico
+from tests.behaviour.vllm import Reply
 
 BAD = "project lantern"
 COVERED: dict[str, dict[str, Any]] = {
@@ -69,6 +71,21 @@ def flat(routes: list[BaseRoute]) -> Iterator[Route]:
 def test_every_route_is_named(shared: Shared) -> None:
     assert not COVERED.keys() & EXEMPT.keys()
     assert taking_content(shared.gate.parts) == COVERED.keys() | EXEMPT.keys()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_answers_is_covered_too(tmp_path: Path, stream: bool) -> None:
+    """On every path that asks an engine, whatever shape its answer has."""
+    policy = tmp_path / "house.yaml"
+    policy.write_text(f"name: h\nversion: 1\nrules: [{{id: r, category: own, literals: [{BAD}], action: block}}]\n")
+    async with EngineDouble() as engine, portico(engine, moderation={"policy": str(policy)}) as gate:
+        for path in gate.parts.relays:
+            body = json.loads(json.dumps(COVERED[path]).replace(BAD, "hello")) | {"stream": stream}
+            engine.plan(answer(Reply(["Well: ", "project lan", "tern it is"])))
+            asked = len(engine.calls)
+            reply = await gate.request("POST", path, body)
+            assert (reply.status, len(engine.calls)) == (200, asked + 1), path
+            assert b"Well: " in reply.body and b"project" not in reply.body and b"lantern" not in reply.body, path
 
 
 @pytest.mark.parametrize("path", COVERED)

@@ -93,3 +93,13 @@ def test_what_cannot_be_seen_is_no_way_out() -> None:
     pieces = ["my pro" + "\u200b" * 300, "ject" + "\u200b" * 300 + "lan", "\u200b" * 300 + "tern."]
     (found,) = found_across(literals, pieces)
     assert pieces[0][found.start :].startswith("pro")
+
+
+def test_a_word_that_goes_on_is_another() -> None:
+    """Also where the literal ends with as much of the last piece as is looked at in one go."""
+    literals = Literals(["abcdefghijklmnopqrst"])
+    for size in range(1, 18):
+        pieces = ["abc"[: 19 - size], "abcdefghijklmnopqrst"[3 : 20 - size], "abcdefghijklmnopqrst"[20 - size :]]
+        if all(pieces):
+            assert found_across(literals, pieces) == {Found(0, 20, 0)}, size
+            assert found_across(literals, [*pieces[:2], pieces[2] + "uv"]) == set(), size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import get_ident
 
 import pytest
 
@@ -164,3 +165,25 @@ def test_excerpts_need_a_key(tmp_path: Path) -> None:
     assert "stores.encryption.key" in str(refused.value)
     loaded = PolicyPlaces(path, [], build_matchers, unasked, seals=True).load()
     assert loaded.rulesets["house"].policy.file.audit.excerpts is not None
+
+
+async def test_a_reload_is_not_on_the_event_loop(tmp_path: Path) -> None:
+    """Reading, checking and building: other calls go on meanwhile."""
+    threads: list[int] = []
+
+    def build(policy: Policy, rules: Sequence[int]) -> list[tuple[Matcher, Sequence[int]]]:
+        threads.append(get_ident())
+        return build_matchers(policy, rules)
+
+    path = tmp_path / "house.yaml"
+    write(path, "name: house\nversion: 1\nrules: [{id: r, category: own, literals: [one], action: block}]\n")
+    library = PolicyLibrary(PolicyPlaces(path, [], build, unasked), 3600, lambda succeeded: None)
+    await library.start()
+    try:
+        write(path, "name: house\nversion: 2\nrules: [{id: r, category: own, literals: [another], action: block}]\n")
+        await library.reload()
+    finally:
+        await library.stop()
+    loaded = library.now().mandatory
+    assert loaded is not None and (loaded.policy.file.version, loaded.ready) == (2, True)
+    assert threads and get_ident() not in threads

@@ -17,7 +17,7 @@ from server.moderation.readings import (
 )
 
 
-class Walk:
+class ReadingSet:
     """`bases` take symbols for separators. Of a text that is not cut there is one; each symbol forks it."""
 
     def __init__(self, table: Table, *bases: Reading) -> None:
