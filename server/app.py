@@ -146,7 +146,9 @@ def build(
     factory = CallFactory(
         catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, sealer, admission.available
     )
-    responses = responding(durable, keys, factory, counter, sealer, metrics.stores.response_lost, config.server)
+    responses = responding(
+        durable, gateway, keys, factory, counter, sealer, metrics.stores.response_lost, config.server
+    )
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
     stores = (_probe(durable, metrics.stores), *sweeping(config.stores, durable))
@@ -278,10 +280,10 @@ def _lifespan(
             await one.start()
         await asyncio.gather(*(engine.start() for engine in engines.values()))
         yield
-        for engine in engines.values():
-            await engine.stop()
         for one in background:
             await one.stop()
+        for engine in engines.values():
+            await engine.stop()
         await durable.close()
         await watchdog.stop()
 

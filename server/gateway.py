@@ -314,6 +314,11 @@ class Trip:
 
     # Flow and time
 
+    @property
+    def checked(self) -> bool:
+        """Whether its request has passed limits and policies, or it is over."""
+        return self._slot is not None or self._call.dispatched is not None or self._over
+
     def pause(self) -> None:
         """The client does not keep up."""
         self._paused = True

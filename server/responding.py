@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from socket import gethostname
 from typing import Protocol
 
 from fastapi import APIRouter
 
+from server.api.background import Background
 from server.api.calls import CallFactory
 from server.api.relay import Relay
 from server.api.response_routes import TokenCounter, prompt_routes, response_routes
 from server.api.responses import ResponseAnswers, ResponseCalls
 from server.auth.keys import KeyRing
 from server.config import Server
+from server.gateway import Gateway
 from server.responses.seal import Sealer
 from server.state.past import PastFinder
+from server.state.runs import Runs
 from server.state.writer import ResponseWriter
 from server.stores.responses import ConversationStore, ResponseStore
 
@@ -29,7 +33,7 @@ class Responding:
     calls: ResponseCalls
     answers: ResponseAnswers
     routers: tuple[APIRouter, ...]
-    background: tuple[PastFinder, ResponseWriter]  # in the order in which they are to stop
+    background: tuple[Background, PastFinder, ResponseWriter]  # in the order in which they are to stop
 
     def relays(self, relay: Callable[..., Relay]) -> dict[str, Relay]:
         return {"/v1/responses": relay("responses", self.calls.new, answers=self.answers)}
@@ -37,6 +41,7 @@ class Responding:
 
 def responding(
     store: StateStore,
+    gateway: Gateway,
     keys: KeyRing,
     factory: CallFactory,
     counter: TokenCounter,
@@ -46,6 +51,8 @@ def responding(
 ) -> Responding:
     """`lost` hears of each response that could not be stored."""
     past, writer = PastFinder(store), ResponseWriter(store, lost)
-    routers = (prompt_routes(keys, factory, past, counter, settings), response_routes(keys, store))
+    runs = Runs(store, lost, gethostname())
+    background = Background(gateway, store, runs, sealer, settings.shutdown_grace_s)
+    routers = (prompt_routes(keys, factory, past, counter, settings), response_routes(keys, store, runs))
     calls = ResponseCalls(factory, past, settings.max_body_bytes)
-    return Responding(calls, ResponseAnswers(sealer, writer), routers, (past, writer))
+    return Responding(calls, ResponseAnswers(sealer, writer, background), routers, (background, past, writer))

@@ -10,6 +10,7 @@ from server.api.http import answer_headers, error_headers, lines, rate_headers
 from server.api.inbound import Inbound
 from server.call import Call, Tokens
 from server.errors import EngineFailure, GatewayError
+from server.gateway import Gateway
 from server.openai.collect import Collector
 from server.openai.events import DONE, KEEP_ALIVE, Batch, Event
 
@@ -152,6 +153,12 @@ class Answers:
         if call.stream:
             return StreamAnswer(call, request, more, stall_s, grace_s)
         return WholeAnswer(call, request, more, stall_s)
+
+    def start(
+        self, gateway: Gateway, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
+    ) -> None:
+        """Send a call on its way, and its answer to the client."""
+        request.attach(gateway.start(call, self.of(call, request, more, stall_s, grace_s)))
 
     def head(self, request_id: str) -> bytes:
         """Header lines of an answer besides those that all have."""

@@ -108,8 +108,7 @@ class Relay:
         call.trace = self._tracer.begin(request.headers.get(b"traceparent"))
         origin = request.headers.get(b"origin")
         cors = b"" if origin is None else self._cors.lines(origin)
-        answer = self._answers.of(call, request, cors, self.silence_s, self._grace_s)
-        request.attach(self._gateway.start(call, answer))
+        self._answers.start(self._gateway, call, request, cors, self.silence_s, self._grace_s)
 
     def refuse(self, request: Inbound, error: Exception) -> None:
         """Answer a request that did not become a call."""

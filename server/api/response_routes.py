@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta, Struct
+from starlette.responses import StreamingResponse
 
 from server.api.calls import CallFactory, check_endpoint
 from server.api.http import check_content
@@ -17,7 +18,10 @@ from server.auth.keys import KeyRing
 from server.call import Call, Key
 from server.config import Server
 from server.errors import InvalidState, InvalidValue, NotFound, StoreUnavailable, UnsupportedValue
+from server.state.following import followed
 from server.state.past import PastFinder
+from server.state.run import with_status
+from server.state.runs import Runs
 from server.stores.base import NotThere, StoreError
 from server.stores.responses import Item, ResponseRecord
 
@@ -32,6 +36,12 @@ class Responses(Protocol):
     """See stores/responses.py."""
 
     async def response(self, project_id: str, response_id: str) -> ResponseRecord: ...
+
+    async def events(self, project_id: str, response_id: str, *, after: int = -1, limit: int = 1000) -> list[bytes]: ...
+
+    async def change_response(
+        self, project_id: str, response_id: str, change: Callable[[ResponseRecord], ResponseRecord]
+    ) -> ResponseRecord: ...
 
     async def delete_response(self, project_id: str, response_id: str) -> None: ...
 
@@ -59,7 +69,7 @@ class Who:
         return key
 
 
-def response_routes(keys: KeyRing, store: Responses) -> APIRouter:
+def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
     router, who = APIRouter(), Who(keys)
 
     @router.get("/v1/responses/{response_id}")
@@ -68,23 +78,30 @@ def response_routes(keys: KeyRing, store: Responses) -> APIRouter:
         asked = asked_of(request, Retrieval)
         async with _stored():
             record = await store.response(key.project.id, response_id)
-        if asked.stream:
+        if not asked.stream:
+            return _json(record.body)
+        if not record.background:
             raise InvalidValue("Only a response that runs in the background can be streamed again.", param="stream")
-        return _json(record.body)
+        after = -1 if asked.starting_after is None else asked.starting_after
+        return StreamingResponse(_events(store, record, after), media_type="text/event-stream")
 
     @router.delete("/v1/responses/{response_id}")
     async def delete(request: Request, response_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
         key = await who(request)
         async with _stored():
             await store.delete_response(key.project.id, response_id)
+        runs.stop_one(response_id)
         return {"id": response_id, "object": "response", "deleted": True}
 
     @router.post("/v1/responses/{response_id}/cancel")
     async def cancel(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
         key = await who(request)
         async with _stored():
-            await store.response(key.project.id, response_id)
-        raise InvalidState("Only a response that runs in the background can be cancelled.", param="response_id")
+            record = await store.change_response(key.project.id, response_id, _cancelled)
+        if not record.background:
+            raise InvalidState("Only a response that runs in the background can be cancelled.", param="response_id")
+        runs.stop_one(record.id)
+        return _json(record.body)
 
     @router.get("/v1/responses/{response_id}/input_items")
     async def input_items(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -139,6 +156,17 @@ async def _stored() -> AsyncGenerator[None]:
         raise NotFound("There is no response with this id.", param="response_id") from None
     except StoreError:
         raise StoreUnavailable("Stored responses cannot be read now. Try again.", retry_after=1) from None
+
+
+async def _events(store: Responses, record: ResponseRecord, after: int) -> AsyncGenerator[bytes]:
+    """Whatever happens to the store, the stream ends in good order; where it ended the client can begin again."""
+    with suppress(StoreError, TimeoutError):
+        async for data in followed(store, record.project_id, record.id, after):
+            yield data
+
+
+def _cancelled(record: ResponseRecord) -> ResponseRecord:
+    return with_status(record, "cancelled")
 
 
 def _json(body: bytes) -> Response:

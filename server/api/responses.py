@@ -11,13 +11,16 @@ from functools import partial
 from time import time
 
 from server.api.answer import Answers, StreamAnswer, WholeAnswer
+from server.api.background import Background, BackgroundReply
 from server.api.calls import CallFactory
 from server.api.inbound import Inbound
 from server.api.relay import Made
 from server.call import Call, Key
 from server.errors import ContextLengthExceeded, EngineFailure, GatewayError
+from server.gateway import Gateway
 from server.openai.events import Batch
 from server.responses.output import Output, ResponseCollector
+from server.responses.places import placed
 from server.responses.request import ResponsesRequest
 from server.responses.response import Status
 from server.responses.seal import Sealer
@@ -27,8 +30,6 @@ from server.state.past import PastFinder
 from server.state.records import finished_of
 from server.state.writer import ResponseWriter
 
-FIELDS = {"response_format": "text.format", "max_completion_tokens": "max_output_tokens"}
-"""Of a chat completion that have another name here."""
 Done = Callable[[], None]
 Keep = Callable[[Status, bytes, Done], None]
 """Keeps a Response object that has ended, in that status; the answer leaves when it calls back."""
@@ -71,9 +72,19 @@ class ResponseCalls:
 class ResponseAnswers(Answers):
     """`sealer` seals the reasoning that leaves."""
 
-    def __init__(self, sealer: Sealer, writer: ResponseWriter) -> None:
+    def __init__(self, sealer: Sealer, writer: ResponseWriter, background: Background) -> None:
         self._sealer = sealer
         self._writer = writer
+        self._background = background
+
+    def start(
+        self, gateway: Gateway, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
+    ) -> None:
+        asked: Asked = call.body.asked
+        if isinstance(asked.request, ResponsesRequest) and asked.request.background:
+            self._background.begin(call, request, BackgroundReply(call, request, more, stall_s))
+        else:
+            super().start(gateway, call, request, more, stall_s, grace_s)
 
     def of(
         self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
@@ -165,18 +176,3 @@ class ResponseStreamed(StreamAnswer):
 
     def _wire(self, batch: Batch) -> bytes:
         return b"".join(self._stream.batch(batch))
-
-
-def placed(error: GatewayError, call: Call) -> GatewayError:
-    """With the place in the request as it was sent, where the error names one of the chat that was made of it."""
-    name, bracket, rest = (error.param or "").partition("[")
-    if name == "messages" and bracket:
-        number, _, inner = rest.partition("]")
-        origins = call.body.asked.origins
-        index = int(number)
-        inner = inner if index < len(origins) and origins[index].startswith("input[") else ""
-        error.param = f"{origins[index]}{inner}" if index < len(origins) else "input"
-    elif name.partition(".")[0] in FIELDS:
-        first, dot, rest = name.partition(".")
-        error.param = f"{FIELDS[first]}{dot}{rest}"
-    return error

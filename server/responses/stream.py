@@ -32,6 +32,7 @@ _PARTS: Mapping[Kind, dict[str, Any]] = {
     "refusal": {"type": "refusal", "refusal": ""},
 }
 """What an item's one part is when it begins."""
+_TYPE = b'{"type":"'
 _encode = msgspec.json.encode
 
 
@@ -44,6 +45,13 @@ class ResponseStream(Output):
         self._out: list[bytes] = []
         self._before = b""  # of a delta's text, in the open item
         self._begun = False
+        self._created = False
+
+    def queued(self) -> list[bytes]:
+        """Of one that waits for its turn in the background."""
+        self._create("queued")
+        self._event("response.queued", {"response": response_of(self._call, self._asked, "queued", [])})
+        return self.taken()
 
     def batch(self, batch: Batch) -> list[bytes]:
         self.begin()
@@ -54,9 +62,14 @@ class ResponseStream(Output):
     def begin(self) -> None:
         if not self._begun:
             self._begun = True
+            if not self._created:
+                self._create("in_progress")
             begun = response_of(self._call, self._asked, "in_progress", [])
-            self._event("response.created", {"response": begun})
             self._event("response.in_progress", {"response": begun})
+
+    def _create(self, status: Status) -> None:
+        self._created = True
+        self._event("response.created", {"response": response_of(self._call, self._asked, status, [])})
 
     def end(self, now: float) -> tuple[Status, bytes, list[bytes]]:
         """How it ended, the Response object, and the last events; what ends the stream is the last of them."""
@@ -138,6 +151,16 @@ class ResponseStream(Output):
 
     def _seen(self, one: Open) -> bool:
         return one.kind != "reasoning" or self._shown
+
+
+def data_of(frame: bytes) -> bytes:
+    """The JSON of an event as it stands in the stream."""
+    return frame.partition(b"\ndata: ")[2].rstrip()
+
+
+def frame_of(data: bytes) -> bytes:
+    """The reverse: every event of ours begins with its type."""
+    return b"event: %b\ndata: %b\n\n" % (data.removeprefix(_TYPE).partition(b'"')[0], data)
 
 
 def _begun(one: Open) -> dict[str, Any]:

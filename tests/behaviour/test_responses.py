@@ -163,7 +163,7 @@ async def test_a_loop_with_a_tool(stored: bool) -> None:
 
 async def test_tools_as_codex_sends_them() -> None:
     async with EngineDouble() as engine, portico(engine) as gate, gate.sdk() as client:
-        calls = (("files__read", "{}"), ("apply_patch", '{"input": "*** "x"\n"}'))
+        calls = (("files__read", "{}"), ("apply_patch", '{"input": "*** \\"x\\"\\n"}'))
         engine.plan(answer(Reply("", tool_calls=calls)))
         grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
         tools: Any = [
