@@ -34,7 +34,7 @@ async def becomes(gate: Gate, response_id: str, status: str) -> dict[str, Any]:
             is_response(response)
             return response
         await asyncio.sleep(0.05)
-    raise AssertionError(f"it is {response.get("status")}")
+    raise AssertionError(f"it is {response.get('status')}")
 
 
 def events_of(reply: HttpReply) -> list[dict[str, Any]]:
