@@ -224,11 +224,14 @@ def report(lines: dict[str, Line]) -> str:
             line.step,
         )
         cells.append([name, *(number(value, 2) for part in parts for value in p50_p99(part))])
-    bars = [(f"find one, p99, {name}", p50_p99(line.find)[1]) for name, line in lines.items()]
-    verdicts = [
-        f"- {what}: {number(value, 2)} ms (bar {LOOKUP_MS:g}): {'met' if value <= LOOKUP_MS else 'MISSED'}"
-        for what, value in bars
-    ]
+    verdicts: list[str] = []
+    for name, line in lines.items():
+        found, floor = p50_p99(line.find)[1], p50_p99(line.nothing)[1]
+        said = "met" if found <= LOOKUP_MS else "MISSED"
+        verdicts.append(
+            f"- find one, p99, {name}: {number(found, 2)} ms (bar {LOOKUP_MS:g}): {said}; `SELECT 1` took "
+            f"{number(floor, 2)} ms"
+        )
     return f"{markdown(cells)}\n\n" + "\n".join(verdicts)
 
 
