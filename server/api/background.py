@@ -166,6 +166,7 @@ class Background:
                 while self._gateway.draining and self._gateway.trips:  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(LOOK_S)
         self._gateway.end_all()
+        await asyncio.sleep(0)  # what these calls used is written down in the next round
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

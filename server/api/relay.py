@@ -19,7 +19,7 @@ from server.telemetry.refusals import Refusals
 from server.telemetry.trace_context import trace_id_of
 from server.telemetry.tracing import Tracer
 
-Made = Callable[[Call | GatewayError], None]
+Made = Callable[[Call | Exception], None]
 NewCall = Callable[[bytes, Key, str, Made], Call | None]
 
 
@@ -93,11 +93,11 @@ class Relay:
         if call is not None:
             self._send(request, call)
 
-    def _made(self, request: Inbound, call: Call | GatewayError) -> None:
+    def _made(self, request: Inbound, call: Call | Exception) -> None:
         """What the call needed was looked up."""
         if request.response_complete:
             return
-        if isinstance(call, GatewayError):
+        if isinstance(call, Exception):
             self.refuse(request, call)
         else:
             self._send(request, call)

@@ -51,14 +51,16 @@ class ResponseCalls:
         return None if past is None else self._call(asked, len(body), key, request_id, past)
 
     def _found(
-        self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past | GatewayError
+        self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past | Exception
     ) -> None:
         try:
-            if isinstance(past, GatewayError):
+            if isinstance(past, Exception):
                 raise past
-            made(self._call(asked, size, key, request_id, past))
-        except GatewayError as error:
+            call = self._call(asked, size, key, request_id, past)
+        except Exception as error:
             made(error)
+        else:
+            made(call)
 
     def _call(self, asked: ResponsesRequest, size: int, key: Key, request_id: str, past: Past) -> Call:
         call = self._factory.response(asked, past, size, key, request_id)

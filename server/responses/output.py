@@ -31,6 +31,7 @@ PREFIXES: Mapping[Kind, str] = {
     "function_call": "fc",
     "custom_tool_call": "ctc",
 }
+CHANNELS: Mapping[Kind, str] = {"reasoning": "reasoning", "output_text": "content"}
 _encode = msgspec.json.encode
 _STRING = msgspec.json.Decoder(str)
 _INPUT = msgspec.json.Decoder(dict[str, str])
@@ -43,6 +44,7 @@ class Open:
     kind: Kind
     index: int
     item: dict[str, Any]
+    channel: str | None  # of the chat's events that it goes on with
     number: int | None = None  # of the call
     text: list[bytes] = field(default_factory=list[bytes])
     logprobs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -139,7 +141,9 @@ class Output:
     def _begin(self, kind: Kind, item: dict[str, Any]) -> Open:
         self._close("completed")
         index = len(self.items)
-        self._open = one = Open(kind, index, {"id": f"{PREFIXES[kind]}_{self._stem}{index:04x}", **item})
+        self._open = one = Open(
+            kind, index, {"id": f"{PREFIXES[kind]}_{self._stem}{index:04x}", **item}, CHANNELS.get(kind)
+        )
         self._added(one)
         return one
 

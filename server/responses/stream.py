@@ -13,7 +13,7 @@ import msgspec
 
 from server.call import Call
 from server.errors import GatewayError
-from server.openai.events import Batch
+from server.openai.events import Batch, TextEvent
 from server.responses.output import Kind, Open, Output
 from server.responses.response import Status, error_of, response_of
 from server.responses.seal import Sealer
@@ -56,7 +56,12 @@ class ResponseStream(Output):
     def batch(self, batch: Batch) -> list[bytes]:
         self.begin()
         for event in batch:
-            self.feed(event)
+            one = self._open
+            if isinstance(event, TextEvent) and one is not None and one.channel == event.template.channel:
+                one.text.append(event.text)  # what nearly every event is: some more of the same text
+                self._delta_of(event.text)
+            else:
+                self.feed(event)
         return self.taken()
 
     def begin(self) -> None:
@@ -106,15 +111,17 @@ class ResponseStream(Output):
         self._before = b"" if name is None or not self._seen(one) else _before(name, one)
 
     def _said(self, one: Open, escaped: bytes, logprobs: list[dict[str, Any]] | None) -> None:
-        """Only letters and number change from delta to delta: no JSON is made for each."""
-        if not self._before:
-            return
-        if logprobs:
+        if logprobs and self._before:
             told = {**_place(one), "delta": msgspec.Raw(b'"' + escaped + b'"'), "logprobs": logprobs}
             self._event(_DELTAS[one.kind], told)
-            return
-        self._out.append(b'%b%b","sequence_number":%d}\n\n' % (self._before, escaped, self.number))
-        self.number += 1
+        else:
+            self._delta_of(escaped)
+
+    def _delta_of(self, escaped: bytes) -> None:
+        """Only letters and number change from delta to delta: no JSON is made for each."""
+        if self._before:
+            self._out.append(b'%b%b","sequence_number":%d}\n\n' % (self._before, escaped, self.number))
+            self.number += 1
 
     def _ended(self, one: Open, item: dict[str, Any], text: str) -> None:
         if one.kind == "function_call":

@@ -27,27 +27,27 @@ class Events(Protocol):
 
 async def followed(store: Events, project_id: str, response_id: str, after: int = -1) -> AsyncGenerator[bytes]:
     """Events with numbers above `after`, several at once, until the response has ended. Raises `StoreError`."""
-    silent = 0.0
-    async with asyncio.timeout(LONGEST_S):
-        while True:
-            record = await store.response(project_id, response_id)  # before its events: none is missed
-            events = await store.events(project_id, response_id, after=after)
-            after += len(events)
-            if events:
-                silent = 0.0
-                yield b"".join(map(frame_of, events))
-                if events[-1].startswith(_LAST_EVENTS):
-                    return
-            elif record.status not in OPEN:
-                if record.status in LAST:
-                    yield _told(record, after + 1)
+    silent, until = 0.0, asyncio.get_running_loop().time() + LONGEST_S
+    while asyncio.get_running_loop().time() < until:
+        record = await store.response(project_id, response_id)  # before its events: none is missed
+        events = await store.events(project_id, response_id, after=after)
+        after += len(events)
+        if events:
+            silent = 0.0
+            yield b"".join(map(frame_of, events))
+            if events[-1].startswith(_LAST_EVENTS):
                 return
-            else:
-                await asyncio.sleep(POLL_S)
-                silent += POLL_S
-                if silent >= SILENCE_S:
-                    silent = 0.0
-                    yield KEEP_ALIVE
+        elif record.status not in OPEN:
+            seen = await store.events(project_id, response_id, after=after - 1, limit=1) if after >= 0 else []
+            if record.status in LAST and not (seen and seen[0].startswith(_LAST_EVENTS)):
+                yield _told(record, after + 1)
+            return
+        else:
+            await asyncio.sleep(POLL_S)
+            silent += POLL_S
+            if silent >= SILENCE_S:
+                silent = 0.0
+                yield KEEP_ALIVE
 
 
 def _told(record: ResponseRecord, number: int) -> bytes:

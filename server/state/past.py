@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from server.errors import GatewayError, InvalidRequest, InvalidState, InvalidValue, NotFound, StoreUnavailable
+from server.errors import InvalidRequest, InvalidState, InvalidValue, NotFound, StoreUnavailable
 from server.responses.kept import owner_of
 from server.responses.request import Prompted
 from server.responses.translate import NO_PAST, Past, refers
@@ -17,7 +17,7 @@ from server.stores.responses import BrokenChain, ChainTooLong, Item
 MOST_LOOKUPS = 1024  # at the same time
 MOST_OWNERS = 16  # responses whose items one request may refer to: a query for each
 LOOKUP_S = 5.0
-Told = Callable[[Past | GatewayError], None]
+Told = Callable[[Past | Exception], None]
 
 
 class Histories(Protocol):
@@ -69,7 +69,7 @@ class PastFinder:
     async def _tell(self, work: Coroutine[Any, Any, Past], told: Told) -> None:
         try:
             found = await work
-        except GatewayError as error:
+        except Exception as error:
             told(error)
         else:
             told(found)
@@ -113,7 +113,11 @@ class PastFinder:
             raise InvalidValue(f"The input refers to items of more than {MOST_OWNERS} responses.", param="input")
         found: dict[str, bytes] = {}
         for owner, wanted in by_owner.items():
-            for item in await self._history(project_id, owner, "input"):
+            try:
+                items = await self._history(project_id, owner, "input")
+            except NotFound:
+                raise _no_item() from None
+            for item in items:
                 if item.id in wanted:
                     found[item.id] = item.body
         if len(found) < len(ids):

@@ -18,6 +18,7 @@ from server.stores.responses import ResponseStore
 LEASE_S = 30.0
 RENEW_S = 5.0  # so long a cancellation may take to be heard of by another process
 OPEN_S = 5.0
+LOOK_EVERY = 3  # renewals: for what others have left
 GONE = {"code": "server_error", "message": "The server that ran this response has stopped. Send the request again."}
 log = logging.getLogger("portico")
 
@@ -32,6 +33,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._beat: asyncio.Task[None] | None = None
+        self._down = False
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -72,15 +74,21 @@ class Runs:
             self._runs.pop(run.record.id, None)
 
     async def _keep(self) -> None:
+        beat = 0
         while True:
             try:
                 async with asyncio.timeout(LEASE_S):
                     await self.renew()
-                    await self.fail_left()
+                    if beat % LOOK_EVERY == 0:
+                        await self.fail_left()
+                self._down = False
             except (StoreError, TimeoutError) as error:
-                log.warning("background responses: their leases cannot be renewed: %s", error)
-            except Exception:
+                if not self._down:
+                    log.warning("background responses: their leases cannot be renewed for now: %s", error)
+                self._down = True
+            except Exception:  # a bug must not end it
                 log.exception("background responses")
+            beat += 1
             await asyncio.sleep(RENEW_S)
 
     async def renew(self) -> None:

@@ -34,7 +34,7 @@ async def becomes(gate: Gate, response_id: str, status: str) -> dict[str, Any]:
             is_response(response)
             return response
         await asyncio.sleep(0.05)
-    raise AssertionError(f"it is {response.get("status")}")
+    raise AssertionError(f"it is {response.get('status')}")
 
 
 def events_of(reply: HttpReply) -> list[dict[str, Any]]:
@@ -73,6 +73,9 @@ async def test_its_stream_is_read_again_from_any_place_on_any_worker(tmp_path: P
         assert events_of(again) == whole
         rest = await two.request("GET", f"{PATH}/{whole[0]['response']['id']}?stream=true&starting_after=4")
         assert events_of(rest) == whole[5:]
+        last = whole[-1]["sequence_number"]
+        nothing = await two.request("GET", f"{PATH}/{whole[0]['response']['id']}?stream=true&starting_after={last}")
+        assert (nothing.status, nothing.body) == (200, b"")
 
 
 async def test_it_goes_on_when_its_client_leaves() -> None:

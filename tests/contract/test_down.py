@@ -14,9 +14,9 @@ from server.stores.base import StoreDown
 from server.stores.sql.database import TIMEOUT_S
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore, connect_durable
+from tests.contract.state import a_conversation, a_response
 from tests.contract.test_directory import ME, a_key
 from tests.contract.test_ledger import DAY, T, a_call, total
-from tests.contract.state import a_conversation, a_response
 from tests.services.durable import SqliteBackend
 from tests.services.postgres import PASSWORD, Postgres, running
 

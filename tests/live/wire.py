@@ -15,6 +15,7 @@ import httpx2
 
 from tests.openai_schema import validator
 
+RESPONSES = "/v1/responses"
 CHAT, TEXT, MODELS = "/v1/chat/completions", "/v1/completions", "/v1/models"
 WHOLE = {CHAT: "CreateChatCompletionResponse", TEXT: "CreateCompletionResponse", MODELS: "ListModelsResponse"}
 CHUNK = {CHAT: "CreateChatCompletionStreamResponse", TEXT: "CreateCompletionStreamResponse"}
@@ -52,6 +53,8 @@ class Exchange:
             answer = json.loads(bytes(self.body))
             if self.status >= 400:
                 check_error(answer)
+            elif self.path == RESPONSES:
+                validator("Response")(answer)
             elif name := WHOLE.get(self.path):
                 validator(name)(answer)
                 if self.path != MODELS:
@@ -60,7 +63,17 @@ class Exchange:
             elif self.path.startswith(MODELS):
                 validator("Model")(answer)
 
+    def _check_events(self) -> None:
+        """Of a response."""
+        lines = [line for line in bytes(self.body).split(b"\n") if line.startswith(b"data: ")]
+        for line in lines:
+            validator("ResponseStreamEvent")(json.loads(line.removeprefix(b"data: ")))
+        assert lines or not self.complete
+
     def _check_stream(self) -> None:
+        if self.path.startswith(RESPONSES):
+            self._check_events()
+            return
         chunks = self.chunks
         for chunk in chunks:
             if "error" in chunk:
