@@ -42,6 +42,7 @@ from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
 from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
+from server.batching import batching
 from server.call import Call, ServedModel
 from server.config import Config, Retention, home
 from server.engines.engine import Engine, EngineAddress
@@ -143,8 +144,9 @@ def build(
     factory = CallFactory(catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, admission.available)
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
-    stores = (_probe(durable, metrics.stores), *_sweeping(config, durable))
-    background = (usage, directory, limiter, library, moderator, seats, *stores, tracer)
+    batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics)
+    stores = (_probe(durable, metrics.stores), *_sweeping(config, durable), batches.sweeper)
+    background = (batches.runner, usage, directory, limiter, library, moderator, seats, *stores, tracer)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
         refusals,
@@ -154,6 +156,7 @@ def build(
         moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server),
         count_routes(keys, factory, counter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
+        *batches.routers,
     )
     outermost = _with_cors(app, config.server.cors_origins)
     return Parts(

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 
 from server.anthropic.request import CountRequest, MessagesRequest
+from server.openai.batch_request import BatchRequest
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from server.openai.moderation_request import ModerationRequest
 
@@ -16,6 +17,7 @@ ENDPOINTS = {
     "/v1/completions": ("Create a completion", CompletionRequest),
     "/v1/messages": ("Create a message, in Anthropic's shape", MessagesRequest),
     "/v1/messages/count_tokens": ("Count the tokens of a message", CountRequest),
+    "/v1/batches": ("Create a batch", BatchRequest),
     "/v1/moderations": ("Say what the policies of this server find in texts", ModerationRequest),
 }
 
@@ -34,7 +36,7 @@ def describe(app: FastAPI) -> None:
             document.setdefault("components", {}).setdefault("schemas", {}).update(components)
             for (path, (summary, shape)), reference in zip(ENDPOINTS.items(), references, strict=True):
                 streams = "stream" in shape.__struct_fields__
-                document["paths"][path] = {"post": _operation(summary, reference, streams)}
+                document["paths"].setdefault(path, {})["post"] = _operation(summary, reference, streams)
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -17,7 +17,9 @@ from server.gateway import as_gateway_error
 from server.telemetry.refusals import Refusals
 from server.telemetry.trace_context import trace_id_of
 
-PLAIN_ENDPOINTS = ("models", "moderations", "messages", "organization", "healthz", "readyz", "openapi.json")
+PLAIN_ENDPOINTS = (
+    "models", "moderations", "messages", "files", "batches", "organization", "healthz", "readyz", "openapi.json",
+)  # fmt: skip
 UNCOUNTED = ("healthz", "readyz")  # asked every few seconds by machines
 
 

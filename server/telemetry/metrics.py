@@ -20,6 +20,7 @@ from server.telemetry.local import LocalCounter, LocalHistogram, LocalRegistry
 from server.telemetry.projects import ProjectNames
 from server.telemetry.series import (
     TOKEN_KINDS,
+    BatchSeries,
     EngineSeries,
     LimitSeries,
     ModerationSeries,
@@ -105,6 +106,7 @@ class Metrics:
         self.usage = UsageSeries(local)
         self.stores = StoreSeries(local)
         self.moderation = ModerationSeries(local)
+        self.batches = BatchSeries(local)
         self._projects = ProjectSeries(local, projects or ProjectNames(0))
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self.models = OnFirstUse(self._model)  # by id

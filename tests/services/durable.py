@@ -41,7 +41,9 @@ class PostgresBackend:
 
     def empty(self) -> None:
         """As `open_durable` leaves a new one."""
-        tables = "projects, service_accounts, keys, admin_keys, audit, decisions, usage, usage_hours, duties"
+        tables = (
+            "projects, service_accounts, keys, admin_keys, audit, decisions, usage, usage_hours, duties, files, batches"
+        )
         start = "seq = 0, hash = repeat('0', 64), cut_seq = 0, cut_hash = repeat('0', 64)"
         self.sql(f"TRUNCATE {tables} RESTART IDENTITY; UPDATE chains SET {start}")
 

@@ -10,7 +10,9 @@ from server.stores.base import StoreError
 from server.stores.sql.accounts import ServiceAccounts
 from server.stores.sql.admin_keys import AdminKeys
 from server.stores.sql.audit import Audit
+from server.stores.sql.batches import Batches
 from server.stores.sql.database import TIMEOUT_S, Database
+from server.stores.sql.files import Files
 from server.stores.sql.keys import Keys
 from server.stores.sql.ledger import Usage
 from server.stores.sql.place import place_of
@@ -21,8 +23,8 @@ from server.stores.sql.tables import SCHEMA
 from server.stores.sql.watch import Watch
 
 
-class SqlStore(Projects, Keys, ServiceAccounts, AdminKeys, Watch, Audit, Usage, Retention):
-    """`Directory`, `AuditLog`, `Ledger` and `Retention` of stores/base.py in one database."""
+class SqlStore(Projects, Keys, ServiceAccounts, AdminKeys, Watch, Audit, Usage, Retention, Files, Batches):
+    """`Directory`, `AuditLog`, `Ledger`, `Retention` of stores/base.py, `FileStore`, `BatchStore`: in one database."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time) -> None:
         super().__init__(database, clock)
