@@ -45,6 +45,11 @@ ROOTS = (
     "UsageResponse",
     "UsageCompletionsResult",
     "CostsResult",
+    "OpenAIFile",
+    "ListFilesResponse",
+    "DeleteFileResponse",
+    "Batch",
+    "ListBatchesResponse",
 )
 TARGET = Path(__file__).parent.parent / "tests/data/openai/schemas.json"
 

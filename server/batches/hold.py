@@ -37,17 +37,15 @@ class Hold:
         self.key = await self._tools.owner(self.record.key_id)
 
     async def change(self, change: Change, *, release: bool = False) -> BatchRecord:
-        """Raises `Lost`, `StoreDown`."""
-        asked = monotonic()
-        lease = self._tools.pace.lease
-        try:
-            self.record = await self._tools.store.keep_batch(
-                self.record.id, self._owner, 0 if release else lease, change
-            )
-        except NotAllowed:
-            raise Lost from None
-        self._until = asked + lease
-        return self.record
+        """Asks for as long as the batch is held. Raises `Lost`, `StoreDown`."""
+        while True:
+            try:
+                return await self._change(change, 0 if release else self._tools.pace.lease)
+            except StoreDown as error:
+                if monotonic() + self._tools.pace.beat >= self._until:
+                    raise
+                log.warning("batch %s: how far it is cannot be noted: %s", self.record.id, error)
+            await asyncio.sleep(self._tools.pace.beat)
 
     async def beat(self, change: Change, heard: Callable[[], None]) -> None:
         """Until cancelled: `change` is kept every time, `heard` is called after it. Raises `Lost`."""
@@ -58,16 +56,21 @@ class Hold:
                 # A commit that comes late must not be taken for a longer hold than the store believes in.
                 async with asyncio.timeout(max(0.01, self._until - monotonic())):
                     await self.change(change)
-                if monotonic() - self._checked >= pace.check:
-                    self._checked = monotonic()
-                    await self._look_again()
-            except TimeoutError:
+            except (TimeoutError, StoreDown):
                 raise Lost from None
-            except StoreDown as error:
-                if monotonic() + pace.beat >= self._until:
-                    raise Lost from None
-                log.warning("batch %s: how far it is cannot be noted: %s", self.record.id, error)
+            if monotonic() - self._checked >= pace.check:
+                self._checked = monotonic()
+                await self._look_again()
             heard()
+
+    async def _change(self, change: Change, for_s: float) -> BatchRecord:
+        asked = monotonic()
+        try:
+            self.record = await self._tools.store.keep_batch(self.record.id, self._owner, for_s, change)
+        except NotAllowed:
+            raise Lost from None
+        self._until = asked + for_s
+        return self.record
 
     async def _look_again(self) -> None:
         try:

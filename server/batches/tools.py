@@ -46,8 +46,8 @@ class Counted(Protocol):
 class Pace:
     """All in seconds."""
 
-    look: float = 2.0  # between two questions whether there is a batch to run
-    lease: float = 15.0  # a process that is gone has its batches for so long
+    look: float = 1.0  # between two questions whether there is a batch to run
+    lease: float = 10.0  # a process that is gone has its batches for so long
     beat: float = 1.0  # between two notes of how far a batch is
     check: float = 5.0  # between two looks at its key
     room: float = 0.05  # between two looks for room, where there was none

@@ -57,5 +57,3 @@ async def all_results(client: AsyncOpenAI, batch: Batch) -> list[Json]:
 
 def names(lines: Sequence[Json]) -> list[str]:
     return sorted(line["custom_id"] for line in lines)
-
-
