@@ -201,7 +201,7 @@ class StorageExhausted(GatewayError):
 
     status = 507
     code = "storage_full"
-    outcome = "storage_full"
+    outcome = "store_unavailable"
     final = True
 
 

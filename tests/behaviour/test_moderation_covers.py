@@ -23,9 +23,13 @@ COVERED: dict[str, dict[str, Any]] = {
 }
 """By path, a body that must not pass."""
 
+LINES = "what is in a file reaches a model as the body of a call, which is covered (test_batches.py)"
 RECORDS = "an administrator's names and settings, which no model reads"
 EXEMPT = {
     "/v1/messages/count_tokens": "counts what would be sent, and no model reads it",
+    "/v1/files": LINES,
+    "/v1/batches": LINES,
+    "/v1/batches/{batch_id}/cancel": LINES,
     "/v1/organization/projects": RECORDS,
     "/v1/organization/projects/{project_id}": RECORDS,
     "/v1/organization/projects/{project_id}/archive": RECORDS,
