@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, cast
 
@@ -13,10 +14,11 @@ from server.api.admin.refusals import of_store, of_validation
 from server.api.calls import check_endpoint
 from server.auth.keys import KeyRing
 from server.call import Key
-from server.errors import InvalidValue, StorageExhausted
+from server.errors import InvalidValue, StorageExhausted, StoreUnavailable
 from server.stores.base import NotAllowed, NotThere, StoreDown
 from server.stores.files import StorageFull
 
+log = logging.getLogger("portico")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -44,11 +46,17 @@ def tenant_route(keys: KeyRing, endpoint: str) -> type[APIRoute]:
                     return await answer(request)
                 except RequestValidationError as error:
                     raise of_validation(error) from None
-                except StorageFull:
+                except StorageFull as error:
+                    log.error("files: %s", error)
                     raise StorageExhausted(
                         "The server has no room left for files. Nothing was kept; tell its operator."
                     ) from None
-                except (StoreDown, NotThere, NotAllowed) as error:
+                except StoreDown as error:
+                    log.warning("files and batches: %s", error)
+                    raise StoreUnavailable(
+                        "Files and batches cannot be reached at the moment. Try again shortly.", retry_after=2
+                    ) from None
+                except (NotThere, NotAllowed) as error:
                     raise of_store(error) from None
 
             return handle

@@ -31,6 +31,7 @@ class Hold:
         self._owner = owner
         self._until = monotonic() + tools.pace.lease
         self._checked = monotonic()
+        self._released = False
 
     async def look_at_key(self) -> None:
         """From here on `key` is what the key of the batch may do. Raises `InvalidApiKey`, `StoreUnavailable`."""
@@ -38,6 +39,7 @@ class Hold:
 
     async def change(self, change: Change, *, release: bool = False) -> BatchRecord:
         """Asks for as long as the batch is held. Raises `Lost`, `StoreDown`."""
+        self._released = self._released or release
         while True:
             try:
                 return await self._change(change, 0 if release else self._tools.pace.lease)
@@ -52,11 +54,15 @@ class Hold:
         pace = self._tools.pace
         while True:
             await asyncio.sleep(pace.beat)
+            if self._released:
+                return
             try:
                 # A commit that comes late must not be taken for a longer hold than the store believes in.
                 async with asyncio.timeout(max(0.01, self._until - monotonic())):
                     await self.change(change)
-            except (TimeoutError, StoreDown):
+            except (TimeoutError, StoreDown, Lost):
+                if self._released:
+                    return
                 raise Lost from None
             if monotonic() - self._checked >= pace.check:
                 self._checked = monotonic()

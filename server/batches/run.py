@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from time import perf_counter
 
 from server.batches.flight import Flight
 from server.batches.hold import Hold
@@ -18,14 +19,14 @@ from server.batches.validation import Validation
 from server.batches.work import IN_A_ROW, Lines
 from server.call import Call
 from server.errors import InvalidApiKey
-from server.stores.base import NotThere
+from server.stores.base import NotThere, StoreDown
 from server.stores.batches import BatchRecord, Ending, LineError
 
 GONE = LineError("input_file_not_found", "The input file was deleted, or its time is over.")
 
 
 class Run:
-    """`work` it once. `peers`: how many batches this worker has."""
+    """`work` it once. `peers`: how many batches this worker has; `crowded`: and whether it takes no more."""
 
     def __init__(self, tools: Tools, hold: Hold) -> None:
         self._tools = tools
@@ -33,7 +34,9 @@ class Run:
         self._journal = Journal(tools.contents.scratch, hold.record.id)
         self._flight: Flight | None = None
         self._leaving = False
+        self._began = perf_counter()
         self.peers = 1
+        self.crowded = False
 
     def leave(self) -> None:
         """Start no more lines; those in flight may end, then `work` does."""
@@ -111,14 +114,15 @@ class Run:
 
     @asynccontextmanager
     async def _input(self) -> AsyncGenerator[AsyncIterator[Numbered]]:
-        """Raises `NotThere`."""
+        """Raises `NotThere`, `StoreDown`."""
         record = self._hold.record
         await self._tools.store.file(record.project_id, record.input_file_id)
-        async with (
-            self._tools.contents.reading(record.input_file_id) as reader,
-            aclosing(lines_of(reader, self._tools.longest_line)) as lines,
-        ):
-            yield lines
+        async with AsyncExitStack() as stack:
+            try:
+                reader = await stack.enter_async_context(self._tools.contents.reading(record.input_file_id))
+            except NotThere:  # its record is: another machine may have it
+                raise StoreDown("the content of its input is not in the folder of this process") from None
+            yield await stack.enter_async_context(aclosing(lines_of(reader, self._tools.longest_line)))
 
     async def _lines(self) -> Ending:
         """How it ends, unless it is left or its key is at fault. Raises `NotThere`."""
@@ -128,6 +132,7 @@ class Run:
             async with self._input() as lines:
                 loop = Lines(self._tools, self._hold, self._flight, self._journal, lines)
                 while not self._over(loop):
+                    self._leaving = self._leaving or self._had_its_turn(loop)
                     await loop.start(0 if self._leaving else self.peers)
                     await loop.wait()
                     await loop.write()
@@ -143,6 +148,11 @@ class Run:
         if self._hold.record.status != "in_progress" or self._hold.fault is not None or self._expired():
             return True
         return loop.idle and (self._leaving or loop.done)
+
+    def _had_its_turn(self, loop: Lines) -> bool:
+        """Others may wait for its place, and it has had that for long, or can make nothing of it."""
+        pace, now = self._tools.pace, perf_counter()
+        return self.crowded and (now - self._began > pace.turn or (loop.idle and now - loop.moved > pace.stuck))
 
     def _expired(self) -> bool:
         return self._tools.clock() >= self._hold.record.expires_at

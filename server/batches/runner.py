@@ -91,6 +91,7 @@ class BatchRunner:
         self._tools.counted.running(len(self._runs))
         for run in self._runs.values():
             run.peers = len(self._runs)
+            run.crowded = len(self._runs) >= self._tools.settings.running
 
     async def _run(self, run: Run, hold: Hold) -> None:
         """What goes wrong leaves the batch until the hold on it has run out; then somebody goes on."""

@@ -50,6 +50,8 @@ class Pace:
     lease: float = 10.0  # a process that is gone has its batches for so long
     beat: float = 1.0  # between two notes of how far a batch is
     check: float = 5.0  # between two looks at its key
+    turn: float = 300.0  # a batch keeps its place for so long while others may wait for one
+    stuck: float = 30.0  # or for so long, if nothing of it can run
     room: float = 0.05  # between two looks for room, where there was none
 
 

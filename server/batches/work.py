@@ -40,6 +40,7 @@ class Lines:
         self._patience = Patience()
         self._at_end = False
         self._starved = False
+        self.moved = perf_counter()  # a line was started, or has ended
 
     @property
     def idle(self) -> bool:
@@ -69,6 +70,7 @@ class Lines:
             if not self._tools.room.free(self._batch_id, call.model.id, peers):
                 return
             self._waiting.popleft()
+            self.moved = perf_counter()
             self._flight.start(waiting, call)
             await asyncio.sleep(0)  # people first
 

@@ -92,7 +92,8 @@ class BatchStore(Protocol):
     async def claim_batch(self, owner: str, for_s: float) -> BatchRecord | None:
         """An open one that nobody has: `owner` has it for so long. None if there is none.
 
-        That of the project which has the fewest running, and of these the oldest.
+        One of the project which has the fewest running; of these the one that nobody has had for the longest, and of
+        new ones the oldest.
         """
         ...
 

@@ -100,6 +100,7 @@ def _put(made: Path, place: Path) -> None:
     make_folder(place.parent)
     sync(made)
     made.rename(place)
+    made.unlink(missing_ok=True)  # where both were names of one content already, a rename does nothing
     sync(place.parent)
 
 

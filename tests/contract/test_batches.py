@@ -126,6 +126,23 @@ async def test_the_project_with_the_fewest_running_is_next(store: SqlStore) -> N
     assert [one and one.id for one in claimed] == ["batch_0", "batch_3", "batch_1", "batch_4", "batch_2"]
 
 
+async def test_who_has_had_none_for_the_longest_is_next(backend: Backend) -> None:
+    await (await open_durable(backend.url, backend.home)).close()
+    now = float(T)
+    store = SqlStore(Database(place_of(backend.url, backend.home)), lambda: now)
+    for number in range(3):
+        await store.add_batch(a_batch(number), 9)
+    seen: list[str] = []
+    for _ in range(6):
+        record = await store.claim_batch("o", 60)
+        assert record is not None
+        seen.append(record.id)
+        now += 1
+        await store.keep_batch(record.id, "o", 0, same)
+    assert seen == ["batch_0", "batch_1", "batch_2"] * 2
+    await store.close()
+
+
 async def test_keeping_giving_up_and_losing(backend: Backend) -> None:
     await (await open_durable(backend.url, backend.home)).close()
     now = float(T)

@@ -137,6 +137,16 @@ async def test_a_content_is_moved_in_and_read_in_parts(tmp_path: Path) -> None:
     assert (tmp_path / "files/content").stat().st_mode & 0o077 == 0, "for this user alone"
 
 
+async def test_a_content_that_is_there_already(tmp_path: Path) -> None:
+    contents = FolderContents(tmp_path)
+    for _ in range(2):
+        place = made(contents, b"0123")
+        await contents.put(place, "file-ab")
+        place.hardlink_to(tmp_path / "content/ab/file-ab")
+        await contents.put(place, "file-ab")
+        assert not place.exists() and await content_of(contents, "file-ab", 9) == [b"0123"]
+
+
 async def test_a_content_that_is_not_there(tmp_path: Path) -> None:
     contents = FolderContents(tmp_path / "files")
     with pytest.raises(NotThere):

@@ -37,7 +37,7 @@ batches = Table(
     Column("project_id", Text, nullable=False),
     Column("status", String(16), nullable=False),
     Column("owner", String(64)),  # the process that has it, until then
-    Column("owned_until", Double, nullable=False),  # Unix seconds; 0: nobody's
+    Column("owned_until", Double, nullable=False),  # Unix seconds; 0: nobody ever had it
     Column("record", Text, nullable=False),
     Index("ix_batches_project_id_number", "project_id", "number"),
     Index("ix_batches_status_number", "status", "number"),
@@ -85,8 +85,9 @@ class Batches(Part):
             .scalar_subquery()
         )
         free = select(batches).where(batches.c.status.in_(OPEN), batches.c.owned_until <= now)
+        free = free.order_by(running, batches.c.owned_until, batches.c.number).limit(1)
         async with self._database.reading() as connection:  # most often there is none: no need to be the writer
-            first = (await connection.execute(free.order_by(running, batches.c.number).limit(1))).mappings().first()
+            first = (await connection.execute(free)).mappings().first()
         if first is None:
             return None
         taking = update(batches).where(batches.c.id == first["id"], batches.c.owned_until <= now)
@@ -103,7 +104,7 @@ class Batches(Part):
             row = await found(connection, query, "batch")
             if row["owner"] != owner or row["owned_until"] <= now:
                 raise NotAllowed("the batch has another owner")
-            owned: dict[str, object] = {"owned_until": now + for_s} if for_s else {"owner": None, "owned_until": 0.0}
+            owned: dict[str, object] = {"owned_until": now + for_s} if for_s else {"owner": None, "owned_until": now}
             return await _changed(connection, row, change, owned)
 
     async def open_batches(self, batch_ids: Sequence[str]) -> set[str]:
