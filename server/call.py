@@ -8,6 +8,8 @@ from math import ceil
 from time import perf_counter
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from server.config import Limit, Model, PriorityClass
 
 NO_LIMITS = Limit()
@@ -93,8 +95,7 @@ class ServedModel:
         return ceil(exact - NOISE)
 
 
-@dataclass(slots=True)
-class Rate:
+class Rate(Struct, frozen=True, gc=False):
     """One limit as the headers tell it. `taken` is held for the call until it is settled."""
 
     limit: int
@@ -103,8 +104,7 @@ class Rate:
     taken: int
 
 
-@dataclass(slots=True)
-class RateState:
+class RateState(Struct, frozen=True):
     """The tightest limits of a call."""
 
     requests: Rate | None

@@ -210,8 +210,9 @@ class Trip:
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
             if self._paused:
                 self._exchange.pause()
-            self._gateway.usage.began(call)
             self._exchange.begin()
+            if not self._over:  # the engine works already while this is noted
+                self._gateway.usage.began(call)
         except Exception as error:
             self.fail(error)
 

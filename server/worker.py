@@ -24,7 +24,8 @@ import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from server.api.protocol import HttpSettings, Protocol, protocol_class
+from server.api.protocol import HttpSettings, Protocol
+from server.api.repeating import protocol_class
 from server.app import Parts, WorkerPlace, build
 from server.config import Config
 from server.engines.engine import EngineAddress
@@ -41,7 +42,7 @@ GC_ALLOCATIONS = 20_000  # container objects between two collections; a request 
 class QuietServer(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process by the signal and not with status 0.
 
-    It writes a byte to `ready`, if it has it, once it serves.
+    It writes a byte to `ready`, if it has it, once it serves, and closes it when it takes no more connections.
     """
 
     def __init__(self, config: uvicorn.Config, ready: socket.socket | None = None) -> None:
@@ -50,10 +51,9 @@ class QuietServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._ready is not None:
-            with self._ready, contextlib.suppress(OSError):
-                if self.started:
-                    self._ready.send(b"1")
+        if self._ready is not None and self.started:
+            with contextlib.suppress(OSError):
+                self._ready.send(b"1")
 
     async def retire(self, grace_s: float) -> None:
         """Take no more connections, and wait until those that there are have ended by themselves, or for so long.
@@ -63,6 +63,8 @@ class QuietServer(uvicorn.Server):
         """
         for one in self.servers:
             one.close()
+        if self._ready is not None:
+            self._ready.close()
         protocol_of(self.config).leaving = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -25,6 +26,7 @@ LONGEST_DELAY_S = 30.0
 FIRST_MOMENTS_S = 10.0
 STOP_MARGIN_S = 10.0
 READY_S = 60.0  # for new workers
+DEAF_S = 5.0  # for old ones to take no more connections
 log = logging.getLogger("portico")
 
 
@@ -92,6 +94,14 @@ class Worker:
         """Whether it came to serve; waits until that is known."""
         return bool(await asyncio.get_running_loop().sock_recv(self._ready, 1))
 
+    async def retire(self, grace_s: float) -> None:
+        """Let it finish what it has; waits until it takes no more connections."""
+        self.tell({"retire": grace_s})
+        with contextlib.suppress(OSError):  # TimeoutError is one
+            async with asyncio.timeout(DEAF_S):
+                while await asyncio.get_running_loop().sock_recv(self._ready, 1):
+                    pass
+
     def tell(self, command: Mapping[str, object]) -> None:
         """A line for `server.worker`'s standard input."""
         if self.lives and self.process.stdin is not None and not self.process.stdin.is_closing():
@@ -136,7 +146,10 @@ class Workers:
         raise CannotServe("The gateway process ended as soon as it was started; the lines above say why.")
 
     async def replace(self, settings: Settings) -> None:
-        """Serve `settings` by new workers, without a moment in which nobody does. Raises `CannotServe`: as before."""
+        """Serve `settings` by new workers, without a moment in which nobody does; who connects then meets those alone.
+
+        Raises `CannotServe`: as before.
+        """
         before, self._settings = self._settings, settings
         new: list[Worker] = []
         try:
@@ -155,13 +168,14 @@ class Workers:
                 raise
             why = error.strerror or "they are not ready in time"
             raise CannotServe(f"New gateway processes cannot be started: {why}.") from None
+        old = [self._current.get(slot) for slot in range(len(new))]
         for slot, one in enumerate(new):
             self._keepers[slot].cancel()
-            old = self._current.get(slot)
             self._keep(slot, one)
-            if old is not None and old.lives:
-                old.tell({"retire": before.config.server.reload_grace_s})
-                self._retire(old)
+        retiring = [one for one in old if one is not None and one.lives]
+        for one in retiring:
+            self._retire(one)
+        await asyncio.gather(*[one.retire(before.config.server.reload_grace_s) for one in retiring])
 
     def drain(self, engines: frozenset[str]) -> None:
         """These get no more calls, from workers of later too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from random import getrandbits
 from time import perf_counter, time
 
@@ -71,21 +72,26 @@ def rate_headers(rate: RateState, tokens: Tokens | None) -> bytes:
 
 
 def _rate(what: bytes, rate: Rate, remaining: int) -> bytes:
-    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n" % (
-        what,
-        rate.limit,
-        what,
-        remaining,
-        what,
-        duration(rate.reset_s).encode(),
-    )
+    return b"%b%d\r\n%b" % (_limit_line(what, rate.limit), remaining, _reset_line(what, duration(rate.reset_s)))
+
+
+@lru_cache(1000)
+def _limit_line(what: bytes, limit: int) -> bytes:
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: " % (what, limit, what)
+
+
+@lru_cache(1000)
+def _reset_line(what: bytes, wait: str) -> bytes:
+    return b"x-ratelimit-reset-%b: %b\r\n" % (what, wait.encode())
 
 
 def duration(seconds: float) -> str:
     """As OpenAI writes it: `12ms`, `1s`, `6m0s`, `23h59m59s`."""
-    if seconds < 1:
-        return f"{math.ceil(seconds * 1000)}ms"
-    whole = math.ceil(seconds)
+    return f"{math.ceil(seconds * 1000)}ms" if seconds < 1 else _whole(math.ceil(seconds))
+
+
+@lru_cache(1000)
+def _whole(whole: int) -> str:
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours:
         return f"{hours}h{minutes}m{rest}s"
@@ -95,6 +101,21 @@ def duration(seconds: float) -> str:
 def lines(headers: HeaderList) -> bytes:
     """As they stand on the wire."""
     return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+class Lines:
+    """`lines` of a list that is replaced and never changed: made once for each."""
+
+    __slots__ = ("_lines", "_of")
+
+    def __init__(self) -> None:
+        self._of: HeaderList = []
+        self._lines = b""
+
+    def of(self, headers: HeaderList) -> bytes:
+        if headers is not self._of:
+            self._of, self._lines = headers, lines(headers)
+        return self._lines
 
 
 def pairs(header_lines: bytes) -> HeaderList:

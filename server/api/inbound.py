@@ -9,7 +9,7 @@ from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from server.api.http import HeaderList, Headers, client_request_id, lines, new_request_id, too_large
+from server.api.http import Headers, client_request_id, new_request_id, too_large
 from server.call import Key
 from server.errors import GatewayError, RequestTimedOut
 from server.outbox import Outbox
@@ -52,9 +52,9 @@ class Inbound:
     """
 
     __slots__ = (
-        "_answered", "_body", "_chunked", "_default_headers", "_expects_100", "_flow", "_handler", "_held", "_outbox",
-        "_size", "_transport", "_turn", "client_id", "headers", "id", "keep_alive", "key", "method", "more_body",
-        "paused_since", "response_complete", "started", "waiting",
+        "_answered", "_body", "_chunked", "_defaults", "_expects_100", "_flow", "_held", "_outbox",
+        "_size", "_transport", "_turn", "client_id", "handler", "headers", "id", "keep_alive", "key", "method",
+        "more_body", "paused_since", "response_complete", "started", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -64,17 +64,17 @@ class Inbound:
         outbox: Outbox,
         method: bytes,
         headers: Headers,
-        default_headers: HeaderList,
+        defaults: bytes,
         answered: Callable[[], None],
         *,
         chunked: bool,
         keep_alive: bool,
         expects_100: bool,
     ) -> None:
-        self._handler = handler
+        self.handler = handler
         self._transport = transport
         self._outbox = outbox
-        self._default_headers = default_headers
+        self._defaults = defaults
         self._answered = answered
         self._chunked = chunked
         self._expects_100 = expects_100
@@ -100,16 +100,16 @@ class Inbound:
     @property
     def silence_s(self) -> float:
         """How long the client may be silent within its body."""
-        return self._handler.silence_s
+        return self.handler.silence_s
 
     def start(self) -> None:
         """Its turn: the requests before it on the connection are answered."""
         self._turn = True
-        self._handler.head(self)
+        self.handler.head(self)
         if self.response_complete:
             return
-        if self._size > self._handler.max_body_bytes:
-            self._handler.refuse(self, too_large(self._handler.max_body_bytes))
+        if self._size > self.handler.max_body_bytes:
+            self.handler.refuse(self, too_large(self.handler.max_body_bytes))
         elif not self.waiting:
             self.go_on()
 
@@ -118,10 +118,10 @@ class Inbound:
         if self.response_complete or not self.more_body:
             return
         self._size += len(data)
-        if self._size > self._handler.max_body_bytes:
+        if self._size > self.handler.max_body_bytes:
             self._body = b""
             if self._turn:
-                self._handler.refuse(self, too_large(self._handler.max_body_bytes))
+                self.handler.refuse(self, too_large(self.handler.max_body_bytes))
         elif not self._body:
             self._body = data
         else:
@@ -147,7 +147,7 @@ class Inbound:
     def refuse(self, error: GatewayError) -> None:
         """The body cannot be read to its end."""
         if self._turn and not self.response_complete:
-            self._handler.refuse(self, error)
+            self.handler.refuse(self, error)
 
     def disconnect(self) -> None:
         if self.response_complete:
@@ -157,7 +157,7 @@ class Inbound:
         if flow is not None:
             flow.leave()
         else:
-            self._handler.left(self)
+            self.handler.left(self)
 
     def pause(self) -> None:
         """The client does not keep up."""
@@ -195,7 +195,7 @@ class Inbound:
         text = b"" if self.method == b"HEAD" else body
         self._write(
             b"%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (STATUS_LINE[status], self._defaults(), head, len(body), text)
+            % (STATUS_LINE[status], self._head(), head, len(body), text)
         )
         self._done()
 
@@ -205,7 +205,7 @@ class Inbound:
             return
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         self._write(
-            b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._defaults(), EVENT_STREAM, head, framing, self._framed(data))
+            b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._head(), EVENT_STREAM, head, framing, self._framed(data))
         )
 
     def write(self, data: bytes) -> None:
@@ -228,14 +228,13 @@ class Inbound:
 
     def _serve(self) -> None:
         body, self._body = self._body, b""
-        self._handler.serve(self, body if isinstance(body, bytes) else bytes(body))
+        self.handler.serve(self, body if isinstance(body, bytes) else bytes(body))
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
-    def _defaults(self) -> bytes:
-        head = lines(self._default_headers)
-        return head if self.keep_alive else head + b"connection: close\r\n"
+    def _head(self) -> bytes:
+        return self._defaults if self.keep_alive else self._defaults + b"connection: close\r\n"
 
     def _write(self, data: bytes) -> None:
         self._outbox.write(self._transport, data)

@@ -17,7 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from server.api.deadline import Deadline
-from server.api.http import answer_headers, lines, new_request_id
+from server.api.http import Lines, answer_headers, new_request_id
 from server.api.inbound import Handler, Inbound
 from server.errors import GatewayError, HeadersTooLarge, InvalidRequest
 from server.outbox import Outbox
@@ -42,22 +42,11 @@ class HttpSettings:
     preflights: bool
 
 
-def protocol_class(settings: HttpSettings) -> type[HttpToolsProtocol]:
-    """The protocol for `uvicorn.Config(http=...)`."""
-    by_path = {path.encode(): handler for path, handler in settings.handlers.items()}
-
-    class Bound(Protocol):
-        http = settings
-        relays = by_path
-        outbox = Outbox()
-
-    return Bound
-
-
 class Protocol(HttpToolsProtocol):
     http: HttpSettings
     relays: Mapping[bytes, Handler]
     outbox: Outbox
+    defaults: Lines  # of every answer
     leaving = False  # another process has taken this one's place: every answer is the last of its connection
     parser: Any  # httptools has no types
     cycle: Any  # the latest request: uvicorn's RequestResponseCycle, an Inbound, or None before the first
@@ -176,7 +165,7 @@ class Protocol(HttpToolsProtocol):
             self.outbox,
             method,
             dict(self.headers),
-            self.server_state.default_headers,
+            self.defaults.of(self.server_state.default_headers),
             self.on_response_complete,
             chunked=http11,
             keep_alive=http11 and not self.leaving and self.parser.should_keep_alive(),
@@ -370,7 +359,7 @@ class Protocol(HttpToolsProtocol):
             b"%b%b%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (
                 STATUS_LINE[error.status],
-                lines(self.server_state.default_headers),
+                self.defaults.of(self.server_state.default_headers),
                 answer_headers(request_id, None, perf_counter()),
                 len(body),
                 body,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from server.call import Trace
 from server.config import Engine
-from server.engines.connection import Connection, EngineLost, EngineSilent
+from server.engines.connection import Connection, EngineLost, EngineSilent, Heads
 from server.outbox import Outbox
 from server.watchdog import Watchdog
 
@@ -29,6 +29,7 @@ class EngineClient:
         self._max_idle = engine.max_in_flight
         self._watchdog = watchdog
         self._outbox = Outbox()
+        self._heads = Heads()
         self._idle: list[Connection] = []
         key = f"authorization: Bearer {api_key}\r\n" if api_key else ""
         self._headers = f"host: {parts.netloc.rpartition('@')[2]}\r\naccept-encoding: identity\r\n{key}"
@@ -83,7 +84,7 @@ class EngineClient:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._timeouts.connect_s):
             _, connection = await loop.create_connection(
-                lambda: Connection(self._timeouts, self._outbox), self._host, self._port, ssl=self._tls
+                lambda: Connection(self._timeouts, self._outbox, self._heads), self._host, self._port, ssl=self._tls
             )
         return connection
 

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import httptools
 
 from server.config import Timeouts
+from server.known_head import KnownHead
 from server.outbox import Outbox
 
 MAX_ANSWER_HEAD = 64 * 1024
@@ -47,11 +48,21 @@ class Listener(Protocol):
         ...
 
 
+class Heads:
+    """The head of the engine's latest whole answer in one read: all its connections know it."""
+
+    __slots__ = ("ok",)
+
+    def __init__(self) -> None:
+        self.ok: KnownHead | None = None  # of status 200, on a connection that stays open
+
+
 class Connection(asyncio.Protocol):
     """Used for one exchange at a time, each begun by `send`."""
 
-    def __init__(self, timeouts: Timeouts, outbox: Outbox) -> None:
+    def __init__(self, timeouts: Timeouts, outbox: Outbox, heads: Heads) -> None:
         self._timeouts = timeouts
+        self._heads = heads
         self._outbox = outbox
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -128,7 +139,12 @@ class Connection(asyncio.Protocol):
         if self.complete:  # nobody asked: it must not be taken for the next answer
             self.abort()
             return
+        whole = None  # the answer, if it came in one read
         if not self.status:
+            if not self._head_bytes:
+                if self._again(data):
+                    return
+                whole = data
             self._head_bytes += len(data)
             if self._head_bytes > MAX_ANSWER_HEAD and len(data) < self._head_bytes:
                 self._fail(EngineLost("an answer head without end", before_answer=False))
@@ -139,6 +155,8 @@ class Connection(asyncio.Protocol):
             self._fail(EngineLost("an answer that is not HTTP", before_answer=False))
             return
         body = self._body
+        if whole is not None and self.complete and body and self.status == 200 and self._keep_alive:
+            self._heads.ok = KnownHead.of(whole)
         if body:
             self._answering = True
             data = body[0] if len(body) == 1 else b"".join(body)
@@ -174,6 +192,19 @@ class Connection(asyncio.Protocol):
         self.complete = True
 
     # Inside
+
+    def _again(self, data: bytes) -> bool:
+        """A whole answer with the head of the one before."""
+        listener, known = self._listener, self._heads.ok
+        body = None if listener is None or known is None else known.body(data)
+        if listener is None or not body:
+            return False
+        self.status, self._head_bytes = 200, len(data)
+        self._keep_alive = self._answering = self.complete = True
+        listener.answer_data(body)
+        if self._listener is not None:
+            self._end()
+        return True
 
     def _end(self) -> None:
         listener, self._listener = self._listener, None

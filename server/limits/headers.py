@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.call import Rate, RateState
-from server.limits.plan import REQUESTS, TOKENS
-from server.stores.base import Charge, Refused, Standing
-
-Pair = tuple[Charge, Standing | Refused]
+from server.limits.plan import REQUESTS, TOKENS, Plan
+from server.stores.base import Quota, Refused, Taken
 
 
-def rate_state(charges: Sequence[Charge], standings: Sequence[Standing | Refused]) -> RateState:
+def rate_state(plan: Plan, amounts: Sequence[int], taken: Taken) -> RateState:
     """What the headers of a call's answer tell."""
-    requests: Pair | None = None
-    tokens: Pair | None = None
-    for charge, standing in zip(charges, standings, strict=True):
-        if charge.kind in REQUESTS:
-            if requests is None or standing.remaining < requests[1].remaining:
-                requests = charge, standing
-        elif charge.kind in TOKENS and (tokens is None or standing.remaining < tokens[1].remaining):
-            tokens = charge, standing
-    return RateState(requests and _rate(*requests), tokens and _rate(*tokens))
+    return RateState(
+        _tightest(plan.requests, plan, amounts, taken) if plan.requests else None,
+        _tightest(plan.tokens, plan, amounts, taken) if plan.tokens else None,
+    )
 
 
-def _rate(charge: Charge, standing: Standing | Refused) -> Rate:
-    if isinstance(standing, Refused):
-        return Rate(charge.limit, standing.remaining, standing.retry_after_s or 0.0, 0)
-    return Rate(charge.limit, standing.remaining, standing.reset_s, charge.amount)
+def rate_state_of_refusal(quota: Quota, refused: Refused) -> RateState:
+    """Of the limit that was in the way."""
+    rate = Rate(quota.limit, refused.remaining, refused.retry_after_s or 0.0, 0)
+    return RateState(rate if quota.kind in REQUESTS else None, rate if quota.kind in TOKENS else None)
+
+
+def _tightest(indexes: Sequence[int], plan: Plan, amounts: Sequence[int], taken: Taken) -> Rate:
+    index, *others = indexes
+    least = taken.remaining[index]
+    for other in others:
+        remaining = taken.remaining[other]
+        if remaining < least:
+            index, least = other, remaining
+    return Rate(plan.quotas[index].limit, least, taken.resets_s[index], amounts[index])

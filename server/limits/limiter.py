@@ -13,11 +13,11 @@ from typing import Any, Protocol, TypeVar, cast
 from server.call import Call
 from server.config import Limits
 from server.errors import StoreUnavailable
-from server.limits.headers import rate_state
-from server.limits.plan import COUNTED, Need, Plan, answer_tokens, charges, need, plan_of, requests_plan_of, used
+from server.limits.headers import rate_state, rate_state_of_refusal
+from server.limits.plan import COUNTED, NOTHING, Plan, amounts, answer_tokens, need, plan_of, requests_plan_of, used
 from server.limits.refusal import refusal
 from server.limits.seeding import Totals, used_so_far
-from server.stores.base import Charge, LimitStore, Outcome, Refused, StoreDown, Taken, Unseeded
+from server.stores.base import LimitStore, Outcome, Quotas, Refused, StoreDown, Taken, Unseeded
 
 RENEW_S = 15.0  # a quarter of the lease
 MOST_TRIES = 4  # a count that was new, an exact count, and once more of each
@@ -61,13 +61,13 @@ class Limiter:
 
     def hold(self, call: Call) -> Hold | None:
         plan = plan_of(call.key, call.model)
-        return Hold(self, call, plan) if plan.applied else None
+        return Hold(self, call, plan) if plan.quotas else None
 
     @asynccontextmanager
     async def counted(self, call: Call) -> AsyncGenerator[None]:
         """A call that no model serves: it counts as a request, and uses no tokens. Raises `GatewayError`."""
         plan = requests_plan_of(call.key)
-        if not plan.applied:
+        if not plan.quotas:
             yield
             return
         hold = Hold(self, call, plan)
@@ -122,7 +122,7 @@ class Limiter:
 class Hold:
     """`request` once, `settle` once."""
 
-    __slots__ = ("_call", "_charges", "_counted", "_limiter", "_need", "_over", "_plan", "_prompt", "_taken", "id")
+    __slots__ = ("_amounts", "_call", "_counted", "_limiter", "_over", "_plan", "_prompt", "_taken", "id")
 
     def __init__(self, limiter: Limiter, call: Call, plan: Plan) -> None:
         self._limiter = limiter
@@ -130,8 +130,7 @@ class Hold:
         self._plan = plan
         self._prompt = 0
         self._counted = not plan.counts_tokens  # the prompt's tokens are known exactly, or do not matter
-        self._need = Need()
-        self._charges: tuple[Charge, ...] = ()
+        self._amounts: tuple[int, ...] = ()
         self._taken = False
         self._over = False
         self.id = call.id
@@ -167,10 +166,11 @@ class Hold:
         call, plan = self._call, self._plan
         if plan.counts_tokens:
             call.answer_tokens = answer_tokens(call, plan, self._prompt, self._limiter.settings.answer_tokens)
-            self._need = need(plan, call, self._prompt, call.answer_tokens)
-        self._charges = charges(plan, self._need)
+            self._amounts = amounts(plan, need(plan, call, self._prompt, call.answer_tokens))
+        else:
+            self._amounts = amounts(plan, NOTHING)
         try:
-            return self._limiter.store.take(self.id, self._charges)
+            return self._limiter.store.take(self.id, plan.quotas, self._amounts)
         except StoreDown:
             raise _unavailable() from None
 
@@ -195,8 +195,8 @@ class Hold:
                 if isinstance(outcome, Taken):
                     return outcome
                 if isinstance(outcome, Unseeded):
-                    await self._seed([self._charges[index] for index in outcome.indexes], outcome.at)
-                elif self._counted or self._charges[outcome.index].kind in COUNTED:
+                    await self._seed(tuple([self._plan.quotas[index] for index in outcome.indexes]), outcome.at)
+                elif self._counted or self._plan.quotas[outcome.index].kind in COUNTED:
                     raise self._refused(outcome)
                 else:
                     self._prompt = self._call.counted = await _now_or_later(self._limiter.counter.count(self._call))
@@ -206,24 +206,24 @@ class Hold:
             asked = self._ask()
         raise _unavailable()
 
-    async def _seed(self, new: Sequence[Charge], at: float) -> None:
-        amounts = await used_so_far(self._limiter.totals, new, at)
-        await _now_or_later(self._limiter.store.seed(new, amounts, at))
+    async def _seed(self, new: Quotas, at: float) -> None:
+        so_far = await used_so_far(self._limiter.totals, new, at)
+        await _now_or_later(self._limiter.store.seed(new, so_far, at))
 
     def _refused(self, refused: Refused) -> Exception:
-        charge = self._charges[refused.index]
-        self._limiter.refused(charge.kind)
-        self._call.rate = rate_state((charge,), (refused,))
-        return refusal(charge, refused)
+        quota = self._plan.quotas[refused.index]
+        self._limiter.refused(quota.kind)
+        self._call.rate = rate_state_of_refusal(quota, refused)
+        return refusal(quota, self._amounts[refused.index], refused)
 
     def _note(self, taken: Taken) -> None:
         self._taken = True
         self._limiter.opened(self)
-        self._call.rate = rate_state(self._charges, taken.standings)
+        self._call.rate = rate_state(self._plan, self._amounts, taken)
 
-    def _settle_to(self, amounts: tuple[int, ...]) -> None:
+    def _settle_to(self, used_in_all: tuple[int, ...]) -> None:
         try:
-            later = self._limiter.store.settle(self.id, self._charges, amounts)
+            later = self._limiter.store.settle(self.id, self._plan.quotas, used_in_all)
         except StoreDown as error:
             log.warning("limits: a call could not be settled; its hold will expire: %s", error)
             return

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from server.call import Call, Key, ServedModel, Tokens
 from server.config import Limit
 from server.openai.chat_request import ChatRequest, choices_of
-from server.stores.base import Charge, LimitKind
+from server.stores.base import LimitKind, Quota, Quotas
 
 REQUESTS: frozenset[LimitKind] = frozenset(("requests_per_minute", "requests_per_day"))
 TOKENS: frozenset[LimitKind] = frozenset(("tokens_per_minute", "tokens_per_day"))
@@ -28,14 +28,16 @@ _KINDS: tuple[LimitKind, ...] = (CONCURRENT, *sorted(REQUESTS), *sorted(TOKENS),
 class Plan:
     """All limits of a key's calls to one model; spend in millionths."""
 
-    applied: tuple[Charge, ...]  # each for an amount of 1
+    quotas: Quotas
+    sorts: tuple[int, ...]  # of each: where its amount is in (requests, tokens, cost, open)
+    requests: tuple[int, ...]  # which of them limit requests
+    tokens: tuple[int, ...]
     counts_tokens: bool  # tokens or what they cost
     counts_cost: bool
     least_tokens: int | None  # the smallest limit on tokens
 
 
 NO_MODEL = ""
-NOTHING = Plan((), counts_tokens=False, counts_cost=False, least_tokens=None)
 
 
 class Need(NamedTuple):
@@ -45,11 +47,14 @@ class Need(NamedTuple):
     cost: int = 0
 
 
+NOTHING = Need()
+
+
 def plan_of(key: Key, model: ServedModel) -> Plan:
     """Kept in the key: its limits do not change, another key takes its place when they do."""
     plan = key.plans.get(model.id)
     if plan is None:
-        plan = key.plans[model.id] = _plan(key, model)
+        plan = key.plans[model.id] = _plan(tuple(_applied(key, model)))
     return plan
 
 
@@ -57,37 +62,47 @@ def requests_plan_of(key: Key) -> Plan:
     """Of calls that no model serves: they count as requests of key and project, and use no tokens."""
     plan = key.plans.get(NO_MODEL)
     if plan is None:
-        applied = tuple(one for one in _of_key(key) if one.kind in COUNTED)
-        plan = key.plans[NO_MODEL] = Plan(applied, counts_tokens=False, counts_cost=False, least_tokens=None)
+        plan = key.plans[NO_MODEL] = _plan(tuple([one for one in _of_key(key) if one.kind in COUNTED]))
     return plan
 
 
-def _plan(key: Key, model: ServedModel) -> Plan:
-    applied = tuple(_applied(key, model))
-    if not applied:
-        return NOTHING
-    tokens = [one.limit for one in applied if one.kind in TOKENS]
-    cost = any(one.kind == SPEND for one in applied)
-    return Plan(applied, counts_tokens=cost or bool(tokens), counts_cost=cost, least_tokens=min(tokens, default=None))
+def _plan(quotas: Quotas) -> Plan:
+    tokens = tuple([index for index, one in enumerate(quotas) if one.kind in TOKENS])
+    cost = any(one.kind == SPEND for one in quotas)
+    return Plan(
+        quotas,
+        sorts=tuple([_sort(one.kind) for one in quotas]),
+        requests=tuple([index for index, one in enumerate(quotas) if one.kind in REQUESTS]),
+        tokens=tokens,
+        counts_tokens=cost or bool(tokens),
+        counts_cost=cost,
+        least_tokens=min([quotas[index].limit for index in tokens], default=None),
+    )
 
 
-def _applied(key: Key, model: ServedModel) -> Iterator[Charge]:
+def _sort(kind: LimitKind) -> int:
+    if kind in REQUESTS:
+        return 0
+    return 1 if kind in TOKENS else 2 if kind == SPEND else 3
+
+
+def _applied(key: Key, model: ServedModel) -> Iterator[Quota]:
     yield from _of_key(key)
-    yield from _charges(f"project:{key.project.id}/{model.id}", key.project.model_limits.get(model.id))
-    yield from _charges(f"model:{model.id}", model.config.limits)
+    yield from _quotas(f"project:{key.project.id}/{model.id}", key.project.model_limits.get(model.id))
+    yield from _quotas(f"model:{model.id}", model.config.limits)
 
 
-def _of_key(key: Key) -> Iterator[Charge]:
-    yield from _charges(f"key:{key.id}", key.limits)
-    yield from _charges(f"project:{key.project.id}", key.project.limits)
+def _of_key(key: Key) -> Iterator[Quota]:
+    yield from _quotas(f"key:{key.id}", key.limits)
+    yield from _quotas(f"project:{key.project.id}", key.project.limits)
 
 
-def _charges(scope: str, limits: Limit | None) -> Iterator[Charge]:
+def _quotas(scope: str, limits: Limit | None) -> Iterator[Quota]:
     if limits is not None:
         for kind in _KINDS:
             value: float | None = getattr(limits, kind)
             if value is not None:
-                yield Charge(scope, kind, round(value * MILLIONTHS) if kind == SPEND else int(value), 1)
+                yield Quota(scope, kind, round(value * MILLIONTHS) if kind == SPEND else int(value))
 
 
 def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
@@ -120,23 +135,15 @@ def need(plan: Plan, call: Call, prompt: int, answer: int) -> Need:
     return Need(prompt + answers, call.model.cost(Tokens(prompt, answers)) if plan.counts_cost else 0)
 
 
-def charges(plan: Plan, one: Need) -> tuple[Charge, ...]:
-    """What is taken before the call goes to an engine."""
-    return tuple([
-        each if each.kind in COUNTED else Charge(each.scope, each.kind, each.limit, _amount(each.kind, 1, one))
-        for each in plan.applied
-    ])  # fmt: skip
+def amounts(plan: Plan, one: Need) -> tuple[int, ...]:
+    """What is taken before the call goes to an engine, in the order of the quotas."""
+    by_sort = (1, one.tokens, one.cost, 1)
+    return tuple([by_sort[sort] for sort in plan.sorts])
 
 
 def used(plan: Plan, call: Call) -> tuple[int, ...]:
-    """What the call used in the end, in the order of the charges."""
-    dispatched = int(call.dispatched is not None)
+    """What the call used in the end."""
     tokens = call.used()
-    one = Need(tokens.prompt + tokens.completion, call.model.cost(tokens) if plan.counts_cost else 0)
-    return tuple([0 if each.kind == CONCURRENT else _amount(each.kind, dispatched, one) for each in plan.applied])
-
-
-def _amount(kind: LimitKind, requests: int, one: Need) -> int:
-    if kind in TOKENS:
-        return one.tokens
-    return one.cost if kind == SPEND else requests
+    cost = call.model.cost(tokens) if plan.counts_cost else 0
+    by_sort = (int(call.dispatched is not None), tokens.prompt + tokens.completion, cost, 0)
+    return tuple([by_sort[sort] for sort in plan.sorts])

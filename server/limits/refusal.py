@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.errors import InsufficientQuota, TooManyRequests
 from server.limits.plan import CONCURRENT, MILLIONTHS, REQUESTS, SPEND
-from server.stores.base import Charge, Refused
+from server.stores.base import Quota, Refused
 
 NOT_WORTH_A_RETRY_S = 60.0  # SDKs wait for no longer
 
@@ -18,37 +18,36 @@ _NAMES = {
 }
 
 
-def refusal(charge: Charge, refused: Refused) -> TooManyRequests:
-    """The error for a call whose `charge` does not fit."""
-    whose, what = _whose(charge.scope), _NAMES[charge.kind]
+def refusal(quota: Quota, amount: int, refused: Refused) -> TooManyRequests:
+    """The error for a call whose `amount` does not fit."""
+    whose, what = _whose(quota.scope), _NAMES[quota.kind]
     wait = refused.retry_after_s
     if wait is None and refused.share is not None:
-        return _final(_above_share(charge, refused.share, f"{what} of {whose}"), wait)
-    if charge.kind == SPEND:
-        message = f"The budget of {whose} is used up: {what} is limited to {charge.limit / MILLIONTHS:g}."
+        return _final(_above_share(quota, amount, refused.share, f"{what} of {whose}"), wait)
+    if quota.kind == SPEND:
+        message = f"The budget of {whose} is used up: {what} is limited to {quota.limit / MILLIONTHS:g}."
         return _final(InsufficientQuota(f"{message} It begins anew in {_words(wait)}.", retry_after=wait), wait)
     if wait is None:
         error = TooManyRequests(
-            f"Request too large: it can use {charge.amount} tokens, and {what} of {whose} are limited to "
-            f"{charge.limit}. Send a shorter prompt or ask for fewer tokens (max_completion_tokens)."
+            f"Request too large: it can use {amount} tokens, and {what} of {whose} are limited to "
+            f"{quota.limit}. Send a shorter prompt or ask for fewer tokens (max_completion_tokens)."
         )
         error.type = "tokens"
         return _final(error, wait)
-    message = f"Rate limit reached for {what} of {whose}: limit {charge.limit}, remaining {refused.remaining}"
-    if charge.kind != CONCURRENT:
-        message += f", requested {charge.amount}"
+    message = f"Rate limit reached for {what} of {whose}: limit {quota.limit}, remaining {refused.remaining}"
+    if quota.kind != CONCURRENT:
+        message += f", requested {amount}"
     error = TooManyRequests(f"{message}. Try again in {_words(wait)}.", retry_after=wait)
-    error.type = "requests" if charge.kind in REQUESTS or charge.kind == CONCURRENT else "tokens"
+    error.type = "requests" if quota.kind in REQUESTS or quota.kind == CONCURRENT else "tokens"
     return _final(error, wait)
 
 
-def _above_share(charge: Charge, share: int, limit: str) -> TooManyRequests:
+def _above_share(quota: Quota, amount: int, share: int, limit: str) -> TooManyRequests:
     """It would fit the limit, and never fits what one worker may grant of it."""
     asked, granted, whole = (
-        f"{amount / MILLIONTHS:g}" if charge.kind == SPEND else str(amount)
-        for amount in (charge.amount, share, charge.limit)
+        f"{number / MILLIONTHS:g}" if quota.kind == SPEND else str(number) for number in (amount, share, quota.limit)
     )
-    what = "cost" if charge.kind == SPEND else "use"
+    what = "cost" if quota.kind == SPEND else "use"
     error = TooManyRequests(
         f"Request too large for one worker of this server: it can {what} {asked}, and of the limit {whole} for "
         f"{limit} each worker grants {granted}. Ask for less (max_completion_tokens), or ask the operator for fewer "

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from server.limits.plan import REQUESTS, SPEND
-from server.stores.base import Charge, LimitKind
+from server.stores.base import LimitKind, Quota
 from server.stores.records import UsageTotal
 
 
@@ -26,15 +26,15 @@ class Totals(Protocol):
     ) -> list[UsageTotal]: ...
 
 
-async def used_so_far(totals: Totals, charges: Sequence[Charge], now: float) -> list[int]:
-    """In the order of the charges. Raises `StoreDown`."""
-    return [await _used(totals, charge, now) for charge in charges]
+async def used_so_far(totals: Totals, quotas: Sequence[Quota], now: float) -> list[int]:
+    """In the order of the quotas. Raises `StoreDown`."""
+    return [await _used(totals, quota, now) for quota in quotas]
 
 
-async def _used(totals: Totals, charge: Charge, now: float) -> int:
-    kind, _, name = charge.scope.partition(":")
+async def _used(totals: Totals, quota: Quota, now: float) -> int:
+    kind, _, name = quota.scope.partition(":")
     project, _, model = name.partition("/")
-    since, until = period(charge.kind, now)
+    since, until = period(quota.kind, now)
     found = await totals.usage(
         since=since,
         until=until,
@@ -43,9 +43,9 @@ async def _used(totals: Totals, charge: Charge, now: float) -> int:
         key_ids=[name] if kind == "key" else [],
         models=[name] if kind == "model" else [model] if model else [],
     )
-    if charge.kind == SPEND:
+    if quota.kind == SPEND:
         return sum(one.cost for one in found)
-    if charge.kind in REQUESTS:
+    if quota.kind in REQUESTS:
         return sum(one.requests for one in found)
     return sum(one.prompt + one.completion for one in found)
 

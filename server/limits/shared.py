@@ -9,10 +9,11 @@ from typing import Protocol, TypeVar, cast
 
 from msgspec.structs import replace
 
-from server.stores.base import Charge, LimitStore, Outcome, Refused, StoreDown, Taken
+from server.stores.base import LimitStore, Outcome, Quota, Quotas, Refused, StoreDown, Taken
 
 PROBE_S = 1.0
 MOST_UNSETTLED = 10_000
+MOST_SHARED_OUT = 10_000  # sets of quotas
 log = logging.getLogger("portico")
 Result = TypeVar("Result")
 
@@ -26,13 +27,13 @@ class SharedStore(LimitStore, Protocol):
 class LocalStore(Protocol):
     """A `LimitStore` that answers at once."""
 
-    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome: ...
+    def take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome: ...
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None: ...
+    def settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> None: ...
 
     def renew(self, hold_ids: Sequence[str]) -> None: ...
 
-    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None: ...
+    def seed(self, quotas: Quotas, used: Sequence[int], at: float) -> None: ...
 
     def forget_calendar(self) -> None:
         """What days and months have used is to be seeded again."""
@@ -54,25 +55,26 @@ class ShareOf:
         self._store = store
         self._shares = shares
         self._number = shares if number is None else number
+        self._shared_out: dict[int, tuple[Quotas, Quotas]] = {}  # by identity, so that the store can do the same
 
-    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
-        parts = self._parts(charges)
-        outcome = self._store.take(hold_id, parts)
+    def take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome:
+        parts = self._parts(quotas)
+        outcome = self._store.take(hold_id, parts, amounts)
         if isinstance(outcome, Refused) and outcome.retry_after_s is None:
-            charge = charges[outcome.index]
-            if charge.amount <= charge.limit:
-                return replace(outcome, share=parts[outcome.index].limit)
+            index = outcome.index
+            if amounts[index] <= quotas[index].limit:
+                return replace(outcome, share=parts[index].limit)
         return outcome
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
-        self._store.settle(hold_id, charges, used)
+    def settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> None:
+        self._store.settle(hold_id, quotas, used)
 
     def renew(self, hold_ids: Sequence[str]) -> None:
         self._store.renew(hold_ids)
 
-    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
+    def seed(self, quotas: Quotas, used: Sequence[int], at: float) -> None:
         """`used` is that of all shares together; each counts its part of it, rounded up."""
-        self._store.seed(charges, [-(-one // self._shares) for one in used], at)
+        self._store.seed(quotas, [-(-one // self._shares) for one in used], at)
 
     def forget_calendar(self) -> None:
         self._store.forget_calendar()
@@ -80,10 +82,17 @@ class ShareOf:
     async def close(self) -> None:
         await self._store.close()
 
-    def _parts(self, charges: Sequence[Charge]) -> Sequence[Charge]:
+    def _parts(self, quotas: Quotas) -> Quotas:
         if self._shares == 1:
-            return charges
-        return [Charge(one.scope, one.kind, self._part(one.limit), one.amount) for one in charges]
+            return quotas
+        known = self._shared_out.get(id(quotas))
+        if known is not None and known[0] is quotas:
+            return known[1]
+        parts = tuple([Quota(one.scope, one.kind, self._part(one.limit)) for one in quotas])
+        if len(self._shared_out) >= MOST_SHARED_OUT:
+            self._shared_out.clear()
+        self._shared_out[id(quotas)] = quotas, parts
+        return parts
 
     def _part(self, limit: int) -> int:
         return max(1, limit // self._shares + (self._number < limit % self._shares))
@@ -103,20 +112,20 @@ class FailoverLimits:
         self._local = local
         self._on_change = on_change
         self._at_home: set[str] = set()  # open holds of `local`
-        self._unsettled: dict[str, tuple[Sequence[Charge], Sequence[int]]] = {}
+        self._unsettled: dict[str, tuple[Quotas, Sequence[int]]] = {}
         self._probe: asyncio.Task[None] | None = None
 
-    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
-        return self._take_locally(hold_id, charges) if self.degraded else self._take(hold_id, charges)
+    def take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome | Awaitable[Outcome]:
+        return self._take_locally(hold_id, quotas, amounts) if self.degraded else self._take(hold_id, quotas, amounts)
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> Awaitable[None] | None:
+    def settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> Awaitable[None] | None:
         if hold_id in self._at_home and self._local is not None:
             self._at_home.discard(hold_id)
-            self._local.settle(hold_id, charges, used)
+            self._local.settle(hold_id, quotas, used)
         elif self.degraded:
-            self._settle_later(hold_id, charges, used)
+            self._settle_later(hold_id, quotas, used)
         else:
-            return self._settle(hold_id, charges, used)
+            return self._settle(hold_id, quotas, used)
         return None
 
     async def renew(self, hold_ids: Sequence[str]) -> None:
@@ -130,15 +139,15 @@ class FailoverLimits:
             except StoreDown as error:
                 self._down(error)
 
-    async def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
+    async def seed(self, quotas: Quotas, used: Sequence[int], at: float) -> None:
         if not self.degraded:
             try:
-                await now_or_later(self._shared.seed(charges, used, at))
+                await now_or_later(self._shared.seed(quotas, used, at))
                 return
             except StoreDown as error:
                 self._down(error)
         if self._local is not None:
-            self._local.seed(charges, used, at)
+            self._local.seed(quotas, used, at)
 
     async def close(self) -> None:
         if self._probe is not None:
@@ -150,33 +159,33 @@ class FailoverLimits:
 
     # Inside
 
-    async def _take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
+    async def _take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome:
         try:
-            return await now_or_later(self._shared.take(hold_id, charges))
+            return await now_or_later(self._shared.take(hold_id, quotas, amounts))
         except StoreDown as error:
             self._down(error)
-        return self._take_locally(hold_id, charges)
+        return self._take_locally(hold_id, quotas, amounts)
 
-    def _take_locally(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
+    def _take_locally(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome:
         if self._local is None:
             raise StoreDown("the shared store of limits is down")
-        outcome = self._local.take(hold_id, charges)
+        outcome = self._local.take(hold_id, quotas, amounts)
         if isinstance(outcome, Taken):
             self._at_home.add(hold_id)
         elif isinstance(outcome, Refused) and outcome.share is not None:  # it may fit when the store is back
             return replace(outcome, retry_after_s=PROBE_S)
         return outcome
 
-    async def _settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
+    async def _settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> None:
         try:
-            await now_or_later(self._shared.settle(hold_id, charges, used))
+            await now_or_later(self._shared.settle(hold_id, quotas, used))
         except StoreDown as error:
             self._down(error)
-            self._settle_later(hold_id, charges, used)
+            self._settle_later(hold_id, quotas, used)
 
-    def _settle_later(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
+    def _settle_later(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> None:
         if len(self._unsettled) < MOST_UNSETTLED:
-            self._unsettled[hold_id] = (charges, used)
+            self._unsettled[hold_id] = (quotas, used)
 
     def _down(self, error: StoreDown) -> None:
         if self.degraded:

@@ -7,7 +7,7 @@ Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog`, `Le
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -22,6 +22,8 @@ from server.stores.records import (
     UsageRecord,
     UsageTotal,
 )
+
+Number_co = TypeVar("Number_co", int, float, covariant=True)
 
 
 class StoreError(Exception):
@@ -261,30 +263,29 @@ LimitKind = Literal[
 days and months are those of the calendar, UTC. Spend counts in millionths of the unit of the prices."""
 
 
-class Charge(Struct, frozen=True):
-    """What a call takes from one limit."""
+class Quota(Struct, frozen=True):
+    """One limit."""
 
-    scope: str  # whose limit it is: key:ID, project:ID, project:ID/MODEL, model:ID
+    scope: str  # whose it is: key:ID, project:ID, project:ID/MODEL, model:ID
     kind: LimitKind
     limit: int
-    amount: int
 
 
-class Standing(Struct, frozen=True):
-    """A limit after a decision, in the order of the charges."""
+class Each(Protocol[Number_co]):
+    """A number for each quota. It may be told when asked, and changes then: ask at once."""
 
-    remaining: int  # never below 0
-    reset_s: float  # until all of it is there again if nothing more is taken; 1 is a guess where calls are open
+    def __getitem__(self, index: int, /) -> Number_co: ...
 
 
 class Taken(Struct, frozen=True):
-    """All charges were taken."""
+    """All amounts were taken. How the limits stand then, in the order of the quotas."""
 
-    standings: tuple[Standing, ...]
+    remaining: Each[int]  # never below 0
+    resets_s: Each[float]  # until all of it is there again if nothing more is taken; 1 is a guess for open calls
 
 
 class Refused(Struct, frozen=True):
-    """Nothing was taken: `charges[index]` does not fit. If several do not, the one with the longest wait.
+    """Nothing was taken: what was asked of `quotas[index]` does not fit. If of several, that with the longest wait.
 
     An amount of 0 always fits, whatever is owed.
     """
@@ -303,7 +304,9 @@ class Unseeded(Struct, frozen=True):
 
 
 class LimitStore(Protocol):
-    """Counters of limits. Each method is one atomic step, on the store's own clock, and may answer at once or later.
+    """Counters of limits: an amount for each quota.
+
+    Each method is one atomic step, on the store's own clock, and may answer at once or later.
 
     A hold that is neither settled nor renewed for `LEASE_S` is dropped: what it took for good (requests) stays, its
     unsettled tokens and spend and its place among the concurrent requests are given back. Raises `StoreDown`, from the
@@ -315,14 +318,14 @@ class LimitStore(Protocol):
         """It stands in for a shared store that is down."""
         ...
 
-    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
-        """All of `charges` or nothing. A hold that is open already takes nothing more: asking again is no harm."""
+    def take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome | Awaitable[Outcome]:
+        """All of `amounts` or nothing. A hold that is open already takes nothing more: asking again is no harm."""
         ...
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> Awaitable[None] | None:
+    def settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> Awaitable[None] | None:
         """Correct each amount to what was `used` (more or less than taken) and end the hold; again is no harm.
 
-        `charges` are those that were taken. A place among the concurrent requests is given back whatever `used` says.
+        `quotas` are those of `take`. A place among the concurrent requests is given back whatever `used` says.
         """
         ...
 
@@ -330,7 +333,7 @@ class LimitStore(Protocol):
         """These calls are still open."""
         ...
 
-    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> Awaitable[None] | None:
+    def seed(self, quotas: Quotas, used: Sequence[int], at: float) -> Awaitable[None] | None:
         """Set what the day or month of `at` has used so far, if it is the present one and the store does not know.
 
         `at` is that of `Unseeded`; what was looked up just before midnight is nothing to begin a day with.
@@ -341,4 +344,6 @@ class LimitStore(Protocol):
 
 
 LEASE_S = 60.0
+Quotas = tuple[Quota, ...]
+"""Stores may remember what they know of it by its identity: that of one key and model is best made once."""
 Outcome = Taken | Refused | Unseeded

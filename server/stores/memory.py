@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import time
 
-from server.stores.base import Charge, Outcome
+from server.stores.base import Outcome, Quotas
 from server.stores.counters import MOST_COUNTERS, Counters
 
 
@@ -21,17 +21,17 @@ class MemoryLimits:
     def __repr__(self) -> str:
         return repr(self._counters)
 
-    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
-        return self._counters.take(hold_id, charges, self._clock())
+    def take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome:
+        return self._counters.take(hold_id, quotas, amounts, self._clock())
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
+    def settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> None:
         self._counters.settle(hold_id, used, self._clock())
 
     def renew(self, hold_ids: Sequence[str]) -> None:
         self._counters.renew(hold_ids, self._clock())
 
-    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
-        self._counters.seed(charges, used, at, self._clock())
+    def seed(self, quotas: Quotas, used: Sequence[int], at: float) -> None:
+        self._counters.seed(quotas, used, at, self._clock())
 
     def forget_calendar(self) -> None:
         """What days and months have used is to be seeded again."""

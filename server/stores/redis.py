@@ -12,7 +12,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from server.stores.base import Charge, Outcome, Refused, Standing, Taken, Unseeded
+from server.stores.base import Outcome, Quotas, Refused, Taken, Unseeded
 from server.stores.redis_pipe import COMMAND_S, NoScript, RedisPipe
 
 SCRIPT = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
@@ -36,18 +36,18 @@ class RedisLimits:
         self.prefix = prefix
         self._clock = clock
 
-    async def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome:
-        return _outcome(await self._run("take", hold_id, charges, [charge.amount for charge in charges]))
+    async def take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome:
+        return _outcome(await self._run("take", hold_id, quotas, amounts))
 
-    async def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
-        await self._run("settle", hold_id, charges, used)
+    async def settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> None:
+        await self._run("settle", hold_id, quotas, used)
 
     async def renew(self, hold_ids: Sequence[str]) -> None:
         for start in range(0, len(hold_ids), RENEWED_AT_ONCE):
             await self._evaluate("renew", (), hold_ids[start : start + RENEWED_AT_ONCE])
 
-    async def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
-        await self._run("seed", repr(at), charges, used)
+    async def seed(self, quotas: Quotas, used: Sequence[int], at: float) -> None:
+        await self._run("seed", repr(at), quotas, used)
 
     async def probe(self) -> None:
         """Whether it takes something: one that is full, or a replica, answers a ping too. Raises `StoreDown`."""
@@ -58,11 +58,11 @@ class RedisLimits:
 
     # Inside
 
-    async def _run(self, verb: str, first: str, charges: Sequence[Charge], amounts: Sequence[int]) -> list[Any]:
-        keys = [f"{self.prefix}{charge.kind}:{charge.scope}" for charge in charges]
+    async def _run(self, verb: str, first: str, quotas: Quotas, amounts: Sequence[int]) -> list[Any]:
+        keys = [f"{self.prefix}{quota.kind}:{quota.scope}" for quota in quotas]
         arguments: list[str | int] = [first]
-        for charge, amount in zip(charges, amounts, strict=True):
-            arguments += (charge.kind, charge.limit, amount)
+        for quota, amount in zip(quotas, amounts, strict=True):
+            arguments += (quota.kind, quota.limit, amount)
         return await self._evaluate(verb, keys, arguments)
 
     async def _evaluate(self, verb: str, keys: Sequence[str], arguments: Sequence[str | int]) -> list[Any]:
@@ -76,12 +76,8 @@ class RedisLimits:
 
 def _outcome(answer: list[Any]) -> Outcome:
     if answer[0] == b"taken":
-        return Taken(_standings(answer[1:]))
+        return Taken(tuple(answer[1::2]), tuple(map(float, answer[2::2])))
     if answer[0] == b"unseeded":
         return Unseeded(tuple(answer[2:]), float(answer[1]))
     _, index, remaining, wait = answer
     return Refused(index, remaining, float(wait) if wait else None)
-
-
-def _standings(answer: list[Any]) -> tuple[Standing, ...]:
-    return tuple([Standing(answer[at], float(answer[at + 1])) for at in range(0, len(answer), 2)])

@@ -11,7 +11,7 @@ import json
 import random
 import sys
 
-from server.stores.base import Charge, Refused, Taken
+from server.stores.base import Quota, Refused, Taken
 from server.stores.redis import RedisLimits
 from server.stores.redis_pipe import RedisPipe
 from tests.contract.limit_stores import PATIENT_S
@@ -49,11 +49,11 @@ class Crowd:
         """Waits for a place. False if the tokens do not fit."""
         self.calls += 1
         hold_id = f"{self.number}-{self.calls}"
-        charges = (
-            Charge("key:a", "concurrent_requests", PLACES, 1),
-            Charge("project:p", "tokens_per_minute", TOKENS, reserved),
+        quotas = (
+            Quota("key:a", "concurrent_requests", PLACES),
+            Quota("project:p", "tokens_per_minute", TOKENS),
         )
-        while not isinstance(outcome := await self.limits.take(hold_id, charges), Taken):
+        while not isinstance(outcome := await self.limits.take(hold_id, quotas, (1, reserved)), Taken):
             assert isinstance(outcome, Refused)
             if outcome.index == 1:
                 return False
@@ -62,7 +62,7 @@ class Crowd:
         await self.add("places", 1)
         await self.add("places", -1)
         await self.add("tokens", used - reserved)
-        await self.limits.settle(hold_id, charges, (0, used))
+        await self.limits.settle(hold_id, quotas, (0, used))
         return True
 
     async def add(self, name: str, amount: int) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from server.stores.base import Charge, LimitKind, Unseeded
-from tests.contract.limit_stores import Store
+from server.stores.base import LimitKind, Unseeded
+from tests.contract.limit_stores import Charge, Store
 
 LIMITS: dict[LimitKind, int] = {
     "requests_per_minute": 4,

@@ -7,9 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.stores.base import LEASE_S, Charge, LimitKind, LimitStore, Refused, Standing, Taken, Unseeded
+from server.stores.base import LEASE_S, LimitKind, LimitStore, Refused, Unseeded
 from server.stores.memory import MemoryLimits
-from tests.contract.limit_stores import DECEMBER, MIDNIGHT, NOON, Clock, Store, charge, shared_limits, tokens
+from tests.contract.limit_stores import (
+    DECEMBER,
+    MIDNIGHT,
+    NOON,
+    Charge,
+    Clock,
+    Granted,
+    Standing,
+    Store,
+    charge,
+    shared_limits,
+    tokens,
+)
 from tests.services.redis import RedisServer
 
 CALENDAR: list[tuple[LimitKind, float]] = [
@@ -36,7 +48,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 
 def use(store: Store, *charges: Charge) -> None:
     """A whole call that uses all it takes."""
-    assert isinstance(store.take("used", *charges), Taken)
+    assert isinstance(store.take("used", *charges), Granted)
     store.settle("used", charges, [one.amount for one in charges])
 
 
@@ -44,9 +56,9 @@ def use(store: Store, *charges: Charge) -> None:
 
 
 def test_what_fits_is_taken_and_told(store: Store) -> None:
-    assert store.take("a", tokens(100, 30)) == Taken((Standing(70, 61.0),))
+    assert store.take("a", tokens(100, 30)) == Granted((Standing(70, 61.0),))
     store.clock.now += 20.25
-    assert store.take("b", tokens(100, 50)) == Taken((Standing(20, 60.75),))
+    assert store.take("b", tokens(100, 50)) == Granted((Standing(20, 60.75),))
 
 
 def test_what_does_not_fit_says_when_it_will(store: Store) -> None:
@@ -59,12 +71,12 @@ def test_what_does_not_fit_says_when_it_will(store: Store) -> None:
     store.clock.now += 40.75
     assert store.take("c", tokens(100, 31)) == Refused(0, 30, 0.25)
     store.clock.now += 0.25
-    assert isinstance(store.take("c", tokens(100, 31)), Taken)
+    assert isinstance(store.take("c", tokens(100, 31)), Granted)
 
 
 def test_more_than_the_limit_never_fits(store: Store) -> None:
     assert store.take("a", tokens(100, 101)) == Refused(0, 100, None)
-    assert isinstance(store.take("a", tokens(100, 100)), Taken)
+    assert isinstance(store.take("a", tokens(100, 100)), Granted)
     assert store.take("b", tokens(100, 101)) == Refused(0, 0, None)
 
 
@@ -74,13 +86,13 @@ def test_what_counts_for_60_seconds_counts_to_the_end_of_its_second(store: Store
     store.clock.now = NOON + 60.99
     assert isinstance(store.take("b", tokens(100, 1)), Refused)
     store.clock.now = NOON + 61
-    assert store.take("b", tokens(100, 100)) == Taken((Standing(0, 61.0),))
+    assert store.take("b", tokens(100, 100)) == Granted((Standing(0, 61.0),))
 
 
 def test_all_or_nothing(store: Store) -> None:
     fits, full = tokens(100, 10), tokens(5, 6, scope="project:p")
     assert store.take("a", fits, full) == Refused(1, 5, None)
-    assert store.take("b", fits) == Taken((Standing(90, 61.0),))
+    assert store.take("b", fits) == Granted((Standing(90, 61.0),))
 
 
 def test_the_longest_wait_is_named(store: Store) -> None:
@@ -95,12 +107,12 @@ def test_the_longest_wait_is_named(store: Store) -> None:
 def test_nothing_always_fits(store: Store) -> None:
     store.take("a", tokens(10, 10))
     store.settle("a", [tokens(10, 10)], [25])
-    assert store.take("b", tokens(10, 0)) == Taken((Standing(0, 61.0),))
+    assert store.take("b", tokens(10, 0)) == Granted((Standing(0, 61.0),))
 
 
 def test_the_same_hold_takes_once(store: Store) -> None:
     store.take("a", tokens(100, 30))
-    assert store.take("a", tokens(100, 30)) == Taken((Standing(70, 61.0),))
+    assert store.take("a", tokens(100, 30)) == Granted((Standing(70, 61.0),))
     assert store.settle("a", [tokens(100, 30)], [0]) == (Standing(100, 0.0),)
 
 
@@ -113,7 +125,7 @@ def test_settling_gives_back_where_it_was_taken(store: Store) -> None:
     use(store, tokens(100, 40))
     assert store.settle("a", [tokens(100, 60)], [10]) == (Standing(50, 61.0),)
     store.clock.now += 51
-    assert store.take("c", tokens(100, 0)) == Taken((Standing(60, 10.0),))
+    assert store.take("c", tokens(100, 0)) == Granted((Standing(60, 10.0),))
 
 
 def test_settling_again_is_no_harm(store: Store) -> None:
@@ -157,11 +169,11 @@ def test_a_request_counts_as_often_as_its_settlement_says(store: Store) -> None:
 
 def test_places_of_open_requests(store: Store) -> None:
     place = charge("concurrent_requests", 2)
-    assert store.take("a", place) == Taken((Standing(1, 1.0),))
+    assert store.take("a", place) == Granted((Standing(1, 1.0),))
     store.take("b", place)
     assert store.take("c", place) == Refused(0, 0, 1.0)
     assert store.settle("a", [place], [1]) == (Standing(1, 1.0),)
-    assert isinstance(store.take("c", place), Taken)
+    assert isinstance(store.take("c", place), Granted)
     store.settle("b", [place], [0])
     assert store.settle("c", [place], [0]) == (Standing(2, 0.0),)
 
@@ -169,7 +181,7 @@ def test_places_of_open_requests(store: Store) -> None:
 def test_many_limits_are_settled_together(store: Store) -> None:
     charges = charge("concurrent_requests", 4), charge("requests_per_minute", 10), tokens(1000, 400)
     taken = store.take("a", *charges)
-    assert taken == Taken((Standing(3, 1.0), Standing(9, 61.0), Standing(600, 61.0)))
+    assert taken == Granted((Standing(3, 1.0), Standing(9, 61.0), Standing(600, 61.0)))
     settled = store.settle("a", charges, [0, 1, 150])
     assert settled == (Standing(4, 0.0), Standing(9, 61.0), Standing(850, 61.0))
 
@@ -187,7 +199,7 @@ def test_a_hold_that_nobody_renews_expires(store: Store) -> None:
     assert isinstance(store.take("b", charge("concurrent_requests", 1)), Refused)
     store.clock.now += 0.01
     taken = store.take("b", *charges)
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, Granted)
     assert [one.remaining for one in taken.standings] == [8, 0, 40]
     assert store.settle("a", charges, [1, 0, 60])[2].remaining == 40
 
@@ -200,7 +212,7 @@ def test_a_renewed_hold_stays(store: Store) -> None:
         store.renew("a", "unheard of")
     assert isinstance(store.take("b", place), Refused)
     store.clock.now += LEASE_S
-    assert isinstance(store.take("b", place), Taken)
+    assert isinstance(store.take("b", place), Granted)
 
 
 def test_what_many_dead_calls_held_comes_back(store: Store) -> None:
@@ -209,7 +221,7 @@ def test_what_many_dead_calls_held_comes_back(store: Store) -> None:
         store.take(f"dead {number}", place)
     store.clock.now += LEASE_S
     looks = [store.take(f"look {number}", charge("concurrent_requests", 200, 0)) for number in range(4)]
-    assert [one.standings[0].remaining for one in looks if isinstance(one, Taken)] == [64, 128, 192, 200]
+    assert [one.standings[0].remaining for one in looks if isinstance(one, Granted)] == [64, 128, 192, 200]
 
 
 # Days and months
@@ -221,7 +233,7 @@ def test_a_day_or_month_is_asked_for_once(store: Store, kind: LimitKind, end: fl
     assert store.take("a", tokens(9, 1), one) == Unseeded((1,), NOON)
     store.seed([one], [55], NOON)
     store.seed([one], [0], NOON)
-    assert store.take("a", one) == Taken((Standing(35, end - NOON),))
+    assert store.take("a", one) == Granted((Standing(35, end - NOON),))
     assert store.take("b", charge(kind, 100, 36)) == Refused(0, 35, end - NOON)
 
 
@@ -263,13 +275,13 @@ def test_months(store: Store, now: float, begin: int, end: int) -> None:
     store.seed([one], [0], end)
     assert isinstance(store.take("a", one), Unseeded)
     store.seed([one], [0], begin)
-    assert store.take("a", one) == Taken((Standing(9, end - now),))
+    assert store.take("a", one) == Granted((Standing(9, end - now),))
 
 
 def test_large_amounts_are_exact(store: Store) -> None:
     spend = charge("spend_per_month", 9_000_000_000_000_001, 8_999_999_999_999_999)
     store.seed([spend], [1], NOON)
-    assert store.take("a", spend) == Taken((Standing(1, DECEMBER - NOON),))
+    assert store.take("a", spend) == Granted((Standing(1, DECEMBER - NOON),))
     assert store.settle("a", [spend], [123_456_789_012_345])[0].remaining == 8_876_543_210_987_655
 
 
@@ -280,4 +292,4 @@ def test_a_clock_that_was_set_back_grants_no_more(store: Store) -> None:
     use(store, tokens(100, 30))
     assert store.take("c", tokens(100, 11)) == Refused(0, 10, 71.0)
     store.clock.now = NOON + 71
-    assert isinstance(store.take("c", tokens(100, 100)), Taken)
+    assert isinstance(store.take("c", tokens(100, 100)), Granted)

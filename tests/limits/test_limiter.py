@@ -12,12 +12,16 @@ from server.call import Call, Tokens
 from server.config import Limit, Limits
 from server.errors import GatewayError, StoreUnavailable, TooManyRequests
 from server.limits.limiter import Hold, Limiter
-from server.stores.base import Charge, Outcome, Refused, Standing, StoreDown, Taken, Unseeded
+from server.stores.base import Outcome, Quotas, Refused, StoreDown, Taken, Unseeded
 from server.stores.records import UsageTotal
 from tests.limits.calls import a_call
 
 BOUND, EXACT = 100, 40
 TPM = Limit(tokens_per_minute=1000, requests_per_minute=5)
+
+
+def by_kind(quotas: Quotas, amounts: Sequence[int]) -> dict[str, int]:
+    return {quota.kind: amount for quota, amount in zip(quotas, amounts, strict=True)}
 
 
 class Store:
@@ -29,33 +33,33 @@ class Store:
         self.says = list(says)  # None: all is taken
         self.later = later
         self.taken: list[dict[str, int]] = []
-        self.settled: list[tuple[dict[str, int], dict[str, int]]] = []
+        self.settled: list[dict[str, int]] = []
         self.seeded: list[tuple[list[str], list[int], float]] = []
         self.renewed: list[list[str]] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def take(self, hold_id: str, charges: Sequence[Charge]) -> Outcome | Awaitable[Outcome]:
-        self.taken.append({charge.kind: charge.amount for charge in charges})
+    def take(self, hold_id: str, quotas: Quotas, amounts: Sequence[int]) -> Outcome | Awaitable[Outcome]:
+        self.taken.append(by_kind(quotas, amounts))
         outcome = self.says.pop(0) if self.says else None
         if isinstance(outcome, StoreDown):
             raise outcome
-        taken = outcome or Taken(tuple(Standing(charge.limit - charge.amount, 30) for charge in charges))
+        left = [quota.limit - amount for quota, amount in zip(quotas, amounts, strict=True)]
+        taken = outcome or Taken(left, [30.0] * len(left))
         return self._later(taken) if self.later else taken
 
     async def _later(self, outcome: Outcome) -> Outcome:
         await self.gate.wait()
         return outcome
 
-    def settle(self, hold_id: str, charges: Sequence[Charge], used: Sequence[int]) -> None:
-        took = {charge.kind: charge.amount for charge in charges}
-        self.settled.append((took, dict(zip(took, used, strict=True))))  # type: ignore[arg-type]
+    def settle(self, hold_id: str, quotas: Quotas, used: Sequence[int]) -> None:
+        self.settled.append(by_kind(quotas, used))
 
     def renew(self, hold_ids: Sequence[str]) -> None:
         self.renewed.append(list(hold_ids))
 
-    def seed(self, charges: Sequence[Charge], used: Sequence[int], at: float) -> None:
-        self.seeded.append(([charge.kind for charge in charges], list(used), at))
+    def seed(self, quotas: Quotas, used: Sequence[int], at: float) -> None:
+        self.seeded.append(([quota.kind for quota in quotas], list(used), at))
 
     async def close(self) -> None: ...
 
@@ -119,7 +123,7 @@ async def test_taken_at_once_and_settled_to_what_was_used() -> None:
     call.dispatched, call.tokens = 1.0, Tokens(EXACT, 11)
     hold.settle()
     hold.settle()
-    assert [used for _, used in store.settled] == [{"requests_per_minute": 1, "tokens_per_minute": EXACT + 11}]
+    assert store.settled == [{"requests_per_minute": 1, "tokens_per_minute": EXACT + 11}]
     assert told.granted == 0, "whoever asked knows"
 
 
@@ -128,7 +132,7 @@ async def test_a_call_that_never_went_out_used_nothing() -> None:
     hold = hold_of(limiter(store), a_call(TPM))
     hold.request(told.on_granted, told.on_failed)
     hold.settle()
-    assert store.settled[0][1] == {"requests_per_minute": 0, "tokens_per_minute": 0}
+    assert store.settled[0] == {"requests_per_minute": 0, "tokens_per_minute": 0}
 
 
 async def test_counted_exactly_where_the_bound_does_not_fit() -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from server.call import Tokens
 from server.config import Limit, Price
-from server.limits.plan import NOTHING, Need, answer_tokens, charges, choices, need, plan_of, used
+from server.limits.plan import Need, amounts, answer_tokens, choices, need, plan_of, used
 from tests.limits.calls import a_call
 
 
 def test_no_limits_no_plan() -> None:
-    assert plan_of(a_call().key, a_call().model) is NOTHING
+    assert plan_of(a_call().key, a_call().model).quotas == ()
 
 
 def test_every_limit_of_every_scope_applies() -> None:
@@ -22,9 +22,9 @@ def test_every_limit_of_every_scope_applies() -> None:
     call = a_call(every, every, every, every)
     plan = plan_of(call.key, call.model)
     scopes = ["key:key_1", "project:proj_1", "project:proj_1/m", "model:m"]
-    assert [one.scope for one in plan.applied] == [scope for scope in scopes for _ in range(6)]
+    assert [one.scope for one in plan.quotas] == [scope for scope in scopes for _ in range(6)]
     for scope in scopes:
-        assert {one.kind: one.limit for one in plan.applied if one.scope == scope} == {
+        assert {one.kind: one.limit for one in plan.quotas if one.scope == scope} == {
             "requests_per_minute": 1, "requests_per_day": 2, "tokens_per_minute": 3, "tokens_per_day": 4,
             "concurrent_requests": 5, "spend_per_month": 500_000,
         }  # fmt: skip
@@ -35,7 +35,8 @@ def test_every_limit_of_every_scope_applies() -> None:
 def test_amounts() -> None:
     limit = Limit(requests_per_minute=9, tokens_per_day=9000, concurrent_requests=2, spend_per_month=1)
     call = a_call(limit)
-    taken = {one.kind: one.amount for one in charges(plan_of(call.key, call.model), Need(70, 12))}
+    plan = plan_of(call.key, call.model)
+    taken = dict(zip([one.kind for one in plan.quotas], amounts(plan, Need(70, 12)), strict=True))
     assert taken == {
         "concurrent_requests": 1, "requests_per_minute": 1, "tokens_per_day": 70, "spend_per_month": 12,
     }  # fmt: skip
@@ -95,7 +96,7 @@ def test_what_was_used(
     call = a_call(LIMIT, price=Price(input=2, cached_input=0.5, output=10))
     call.dispatched, call.tokens, call.streamed, call.counted = dispatched, tokens, streamed, 25
     plan = plan_of(call.key, call.model)
-    assert dict(zip([one.kind for one in plan.applied], used(plan, call), strict=True)) == {
+    assert dict(zip([one.kind for one in plan.quotas], used(plan, call), strict=True)) == {
         "concurrent_requests": 0,
         "requests_per_minute": expected["requests"],
         "tokens_per_minute": expected["tokens"],

@@ -4,9 +4,13 @@ import pytest
 
 from server.api.http import duration, error_headers, rate_headers
 from server.call import Rate, RateState, Tokens
-from server.limits.headers import rate_state
+from server.config import Limit
+from server.limits.headers import rate_state, rate_state_of_refusal
+from server.limits.plan import plan_of
 from server.limits.refusal import refusal
-from server.stores.base import Charge, LimitKind, Refused, Standing
+from server.stores.base import LimitKind, Quota, Refused, Taken
+from tests.contract.limit_stores import Charge, quotas
+from tests.limits.calls import a_call
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ from server.stores.base import Charge, LimitKind, Refused, Standing
 def test_a_refusal_names_the_limit_and_the_way_out(
     charge: Charge, refused: Refused, code: str, kind: str, final: bool, words: list[str]
 ) -> None:
-    error = refusal(charge, refused)
+    error = refusal(quotas([charge])[0], charge.amount, refused)
     assert (error.status, error.code, error.type) == (429, code, kind)
     assert [word for word in words if word not in error.message] == []
     headers = dict(error_headers(error))
@@ -51,16 +55,25 @@ def test_durations_as_openai_writes_them(seconds: float, text: str) -> None:
 
 
 def test_the_tightest_limit_is_shown() -> None:
-    kinds: list[tuple[LimitKind, int, int]] = [
-        ("requests_per_minute", 60, 59),
-        ("requests_per_day", 100, 7),
-        ("tokens_per_minute", 1000, 400),
-        ("tokens_per_day", 900, 500),
-        ("concurrent_requests", 2, 1),
-    ]
-    taken = [Charge("key:k", kind, limit, 100) for kind, limit, _ in kinds]
-    state = rate_state(taken, [Standing(remaining, 30) for _, _, remaining in kinds])
+    limit = Limit(requests_per_minute=60, requests_per_day=100, tokens_per_minute=1000, tokens_per_day=900)
+    call = a_call(limit)
+    plan = plan_of(call.key, call.model)
+    left = {"requests_per_minute": 59, "requests_per_day": 7, "tokens_per_minute": 400, "tokens_per_day": 500}
+    taken = Taken([left.get(one.kind, 1) for one in plan.quotas], [30.0] * len(plan.quotas))
+    state = rate_state(plan, [100] * len(plan.quotas), taken)
     assert state == RateState(Rate(100, 7, 30, 100), Rate(1000, 400, 30, 100))
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        ("requests_per_day", RateState(Rate(9, 3, 5.0, 0), None)),
+        ("tokens_per_minute", RateState(None, Rate(9, 3, 5.0, 0))),
+        ("concurrent_requests", RateState(None, None)),
+    ],
+)
+def test_the_limit_in_the_way_is_shown(kind: LimitKind, state: RateState) -> None:
+    assert rate_state_of_refusal(Quota("key:k", kind, 9), Refused(0, 3, 5.0)) == state
 
 
 def test_headers_count_what_a_call_gives_back() -> None:

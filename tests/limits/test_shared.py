@@ -13,10 +13,23 @@ import pytest
 
 from server.limits import shared
 from server.limits.shared import FailoverLimits, SharedStore, ShareOf, now_or_later
-from server.stores.base import Charge, LimitStore, Outcome, Refused, Standing, StoreDown, Taken, Unseeded
+from server.stores.base import LimitStore, Refused, StoreDown, Unseeded
 from server.stores.memory import MemoryLimits
 from server.stores.redis import RedisLimits
-from tests.contract.limit_stores import NOON, Clock, charge, standing, tokens
+from tests.contract.limit_stores import (
+    NOON,
+    Charge,
+    Clock,
+    Granted,
+    Standing,
+    asked,
+    charge,
+    quotas,
+    standing,
+    take,
+    tokens,
+    told,
+)
 from tests.services.redis import RedisServer, running_server
 
 BACK_S = 30
@@ -54,11 +67,11 @@ class Limits:
         self.local = local
         self.changes = changes
 
-    async def take(self, hold_id: str, *charges: Charge) -> Outcome:
-        return await now_or_later(self.store.take(hold_id, charges))
+    async def take(self, hold_id: str, *charges: Charge) -> Granted | Refused | Unseeded:
+        return await take(self.store, hold_id, charges)
 
     async def settle(self, hold_id: str, one: Charge, used: int) -> Standing:
-        await now_or_later(self.store.settle(hold_id, [one], [used]))
+        await now_or_later(self.store.settle(hold_id, quotas([one]), [used]))
         return await standing(self.store, one)
 
     async def back(self) -> None:
@@ -78,9 +91,9 @@ async def limits(server: RedisServer, shares: int | None = 4) -> AsyncIterator[L
 def test_a_share_decides_while_redis_is_down(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with limits(server) as tested:
-            assert isinstance(await tested.take("a", tokens(100, 40)), Taken)
+            assert isinstance(await tested.take("a", tokens(100, 40)), Granted)
             server.stop()
-            assert isinstance(await tested.take("b", tokens(100, 20)), Taken)
+            assert isinstance(await tested.take("b", tokens(100, 20)), Granted)
             assert tested.store.degraded
             outcome = await tested.take("c", tokens(100, 6))
             assert isinstance(outcome, Refused)
@@ -88,7 +101,7 @@ def test_a_share_decides_while_redis_is_down(server: RedisServer, caplog: pytest
             server.start()
             await tested.back()
             assert not tested.store.degraded
-            assert isinstance(await tested.take("d", tokens(100, 90)), Taken), "an empty Redis counts from nothing"
+            assert isinstance(await tested.take("d", tokens(100, 90)), Granted), "an empty Redis counts from nothing"
             await tested.settle("b", tokens(100, 20), 3)
             assert tested.local is not None
             assert (await standing(tested.local, tokens(100, 0))).remaining == 22, "settled where it was taken"
@@ -114,7 +127,7 @@ def test_closed_refuses_while_redis_is_down(server: RedisServer) -> None:
             assert tested.store.degraded
             server.start()
             await tested.back()
-            assert isinstance(await tested.take("b", tokens(100, 20)), Taken)
+            assert isinstance(await tested.take("b", tokens(100, 20)), Granted)
 
     asyncio.run(main())
 
@@ -173,7 +186,7 @@ def test_a_store_that_is_down_is_left_alone_but_for_the_probe(monkeypatch: pytes
                 await tested.take(str(number), tokens(100, 1))
                 await tested.settle(str(number), tokens(100, 1), 1)
             await tested.store.renew(["first", "other"])
-            await tested.store.seed([charge("tokens_per_day", 100)], [0], NOON)
+            await tested.store.seed(quotas([charge("tokens_per_day", 100)]), [0], NOON)
             assert gate.asked == asked
             assert tested.changes.told == [True]
 
@@ -205,9 +218,9 @@ def test_days_are_asked_for_again_by_whoever_decides() -> None:
 
             async def seeded(hold_id: str) -> int:
                 assert isinstance(await tested.take(hold_id, day), Unseeded)
-                await tested.store.seed([day], [6], NOON)
+                await tested.store.seed(quotas([day]), [6], NOON)
                 taken = await tested.take(hold_id, day)
-                assert isinstance(taken, Taken)
+                assert isinstance(taken, Granted)
                 return taken.standings[0].remaining
 
             async def cut() -> None:
@@ -220,7 +233,7 @@ def test_days_are_asked_for_again_by_whoever_decides() -> None:
             assert await seeded("b") == 25 - 2 - 10, "a quarter of the limit, and of what was used"
             gate.cut = False
             await tested.back()
-            assert isinstance(await tested.take("c", day), Taken)
+            assert isinstance(await tested.take("c", day), Granted)
             await cut()
             assert await seeded("d") == 25 - 2 - 10, "what it knew is of an earlier time"
 
@@ -244,13 +257,13 @@ def test_a_flushed_redis_asks_for_the_day_again(redis_server: RedisServer) -> No
     async def main() -> None:
         store = RedisLimits(redis_server.url)
         day = [charge("tokens_per_day", 100, 10)]
-        unseeded = await store.take("a", day)
+        unseeded = await take(store, "a", day)
         assert isinstance(unseeded, Unseeded)
-        await store.seed(day, [20], unseeded.at)
-        assert isinstance(await store.take("a", day), Taken)
+        await store.seed(quotas(day), [20], unseeded.at)
+        assert isinstance(await take(store, "a", day), Granted)
         redis_server.flush()
-        assert isinstance(await store.take("b", day), Unseeded)
-        await store.settle("a", day, [10])
+        assert isinstance(await take(store, "b", day), Unseeded)
+        await store.settle("a", quotas(day), [10])
         assert (await standing(store, day[0])).remaining == 100
         await store.close()
 
@@ -260,10 +273,10 @@ def test_a_flushed_redis_asks_for_the_day_again(redis_server: RedisServer) -> No
 def test_a_restarted_redis_is_used_on_at_once(server: RedisServer) -> None:
     async def main() -> None:
         store = RedisLimits(server.url)
-        assert isinstance(await store.take("a", [tokens(100, 40)]), Taken)
+        assert isinstance(await take(store, "a", [tokens(100, 40)]), Granted)
         server.stop()
         server.start()
-        assert isinstance(await store.take("a", [tokens(100, 40)]), Taken)
+        assert isinstance(await take(store, "a", [tokens(100, 40)]), Granted)
         await store.close()
 
     asyncio.run(main())
@@ -277,7 +290,7 @@ def test_what_is_wrong_is_one_line_without_the_password(tmp_path: Path) -> None:
                 await store.probe()
                 server.stop()
             with pytest.raises(StoreDown) as caught:
-                await store.take("a", [tokens(100, 40)])
+                await take(store, "a", [tokens(100, 40)])
             assert str(caught.value).startswith(f"127.0.0.1:{server.port}")
             assert "sesame" not in str(caught.value)
             assert "\n" not in str(caught.value)
@@ -298,7 +311,7 @@ def test_a_full_redis_takes_nothing(server: RedisServer) -> None:
         with pytest.raises(StoreDown, match="maxmemory"):
             await store.probe()
         with pytest.raises(StoreDown, match="maxmemory"):
-            await store.take("a", [tokens(100, 40)])
+            await take(store, "a", [tokens(100, 40)])
         await store.close()
 
     asyncio.run(main())
@@ -310,7 +323,7 @@ def test_a_redis_that_hangs_is_down(server: RedisServer) -> None:
         await store.probe()
         with server.client() as client:
             client.execute_command("CLIENT", "PAUSE", 30_000, "ALL")
-        takes = [store.take(str(number), [tokens(100, 1)]) for number in range(3)]
+        takes = [take(store, str(number), [tokens(100, 1)]) for number in range(3)]
         answers = await asyncio.gather(*takes, return_exceptions=True)
         assert [type(one) for one in answers] == [StoreDown] * 3
         await store.close()
@@ -326,32 +339,32 @@ def test_shares_make_up_the_limit(limit: int, shares: int) -> None:
     granted = 0
     for number in range(shares):
         store: LimitStore = ShareOf(MemoryLimits(), shares, number)
-        while isinstance(store.take(str(granted), [tokens(limit, 1)]), Taken):
+        while isinstance(told(store.take(str(granted), *asked([tokens(limit, 1)])), 1), Granted):
             granted += 1
     assert granted == limit
 
 
 def test_a_share_is_at_least_one() -> None:
     store = ShareOf(MemoryLimits(), 8)
-    assert isinstance(store.take("a", [tokens(5, 1)]), Taken)
-    assert isinstance(store.take("b", [tokens(5, 1)]), Refused)
+    assert isinstance(told(store.take("a", *asked([tokens(5, 1)])), 1), Granted)
+    assert isinstance(told(store.take("b", *asked([tokens(5, 1)])), 1), Refused)
 
 
 def test_what_is_above_the_share_and_not_the_limit_says_so() -> None:
     store = ShareOf(MemoryLimits(), 4)
-    above_share = store.take("a", [tokens(100, 26)])
+    above_share = told(store.take("a", *asked([tokens(100, 26)])), 1)
     assert isinstance(above_share, Refused) and (above_share.retry_after_s, above_share.share) == (None, 25)
-    above_limit = store.take("b", [tokens(100, 101)])
+    above_limit = told(store.take("b", *asked([tokens(100, 101)])), 1)
     assert isinstance(above_limit, Refused) and (above_limit.retry_after_s, above_limit.share) == (None, None)
-    assert isinstance(store.take("c", [tokens(100, 20)]), Taken)
-    later = store.take("d", [tokens(100, 20)])
+    assert isinstance(told(store.take("c", *asked([tokens(100, 20)])), 1), Granted)
+    later = told(store.take("d", *asked([tokens(100, 20)])), 1)
     assert isinstance(later, Refused) and later.retry_after_s is not None and later.share is None
 
 
 def test_a_share_is_seeded_with_its_part() -> None:
     clock = Clock()
     store, day = ShareOf(MemoryLimits(clock), 4), charge("tokens_per_day", 100, 1)
-    store.seed([day], [50], clock.now)
-    outcome = store.take("a", [day])
-    assert isinstance(outcome, Taken)
+    store.seed(quotas([day]), [50], clock.now)
+    outcome = told(store.take("a", *asked([day])), 1)
+    assert isinstance(outcome, Granted)
     assert outcome.standings[0].remaining == 25 - 13 - 1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.stores.base import LEASE_S, Charge, Refused, StoreDown, Taken
+from server.stores.base import LEASE_S, Refused, StoreDown, Unseeded
 from server.stores.counters import Counters
-from tests.contract.limit_stores import NOON, charge, tokens
+from tests.contract.limit_stores import NOON, Charge, Granted, asked, charge, quotas, tokens, told
 
 LIMIT = 100
 
@@ -70,8 +71,8 @@ def test_a_minute_against_all_takings(steps: list[tuple[float, str, int, int]], 
         oracle.expire(now)
         held = [one for one, taking in oracle.takings.items() if taking.expires is not None]
         if verb == "take":
-            outcome = counters.take(str(number), [tokens(LIMIT, amount)], now)
-            if isinstance(outcome, Taken):
+            outcome = take(counters, str(number), [tokens(LIMIT, amount)], now)
+            if isinstance(outcome, Granted):
                 assert not amount or oracle.used(now) + amount <= LIMIT
                 oracle.takings[number] = Taking(now, amount, now + LEASE_S)
                 assert outcome.standings[0].remaining == max(0, LIMIT - oracle.used(now))
@@ -89,8 +90,8 @@ def test_a_minute_against_all_takings(steps: list[tuple[float, str, int, int]], 
                 used = amount if up else min(amount, taking.amount)
                 counters.settle(str(one), [used], now)
                 taking.amount, taking.expires = used, None
-                look = counters.take(f"look {number}", [tokens(LIMIT, 0)], now)
-                assert isinstance(look, Taken)
+                look = take(counters, f"look {number}", [tokens(LIMIT, 0)], now)
+                assert isinstance(look, Granted)
                 assert look.standings[0].remaining == max(0, LIMIT - oracle.used(now))
     if not up:
         assert oracle.most_in_60_s() <= LIMIT
@@ -101,18 +102,22 @@ def test_a_refused_call_fits_when_it_was_told_to_come_back(takes: list[tuple[flo
     counters, now = Counters(), NOON
     for gap, amount in takes:
         now += gap
-        counters.take("used", [tokens(LIMIT, amount)], now)
+        take(counters, "used", [tokens(LIMIT, amount)], now)
         counters.settle("used", [amount], now)
-    outcome = counters.take("wanted", [tokens(LIMIT, wanted)], now)
+    outcome = take(counters, "wanted", [tokens(LIMIT, wanted)], now)
     if isinstance(outcome, Refused):
         assert outcome.retry_after_s is not None
         there = now + outcome.retry_after_s
-        assert isinstance(counters.take("wanted", [tokens(LIMIT, wanted)], there - 1e-3), Refused)
-        assert isinstance(counters.take("wanted", [tokens(LIMIT, wanted)], there), Taken)
+        assert isinstance(take(counters, "wanted", [tokens(LIMIT, wanted)], there - 1e-3), Refused)
+        assert isinstance(take(counters, "wanted", [tokens(LIMIT, wanted)], there), Granted)
+
+
+def take(counters: Counters, hold_id: str, charges: Sequence[Charge], now: float) -> Granted | Refused | Unseeded:
+    return told(counters.take(hold_id, *asked(charges), now), len(charges))
 
 
 def whole_call(counters: Counters, now: float, *charges: Charge) -> None:
-    assert isinstance(counters.take("call", charges, now), Taken)
+    assert isinstance(take(counters, "call", charges, now), Granted)
     counters.settle("call", [one.amount for one in charges], now)
 
 
@@ -129,9 +134,9 @@ def test_counters_in_use_are_never_forgotten() -> None:
     for name in "abc":
         whole_call(counters, NOON, tokens(10, 10, name))
     with pytest.raises(StoreDown, match="3 limits are in use"):
-        counters.take("call", [tokens(10, 1, "d")], NOON)
+        take(counters, "call", [tokens(10, 1, "d")], NOON)
     for name in "abc":
-        assert isinstance(counters.take("call", [tokens(10, 1, name)], NOON), Refused)
+        assert isinstance(take(counters, "call", [tokens(10, 1, name)], NOON), Refused)
     whole_call(counters, NOON + 61, tokens(10, 1, "d"))
 
 
@@ -140,16 +145,16 @@ def test_new_counters_of_one_call_do_not_push_each_other_out() -> None:
     charges = [tokens(10, 10, name) for name in "abcdef"]
     whole_call(counters, NOON, *charges)
     for one in charges:
-        assert isinstance(counters.take("next", [one], NOON), Refused)
+        assert isinstance(take(counters, "next", [one], NOON), Refused)
 
 
 def test_days_can_be_forgotten() -> None:
     counters = Counters()
     day, minute = charge("tokens_per_day", 100, 10), tokens(100, 10)
-    counters.seed([day], [5], NOON, NOON)
-    assert isinstance(counters.take("a", [day, minute], NOON), Taken)
+    counters.seed(quotas([day]), [5], NOON, NOON)
+    assert isinstance(take(counters, "a", [day, minute], NOON), Granted)
     counters.forget_calendar()
-    counters.seed([day], [50], NOON, NOON)
-    outcome = counters.take("b", [day, minute], NOON)
-    assert isinstance(outcome, Taken)
+    counters.seed(quotas([day]), [50], NOON, NOON)
+    outcome = take(counters, "b", [day, minute], NOON)
+    assert isinstance(outcome, Granted)
     assert [one.remaining for one in outcome.standings] == [40, 80]
