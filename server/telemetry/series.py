@@ -109,6 +109,8 @@ class BatchSeries:
 
     def __init__(self, local: LocalRegistry) -> None:
         self._lines = local.counters(families.BATCH_LINES)
+        for outcome in ("completed", "failed", "retried"):  # from 0 on, as a rate does not see the first of a series
+            self._lines[outcome,].value = 0
         self._running = families.BATCHES_RUNNING.on(local.registry)
 
     def line(self, outcome: str) -> None:

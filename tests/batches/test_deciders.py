@@ -83,6 +83,7 @@ def test_a_good_input() -> None:
         (line(body={"model": "m", "stream": True}), "invalid_value", "body.stream"),
         (b'{"custom_id": "b", "method": "POST", "url": "/v1/chat/completions"}', "missing_required_parameter", "body"),
         (None, "line_too_long", None),
+        (line("b")[:-14] + b"[" * 200_000, "invalid_json", None),
     ],
 )
 def test_what_is_wrong_names_its_line(text: bytes | None, code: str, param: str | None) -> None:
