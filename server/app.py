@@ -43,6 +43,7 @@ from server.auth.directory import KeyDirectory
 from server.auth.keys import KeyRing
 from server.auth.probe import DirectoryProbe
 from server.auth.secrets import tag_key
+from server.batching import batching
 from server.call import Call, ServedModel
 from server.config import Config, home
 from server.durable import durable_of, sealing_of, sweeping
@@ -153,8 +154,10 @@ def build(
     )
     refusals = Refusals(metrics, request_log)
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
-    stores = (_probe(durable, metrics.stores), *sweeping(config.stores, durable))
-    background = (*responses.background, usage, directory, limiter, library, moderator, seats, *stores, tracer)
+    batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics)
+    stores = (_probe(durable, metrics.stores), *sweeping(config.stores, durable), batches.sweeper)
+    beside = (batches.runner, *responses.background)
+    background = (*beside, usage, directory, limiter, library, moderator, seats, *stores, tracer)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
         refusals,
@@ -166,6 +169,7 @@ def build(
         *responses.routers,
         conversation_routes(keys, durable, limiter, config.server),
         admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
+        *batches.routers,
     )
     outermost = _with_cors(app, config.server.cors_origins)
     relays = _relays(relay, factory, signer) | responses.relays(relay)

@@ -13,6 +13,7 @@
         HeadersTooLarge              431 code headers_too_large
         UnsupportedMediaType         415 code unsupported_media_type
         InvalidState                     code invalid_state
+        FileLimitExceeded                code file_limit_exceeded
         ContentFiltered                  code content_filter
         UnknownRoute                   404 code unknown_url
         NotFound                       404 code not_found
@@ -24,6 +25,7 @@
       TooManyRequests                429 code rate_limit_exceeded
         InsufficientQuota                code insufficient_quota
       StoreUnavailable               503 code store_unavailable
+      StorageExhausted               507 code storage_full
       ModerationUnavailable          503 code moderation_unavailable
       EngineFailure                  502 code engine_error
         EngineUnavailable            503 code engine_unavailable
@@ -119,6 +121,12 @@ class InvalidState(InvalidRequest):
     code = "invalid_state"
 
 
+class FileLimitExceeded(InvalidRequest):
+    """The project may keep no more files."""
+
+    code = "file_limit_exceeded"
+
+
 class ContentFiltered(InvalidRequest):
     """A policy refuses what was sent. The message is the policy's own."""
 
@@ -186,6 +194,15 @@ class StoreUnavailable(GatewayError):
     status = 503
     code = "store_unavailable"
     outcome = "store_unavailable"
+
+
+class StorageExhausted(GatewayError):
+    """No room is left for files; to try again soon does not help."""
+
+    status = 507
+    code = "storage_full"
+    outcome = "store_unavailable"
+    final = True
 
 
 class ModerationUnavailable(GatewayError):

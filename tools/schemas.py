@@ -53,6 +53,11 @@ ROOTS = (
     "ConversationItem",
     "ConversationItemList",
     "DeletedConversationResource",
+    "OpenAIFile",
+    "ListFilesResponse",
+    "DeleteFileResponse",
+    "Batch",
+    "ListBatchesResponse",
 )
 TARGET = Path(__file__).parent.parent / "tests/data/openai/schemas.json"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.grafana.panels import AMBER, RED, UP_OR_DOWN, Board, Row, series, stat, states, steps
-from deploy.grafana.queries import RANGE, Query, rate, select, total, total_by
+from deploy.grafana.queries import RANGE, Query, rate, rate_by, select, total, total_by
 
 TOKENS, REQUESTS, WAIT = "portico_tokens_total", "portico_requests_total", "portico_queue_wait_seconds_count"
 REACHED = "portico_engine_time_seconds_count"
@@ -126,6 +126,24 @@ CAPACITY = Board(
                     "Tokens by hour",
                     "Tokens in the hour before, by kind.",
                     [Query(total_by("kind", TOKENS, window="1h"), "{{kind}}")],
+                    "short",
+                ),
+            ],
+        ),
+        Row(
+            "Batches",
+            7,
+            [
+                series(
+                    "Batches that are worked on",
+                    "At most batches.running for each worker; further ones wait for their turn.",
+                    [Query("sum(portico_batches_running)", "batches")],
+                    "short",
+                ),
+                series(
+                    "Lines of batches",
+                    "Per second. Many that are tried again wait for limits, for room or for an engine.",
+                    [Query(rate_by("outcome", "portico_batch_lines_total"), "{{outcome}}")],
                     "short",
                 ),
             ],

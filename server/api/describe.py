@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 
 from server.anthropic.request import CountRequest, MessagesRequest
+from server.openai.batch_request import BatchRequest
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from server.openai.moderation_request import ModerationRequest
 from server.responses.request import InputTokensRequest, ResponsesRequest
@@ -19,6 +20,7 @@ ENDPOINTS = {
     "/v1/messages/count_tokens": ("Count the tokens of a message", CountRequest),
     "/v1/responses": ("Create a response", ResponsesRequest),
     "/v1/responses/input_tokens": ("Count the tokens of what a response would be made of", InputTokensRequest),
+    "/v1/batches": ("Create a batch", BatchRequest),
     "/v1/moderations": ("Say what the policies of this server find in texts", ModerationRequest),
 }
 
@@ -37,7 +39,7 @@ def describe(app: FastAPI) -> None:
             document.setdefault("components", {}).setdefault("schemas", {}).update(components)
             for (path, (summary, shape)), reference in zip(ENDPOINTS.items(), references, strict=True):
                 streams = "stream" in shape.__struct_fields__
-                document["paths"][path] = {"post": _operation(summary, reference, streams)}
+                document["paths"].setdefault(path, {})["post"] = _operation(summary, reference, streams)
             app.openapi_schema = document
         return app.openapi_schema
 

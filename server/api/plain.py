@@ -23,6 +23,8 @@ PLAIN_ENDPOINTS = (
     "messages",
     "responses",
     "conversations",
+    "files",
+    "batches",
     "organization",
     "healthz",
     "readyz",

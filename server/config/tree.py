@@ -155,6 +155,37 @@ class Stores(Section):
     encryption: Encryption = Field(default_factory=Encryption, description="Encryption of stored text.")
 
 
+class Files(Section):
+    folder: Path = Field(
+        default=Path("var/files"),
+        description="Folder of uploaded files and of the outputs of batches; a relative one is below $PORTICO_HOME. "
+        "Gateways on several machines need one that they share.",
+    )
+    max_file_bytes: int = Field(default=209_715_200, ge=1024, description="Largest file; more is refused with 413.")
+    max_project_bytes: int = Field(default=10_737_418_240, ge=1024, description="What the files of a project may take.")
+    max_project_files: int = Field(default=10_000, ge=1, description="Files that a project may keep.")
+    expires_days: int | None = Field(
+        default=30,
+        ge=1,
+        description="How long files for batches and their outputs are kept that were given no time of their own; "
+        "null: until they are deleted.",
+    )
+
+
+class Batches(Section):
+    running: int = Field(default=4, ge=0, description="Batches that a worker runs at once; 0: none on this gateway.")
+    max_in_flight: int = Field(default=64, ge=1, description="Lines that a worker has in flight at once.")
+    share: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="Share of a model's engines (`max_in_flight`) up to which lines are added to what is running; "
+        "the rest stays free for people.",
+    )
+    max_lines: int = Field(default=50_000, ge=1, description="Lines of one batch.")
+    max_open: int = Field(default=100, ge=1, description="Batches of a project that have not ended.")
+
+
 class StaticKey(Section):
     name: Name = Field(description="Name of the key in logs.")
     key_sha256: Sha256 = Field(
@@ -322,6 +353,8 @@ class Config(Section):
     limits: Limits = Field(default_factory=Limits, description="Limits of use.")
     admission: Admission = Field(default_factory=Admission, description="The queue in front of the engines.")
     moderation: Moderation = Field(default_factory=Moderation, description="The content filter.")
+    files: Files = Field(default_factory=Files, description="Files of projects.")
+    batches: Batches = Field(default_factory=Batches, description="Batches of requests.")
     logging: Logging = Field(default_factory=Logging, description="Logs on standard output.")
     tracing: Tracing = Field(default_factory=Tracing, description="OpenTelemetry traces.")
 

@@ -147,6 +147,13 @@ POLICY_RELOADS = CounterFamily(
     "portico_moderation_reloads_total", "reloads", "Policies loaded anew, by outcome.", ("outcome",)
 )
 
+# Batches
+
+BATCH_LINES = CounterFamily(
+    "portico_batch_lines_total", "lines", "Lines of batches by what became of them.", ("outcome",)
+)
+BATCHES_RUNNING = GaugeFamily("portico_batches_running", "batches", "Batches that are worked on.")
+
 # The service itself
 
 TRACE_SPANS = CounterFamily(

@@ -23,6 +23,7 @@ from server.telemetry.process import ProcessSeries
 from server.telemetry.projects import ProjectNames
 from server.telemetry.series import (
     TOKEN_KINDS,
+    BatchSeries,
     EngineSeries,
     LimitSeries,
     ModerationSeries,
@@ -121,6 +122,7 @@ class Metrics:
         self.stores = StoreSeries(local)
         self.moderation = ModerationSeries(local)
         self._process = ProcessSeries(registry)
+        self.batches = BatchSeries(local)
         self._projects = ProjectSeries(local, projects or ProjectNames(0))
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self.models = OnFirstUse(self._model)  # by id

@@ -108,6 +108,23 @@ class StoreSeries:
         self._expiring.labels(within).set(keys)
 
 
+class BatchSeries:
+    """The series of batches."""
+
+    def __init__(self, local: LocalRegistry) -> None:
+        self._lines = local.counters(families.BATCH_LINES)
+        for outcome in ("completed", "failed", "retried"):  # from 0 on, as a rate does not see the first of a series
+            self._lines[outcome,].value = 0
+        self._running = families.BATCHES_RUNNING.on(local.registry)
+
+    def line(self, outcome: str) -> None:
+        """A line was done, or is to be tried again; `outcome` is a word of ours."""
+        self._lines[outcome,].value += 1
+
+    def running(self, batches: int) -> None:
+        self._running.set(batches)
+
+
 class ModerationSeries:
     """The series of the content filter. Policies are named by operators, so their number is bounded."""
 

@@ -197,6 +197,7 @@ async def _portico(
     template, secret = await asyncio.to_thread(new_database)
     at_hand = {"durable": f"sqlite:///{folder}/portico.db", "spool": f"{folder}/spool"}
     stores = sections["stores"] = at_hand | sections.get("stores", {})
+    sections["files"] = {"folder": f"{folder}/files"} | sections.get("files", {})
     database = Path(stores["durable"].removeprefix("sqlite:///"))
     if not database.exists():  # noqa: ASYNC240
         shutil.copyfile(template, database)

@@ -43,7 +43,7 @@ class PostgresBackend:
         """As `open_durable` leaves a new one."""
         tables = (
             "projects, service_accounts, keys, admin_keys, audit, decisions, usage, usage_hours, duties, responses, "
-            "response_events, conversations, conversation_items"
+            "response_events, conversations, conversation_items, files, batches"
         )
         start = "seq = 0, hash = repeat('0', 64), cut_seq = 0, cut_hash = repeat('0', 64)"
         self.sql(f"TRUNCATE {tables} RESTART IDENTITY; UPDATE chains SET {start}")

@@ -36,7 +36,9 @@ Note = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00-\x08\
 Limits = Annotated[Limit, AfterValidator(_bounded)]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 Lifetime = Annotated[int, Field(ge=1, le=10 * YEAR_S)]
-Endpoint = Literal["chat.completions", "completions", "messages", "responses", "conversations", "moderations"]
+Endpoint = Literal[
+    "chat.completions", "completions", "messages", "responses", "conversations", "moderations", "files", "batches"
+]
 
 
 class NewProject(Body):

@@ -12,8 +12,10 @@ from server.stores.sql.accounts import ServiceAccounts
 from server.stores.sql.admin_keys import AdminKeys
 from server.stores.sql.audit import Audit
 from server.stores.sql.background import BackgroundResponses
+from server.stores.sql.batches import Batches
 from server.stores.sql.conversations import Conversations
 from server.stores.sql.database import TIMEOUT_S, Database
+from server.stores.sql.files import Files
 from server.stores.sql.keys import Keys
 from server.stores.sql.ledger import Usage
 from server.stores.sql.place import place_of
@@ -39,8 +41,10 @@ class SqlStore(
     BackgroundResponses,
     Conversations,
     StateRetention,
+    Files,
+    Batches,
 ):
-    """All durable protocols of stores/base.py and stores/responses.py in one database."""
+    """All durable protocols of stores/ in one database."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time, sealing: Sealing = PLAIN) -> None:
         super().__init__(database, clock, sealing)

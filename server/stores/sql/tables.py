@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """Revision that this code works with. Revisions are four digits and grow, so that a newer one can be told."""
 VERSION_TABLE = "portico_version"
 

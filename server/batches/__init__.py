@@ -1,0 +1,1 @@
+"""Batches: files of requests, run beside what people wait for."""

@@ -1,0 +1,155 @@
+"""The lines of a batch, from its input through flight to their results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from time import perf_counter
+
+from server.batches.flight import Ended, Flight, Waiting
+from server.batches.hold import Hold
+from server.batches.journal import Journal
+from server.batches.lines import Numbered
+from server.batches.patience import Patience, wait_s
+from server.batches.results import Result, answered, never_sent, refused
+from server.batches.threads import finished
+from server.batches.tools import Tools
+from server.batches.validation import call_of, line_of
+from server.errors import GatewayError
+from server.openai.batch_request import BatchLine
+
+EXPIRED = ("batch_expired", "This request could not be executed before the completion window expired.")
+IN_A_ROW = 20  # lines that are looked at before the rest of the server has its turn
+
+
+class Lines:
+    """The lines of an input, through flight to their results."""
+
+    def __init__(
+        self, tools: Tools, hold: Hold, flight: Flight, journal: Journal, lines: AsyncIterator[Numbered]
+    ) -> None:
+        self._tools = tools
+        self._batch_id = hold.record.id
+        self._endpoint = hold.record.endpoint
+        self._flight = flight
+        self._journal = journal
+        self._lines = lines
+        self._waiting = deque[Waiting]()  # were in flight, or found no room
+        self._results: list[Result] = []
+        self._patience = Patience()
+        self._at_end = False
+        self._starved = False
+        self.moved = perf_counter()  # a line was started, or has ended
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight, and nothing is to be written."""
+        return not self._flight and not self._results and not self._flight.changed.is_set()
+
+    @property
+    def done(self) -> bool:
+        return self._at_end and not self._waiting
+
+    async def start(self, peers: int) -> None:
+        """As many as there is room for, beside so many batches; none for 0."""
+        self._starved = peers > 0
+        while peers and self._patience.allows(perf_counter()):
+            if not self._waiting and not await self._read():
+                self._starved = False
+                return
+            if not self._waiting:
+                continue
+            waiting = self._waiting[0]
+            try:
+                call = waiting.call = waiting.call or call_of(waiting.line, self._flight.call)
+            except GatewayError as error:
+                self._waiting.popleft()
+                self._result(waiting, "", error)
+                continue
+            if not self._tools.room.free(self._batch_id, call.model.id, peers):
+                return
+            self._waiting.popleft()
+            self.moved = perf_counter()
+            self._flight.start(waiting, call)
+            await asyncio.sleep(0)  # people first
+
+    async def wait(self) -> None:
+        """Until a line has ended, or it is time to look again."""
+        if self._results:
+            return
+        pace = self._tools.pace
+        try:
+            async with asyncio.timeout(pace.room if self._starved else pace.beat):
+                await self._flight.changed.wait()
+        except TimeoutError:
+            pass
+
+    async def write(self) -> None:
+        """What has ended has its results, or waits for another try. Raises `StorageFull`, `StoreDown`."""
+        for ended in self._flight.take_ended():
+            self._take(ended)
+        results, self._results = self._results, []
+        if results:
+            await finished(asyncio.to_thread(self._journal.append, results))
+            for one in results:
+                self._tools.counted.line("completed" if one.kind == "output" else "failed")
+
+    async def expire(self) -> None:
+        """What has no result will have none."""
+        rest = [*self._flight.leave(), *self._waiting]
+        self._waiting.clear()
+        await self.write()
+        for waiting in (*rest, *self._waiting):
+            self._result_of_expired(waiting.number, waiting.line)
+        self._waiting.clear()
+        while await self._read():
+            for waiting in self._waiting:
+                self._result_of_expired(waiting.number, waiting.line)
+            self._waiting.clear()
+            if len(self._results) >= IN_A_ROW:
+                await self.write()
+        await self.write()
+
+    def _result_of_expired(self, number: int, line: BatchLine) -> None:
+        self._results.append(never_sent(self._batch_id, number, line.custom_id, *EXPIRED))
+
+    async def _read(self) -> bool:
+        """One more line waits, unless it has a result; False at the end of the input."""
+        if self._at_end:
+            return False
+        following = await anext(self._lines, None)
+        if following is None:
+            self._at_end = True
+            return False
+        number, text = following
+        if number in self._journal.progress.numbers:
+            if number % IN_A_ROW == 0:
+                await asyncio.sleep(0)
+            return True
+        try:
+            self._waiting.append(Waiting(number, line_of(text, self._endpoint)))
+        except GatewayError as error:  # it was in order once: the configuration has changed
+            self._results.append(never_sent(self._batch_id, number, "", error.code or "invalid_request", error.message))
+        return True
+
+    def _take(self, ended: Ended) -> None:
+        waiting, outcome = ended.waiting, ended.outcome
+        if isinstance(outcome, bytes):
+            self._patience.answered()
+            self._results.append(
+                answered(self._batch_id, waiting.number, waiting.line.custom_id, ended.request_id, outcome)
+            )
+            return
+        wait = wait_s(outcome, waiting.tries)
+        if wait is None:
+            self._patience.answered()
+            self._result(waiting, ended.request_id, outcome)
+            return
+        self._patience.refused(perf_counter(), wait)
+        self._tools.counted.line("retried")
+        waiting.call = None
+        self._waiting.append(waiting)
+
+    def _result(self, waiting: Waiting, request_id: str, error: GatewayError) -> None:
+        self._results.append(refused(self._batch_id, waiting.number, waiting.line.custom_id, request_id, error))

@@ -1,0 +1,1 @@
+"""Files of projects: taken in, given out, removed when their time is over."""

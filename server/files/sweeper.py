@@ -1,0 +1,105 @@
+"""Removes files whose time is over and what killed processes have left: now and then, by one process of all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from typing import Protocol
+
+from server.stores.base import StoreError
+from server.stores.files import Contents, FileStore
+
+DUTY = "files"
+SOME = 200  # in one transaction
+OF_BATCH = "batch_"
+log = logging.getLogger("portico")
+
+
+class Store(FileStore, Protocol):
+    async def take_duty(self, name: str, for_s: int) -> bool: ...
+
+    async def open_batches(self, batch_ids: Sequence[str]) -> set[str]: ...
+
+
+@dataclass(frozen=True)
+class Pace:
+    """All in seconds."""
+
+    look: float = 60.0  # between two questions whether it is our turn
+    duty: int = 300  # between two sweeps of all processes together
+    young: float = 3600.0  # what is younger may still be in the making
+
+
+DEFAULT_PACE = Pace()
+
+
+class FileSweeper:
+    """`start` and `stop` are awaited by the app."""
+
+    def __init__(
+        self, store: Store, contents: Contents, pace: Pace = DEFAULT_PACE, clock: Callable[[], float] = time
+    ) -> None:
+        self._store = store
+        self._contents = contents
+        self._pace = pace
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="sweep files")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await self._store.take_duty(DUTY, self._pace.duty):
+                    await self.sweep()
+            except StoreError as error:
+                log.warning("files are not swept for now: %s", error)
+            except Exception:  # a bug must not end it
+                log.exception("sweeping files failed")
+            await asyncio.sleep(self._pace.look)
+
+    async def sweep(self) -> None:
+        """Raises `StoreError`."""
+        while expired := await self._store.drop_expired_files(SOME):
+            for one in expired:
+                await self._contents.remove(one)
+        before = self._clock() - self._pace.young
+        for one in await _unknown(await self._contents.older(before), self._store.known_files):
+            await self._contents.remove(one)
+        scratch = await asyncio.to_thread(_older, self._contents.scratch, before)
+        batches = sorted({place.name.partition(".")[0] for place in scratch if place.name.startswith(OF_BATCH)})
+        over = set(await _unknown(batches, self._store.open_batches))
+        for place in scratch:
+            if not place.name.startswith(OF_BATCH) or place.name.partition(".")[0] in over:
+                place.unlink(missing_ok=True)
+
+
+async def _unknown(ids: Sequence[str], known: Callable[[Sequence[str]], Awaitable[set[str]]]) -> list[str]:
+    """Those of `ids` that `known` does not give back."""
+    found: list[str] = []
+    for start in range(0, len(ids), SOME):
+        some = ids[start : start + SOME]
+        there = await known(some)
+        found += [one for one in some if one not in there]
+    return found
+
+
+def _older(folder: Path, before: float) -> list[Path]:
+    found: list[Path] = []
+    for place in folder.glob("*"):
+        try:
+            if place.stat().st_mtime < before:
+                found.append(place)
+        except FileNotFoundError:  # it was put where it belongs
+            continue
+    return found
