@@ -46,17 +46,14 @@ from server.auth.secrets import tag_key
 from server.batching import batching
 from server.call import Call, ServedModel
 from server.config import Config, home
-from server.durable import durable_of, sealing_of, sweeping
+from server.durable import durable_of, sweeping
 from server.engines.engine import Engine, EngineAddress
 from server.engines.makes.wishes import fitting_for
 from server.engines.salts import CacheSalts
 from server.gateway import Gateway
 from server.limits.limiter import Limiter
 from server.limits.shared import FailoverLimits, ShareOf
-from server.moderation.moderator import text_key
-from server.moderation.policies import PolicyLibrary
-from server.moderation.seats import Seats
-from server.policies import asking, judging_models, moderator_of, policy_places
+from server.policies import screening
 from server.responding import responding
 from server.responses.seal import Sealer
 from server.stores.base import LimitStore
@@ -135,16 +132,13 @@ def build(
     durable = durable_of(config.stores, home())
     directory = KeyDirectory(durable, tag_key(secret), config.auth, config.limits.default)
     keys = KeyRing(config.auth.static_keys, config.limits.default, directory, open_to_all=config.auth.mode == "none")
-    counts = _limit_store(config, worker, metrics)
     counter = _counter(config)
-    limiter = Limiter(counts, durable, counter, config.limits, metrics.limits.refused)
+    limiter = Limiter(_limit_store(config, worker, metrics), durable, counter, config.limits, metrics.limits.refused)
     usage = UsageLog(home() / config.stores.spool, durable, metrics.usage.lost)
     metrics.usage.depth = lambda: usage.depth
-    seats = Seats(judging_models(config), partial(asking, config, addresses, watchdog), text_key(secret))
-    library = PolicyLibrary(policy_places(config, seats.seat), config.moderation.reload_s, metrics.moderation.reloaded)
-    moderator = moderator_of(config, library, secret, metrics, request_log, sealing_of(config.stores.encryption))
+    policies = screening(config, addresses, watchdog, secret, metrics, request_log)
     stages = tuple(_stages(metrics).values())
-    gateway = Gateway(admission, stages, limiter, moderator, usage, watchdog, metrics, request_log, tracer)
+    gateway = Gateway(admission, stages, limiter, policies.moderator, usage, watchdog, metrics, request_log, tracer)
     signer, sealer = Signer(secret), Sealer(secret)
     factory = CallFactory(
         catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, sealer, admission.available
@@ -152,23 +146,22 @@ def build(
     responses = responding(
         durable, gateway, keys, factory, counter, sealer, metrics.stores.response_lost, config.server
     )
-    refusals = Refusals(metrics, request_log)
+    refusals, judged = Refusals(metrics, request_log), metrics.moderation.judged
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
     batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics)
-    stores = (_probe(durable, metrics.stores), *sweeping(config.stores, durable), batches.sweeper)
-    beside = (batches.runner, *responses.background)
-    background = (*beside, usage, directory, limiter, library, moderator, seats, *stores, tracer)
+    rest = (_probe(durable, metrics.stores), *sweeping(config.stores, durable), batches.sweeper, tracer)
+    background = (batches.runner, *responses.background, usage, directory, limiter, *policies.background, *rest)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
         refusals,
         _lifespan(engines, background, durable, (metrics, limiter, *writers), watchdog),
         health_routes(lambda: any(engine.up for engine in engines.values())),
         model_routes(catalogue, keys),
-        moderation_routes(keys, library, limiter, metrics.moderation.judged, config.server, _ended(usage, metrics)),
+        moderation_routes(keys, policies.library, limiter, judged, config.server, _ended(usage, metrics)),
         count_routes(keys, factory, counter, config.server),
         *responses.routers,
         conversation_routes(keys, durable, limiter, config.server),
-        admin_routes(Administration(durable, tag_key(secret), models, config.server, library.now)),
+        admin_routes(Administration(durable, tag_key(secret), models, config.server, policies.library.now)),
         *batches.routers,
     )
     outermost = _with_cors(app, config.server.cors_origins)

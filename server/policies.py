@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 
 from server.audit import DecisionSink
 from server.config import Config, policy_place, shipped
+from server.durable import sealing_of
 from server.engines.ask import EngineAsk
 from server.engines.engine import EngineAddress
 from server.moderation.build import build_matchers
@@ -13,7 +16,6 @@ from server.moderation.jury import NewSeat
 from server.moderation.moderator import Moderator, text_key
 from server.moderation.policies import PolicyLibrary, PolicyPlaces
 from server.moderation.seats import Nowhere, Seats
-from server.stores.sealing import Sealing
 from server.telemetry.metrics import Metrics
 from server.telemetry.request_log import RequestLog
 from server.watchdog import Watchdog
@@ -52,10 +54,34 @@ def policy_places(config: Config, new_seat: NewSeat) -> PolicyPlaces:
     return PolicyPlaces(place, folders, build_matchers, new_seat, known_good=(ours,), seals=seals)
 
 
-def moderator_of(
-    config: Config, library: PolicyLibrary, secret: bytes, metrics: Metrics, log: RequestLog, sealing: Sealing
-) -> Moderator:
-    audit = config.moderation.audit
-    seals = sealing if config.stores.encryption.key is not None else None
-    sink = DecisionSink(metrics, log, seals, kept=audit != "none")
-    return Moderator(library, text_key(secret), sink, metrics.moderation, everything=audit == "all")
+@dataclass(frozen=True)
+class Screening:
+    library: PolicyLibrary
+    moderator: Moderator
+    background: tuple[PolicyLibrary, Moderator, Seats]  # in the order in which they are to stop
+
+
+def screening(
+    config: Config,
+    addresses: Mapping[str, EngineAddress],
+    watchdog: Watchdog,
+    secret: bytes,
+    metrics: Metrics,
+    log: RequestLog,
+) -> Screening:
+    seats = Seats(judging_models(config), partial(asking, config, addresses, watchdog), text_key(secret))
+    places = policy_places(config, seats.seat)
+    library = PolicyLibrary(places, config.moderation.reload_s, metrics.moderation.reloaded)
+    moderator = Moderator(
+        library,
+        text_key(secret),
+        _sink(config, metrics, log),
+        metrics.moderation,
+        everything=config.moderation.audit == "all",
+    )
+    return Screening(library, moderator, (library, moderator, seats))
+
+
+def _sink(config: Config, metrics: Metrics, log: RequestLog) -> DecisionSink:
+    seals = sealing_of(config.stores.encryption) if config.stores.encryption.key is not None else None
+    return DecisionSink(metrics, log, seals, kept=config.moderation.audit != "none")
