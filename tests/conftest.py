@@ -19,7 +19,7 @@ from server.engines.managed.install import find
 settings.register_profile("portico", deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("portico")
 
-LONGEST_TEST_S = 30
+LONGEST_TEST_S = 60
 
 
 @pytest.hookimpl(tryfirst=True)

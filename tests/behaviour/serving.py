@@ -49,7 +49,7 @@ def configuration(engines: tuple[EngineDouble, ...], **sections: Any) -> dict[st
     makes = [{"make": make} for make in sections.pop("makes", ())] or [{}] * len(engines)
     names = ("one", "two", "three")[: len(engines)]
     tree: dict[str, Any] = {
-        "server": {"first_event_grace_s": 0.3},
+        "server": {"first_event_grace_s": 1.0},
         "auth": {"static_keys": [{"name": "tester", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}]},
         "engines": {
             name: {"url": one.url, **engine, **make} for name, one, make in zip(names, engines, makes, strict=True)
@@ -241,7 +241,7 @@ def logging_to(path: Path) -> Any:
         handler.close()
 
 
-async def eventually(condition: Callable[[], object], within_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], within_s: float = 15.0) -> None:
     """Wait until the condition holds. Raises AssertionError."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not condition():

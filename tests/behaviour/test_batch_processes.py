@@ -106,7 +106,7 @@ async def test_a_gentle_end_hands_on_at_once(tmp_path: Path) -> None:
             assert await served.end() == 0
             await served.start()
             await served.ready()
-            batch = await until(client, batch.id, "completed", within_s=12)
+            batch = await until(client, batch.id, "completed", within_s=25)
             check(await all_results(client, batch))
             assert len(engine.calls) == NUMBER, "lines in flight came to their end"
             assert await served.end() == 0

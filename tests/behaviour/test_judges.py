@@ -216,7 +216,7 @@ async def test_an_answer_that_is_judged_for_long_keeps_its_client(tmp_path: Path
     async with judged(tmp_path, "directions: [output]") as (gate, _, judge):
 
         async def slow(exchange: Exchange) -> None:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.8)
             await judging()(exchange)
 
         judge.always = slow

@@ -136,7 +136,7 @@ async def test_an_error_after_comments_is_an_event() -> None:
         await asyncio.sleep(0.8)
         await error(500)(exchange)
 
-    async with EngineDouble() as engine, portico(engine) as gate:
+    async with EngineDouble() as engine, portico(engine, server={"first_event_grace_s": 0.2}) as gate:
         engine.plan(late)
         reply = await gate.chat(stream=True)
         assert reply.status == 200

@@ -6,10 +6,18 @@ import time
 from typing import Any
 
 from openai import OpenAI
+from pydantic import BaseModel
 
 from tests.live.conftest import MODEL
 
 PARIS = "What is the capital of France?"
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
 WEATHER: Any = {
     "type": "function",
     "name": "get_weather",
@@ -73,3 +81,24 @@ def test_one_in_the_background(client: OpenAI) -> None:
     assert response.status == "completed"
     events = client.responses.retrieve(response.id, stream=True, starting_after=2)
     assert [event.type for event in events][-1] == "response.completed"
+
+
+def test_a_conversation_goes_on(client: OpenAI) -> None:
+    conversation = client.conversations.create(metadata={"topic": "capitals"})
+    asked: Any = {"model": MODEL, "conversation": conversation.id, "max_output_tokens": 400, "temperature": 0}
+    first = client.responses.create(input=PARIS, **asked)
+    second = client.responses.create(input="And of Italy?", **asked)
+    assert first.usage is not None
+    assert second.usage is not None
+    assert second.usage.input_tokens > first.usage.input_tokens
+    kinds = [item.type for item in client.conversations.items.list(conversation.id, order="asc")]
+    assert kinds == ["message", "reasoning", "message", "message", "reasoning", "message"]
+    assert client.conversations.delete(conversation.id).deleted
+
+
+def test_an_answer_in_a_schema_is_parsed(client: OpenAI) -> None:
+    response = client.responses.parse(
+        model=MODEL, input="Describe a person.", text_format=Person, max_output_tokens=300, temperature=0
+    )
+    assert response.output_parsed is not None
+    assert isinstance(response.output_parsed.age, int)

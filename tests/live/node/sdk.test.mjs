@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
@@ -153,4 +153,51 @@ test("error classes", async () => {
       return true;
     });
   }
+});
+
+test("responses", async () => {
+  const asked = { model, temperature: 0, max_output_tokens: 400 };
+  const first = await client.responses.create({ ...asked, input: capital });
+  assert.equal(first.status, "completed");
+  assert.equal(first.output_text, paris);
+  const stream = await client.responses.create({
+    ...asked,
+    input: capital,
+    previous_response_id: first.id,
+    stream: true,
+  });
+  let text = "";
+  let last = null;
+  for await (const event of stream) {
+    if (event.type === "response.output_text.delta") text += event.delta;
+    last = event;
+  }
+  assert.equal(last.type, "response.completed");
+  assert.equal(last.response.output_text ?? text, text);
+  const kept = await client.responses.retrieve(last.response.id);
+  assert.equal(kept.previous_response_id, first.id);
+  await client.responses.delete(first.id);
+  await assert.rejects(client.responses.retrieve(first.id), OpenAI.NotFoundError);
+});
+
+test("conversations, files and batches", async () => {
+  const conversation = await client.conversations.create({ metadata: { topic: "capitals" } });
+  assert.equal((await client.conversations.retrieve(conversation.id)).metadata.topic, "capitals");
+  assert.ok((await client.conversations.delete(conversation.id)).deleted);
+  const line = { custom_id: "1", method: "POST", url: "/v1/chat/completions", body: { ...greedy, messages: user(capital) } };
+  const file = await client.files.create({
+    file: await toFile(Buffer.from(`${JSON.stringify(line)}\n`), "asked.jsonl"),
+    purpose: "batch",
+  });
+  let batch = await client.batches.create({
+    input_file_id: file.id,
+    endpoint: "/v1/chat/completions",
+    completion_window: "24h",
+  });
+  for (let tries = 0; batch.status !== "completed" && tries < 200; tries += 1) {
+    await new Promise((done) => setTimeout(done, 200));
+    batch = await client.batches.retrieve(batch.id);
+  }
+  const output = await (await client.files.content(batch.output_file_id)).text();
+  assert.equal(JSON.parse(output).response.body.choices[0].message.content, paris);
 });
