@@ -213,7 +213,7 @@ async def test_no_way_around(tmp_path: Path, way: dict[str, Any]) -> None:
 
 
 async def test_an_answer_that_is_judged_for_long_keeps_its_client(tmp_path: Path) -> None:
-    async with judged(tmp_path, "directions: [output]") as (gate, _, judge):
+    async with judged(tmp_path, "directions: [output]", timeout_s=10) as (gate, _, judge):
 
         async def slow(exchange: Exchange) -> None:
             await asyncio.sleep(1.8)
