@@ -52,9 +52,11 @@ class Lines:
         return self._at_end and not self._waiting
 
     async def start(self, peers: int) -> None:
-        """As many as there is room for, beside so many batches; none for 0."""
+        """As many as there is room for, beside so many batches; none for 0, or while something is to be written."""
         self._starved = peers > 0
         while peers and self._patience.allows(perf_counter()):
+            if self._flight.changed.is_set():  # first what has ended gets its result: a kill costs what is in flight
+                return
             if not self._waiting and not await self._read():
                 self._starved = False
                 return

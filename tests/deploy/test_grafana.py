@@ -34,6 +34,7 @@ UNDRAWN = {
     "portico_null_answers_total",
     "portico_estimated_usage_total",
     "portico_usage_lost_records_total",
+    "portico_responses_lost_total",
     "portico_certificate_expiry_timestamp_seconds",
     "portico_trace_spans_total",
 }
