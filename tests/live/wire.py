@@ -49,7 +49,7 @@ class Exchange:
         assert not [name for name in HEADERS if name not in self.headers], f"{self.path}: headers {self.headers}"
         if self.headers["content-type"].startswith("text/event-stream"):
             self._check_stream()
-        elif self.complete:
+        elif self.complete and self.headers["content-type"].startswith("application/json"):  # a file is what it is
             answer = json.loads(bytes(self.body))
             if self.status >= 400:
                 check_error(answer)
@@ -123,7 +123,8 @@ class Wire:
         return self.exchanges[-1]
 
     def begin(self, request: httpx2.Request, response: httpx2.Response) -> Exchange:
-        body = request.content
+        is_json = request.headers.get("content-type", "").startswith("application/json")  # a form goes out as it is read
+        body = request.content if is_json else b""
         asked = json.loads(body) if body else None
         exchange = Exchange(request.url.path, asked, response.status_code, response.headers)
         self.exchanges.append(exchange)
