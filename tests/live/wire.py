@@ -123,7 +123,7 @@ class Wire:
         return self.exchanges[-1]
 
     def begin(self, request: httpx2.Request, response: httpx2.Response) -> Exchange:
-        is_json = request.headers.get("content-type", "").startswith("application/json")  # a form goes out as it is read
+        is_json = request.headers.get("content-type", "").startswith("application/json")  # a form is read as it goes
         body = request.content if is_json else b""
         asked = json.loads(body) if body else None
         exchange = Exchange(request.url.path, asked, response.status_code, response.headers)
