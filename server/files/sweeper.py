@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import Protocol
 
-from server.stores.base import StoreError
+from server.duty import Duty, Turns
 from server.stores.files import Contents, FileStore
 
 DUTY = "files"
 SOME = 200  # in one transaction
 OF_BATCH = "batch_"
-log = logging.getLogger("portico")
 
 
 class Store(FileStore, Protocol):
@@ -26,11 +24,9 @@ class Store(FileStore, Protocol):
 
 
 @dataclass(frozen=True)
-class Pace:
-    """All in seconds."""
-
-    look: float = 60.0  # between two questions whether it is our turn
-    duty: int = 300  # between two sweeps of all processes together
+class Pace(Turns):
+    look: float = 60.0
+    duty: int = 300
     young: float = 3600.0  # what is younger may still be in the making
 
 
@@ -47,26 +43,13 @@ class FileSweeper:
         self._contents = contents
         self._pace = pace
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self._duty = Duty(store, DUTY, self.sweep, pace)
 
     async def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="sweep files")
+        await self._duty.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                if await self._store.take_duty(DUTY, self._pace.duty):
-                    await self.sweep()
-            except StoreError as error:
-                log.warning("files are not swept for now: %s", error)
-            except Exception:  # a bug must not end it
-                log.exception("sweeping files failed")
-            await asyncio.sleep(self._pace.look)
+        await self._duty.stop()
 
     async def sweep(self) -> None:
         """Raises `StoreError`."""

@@ -11,8 +11,9 @@ from time import time
 from typing import Protocol
 
 from server.config import Retention as Settings
+from server.duty import Duty, Turns
 from server.retention.cutoff import cutoff, usage_cutoff
-from server.stores.base import Retention, StoreDown
+from server.stores.base import Retention
 from server.stores.responses import StateRetention
 
 DUTY = "retention"
@@ -24,11 +25,9 @@ Step = Callable[[], Awaitable[int]]
 
 
 @dataclass(frozen=True)
-class Pace:
-    """All in seconds."""
-
-    look: float = 300.0  # between two questions whether it is our turn
-    duty: int = 3600  # between two sweeps of all processes together
+class Pace(Turns):
+    look: float = 300.0
+    duty: int = 3600
     pause: float = 0.1  # between two batches, for those who wait to write
 
 
@@ -57,26 +56,13 @@ class Sweeper:
         self._settings = settings
         self._pace = pace
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self._duty = Duty(store, DUTY, self.sweep, pace)
 
     async def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="retention")
+        await self._duty.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                if await self._store.take_duty(DUTY, self._pace.duty):
-                    await self.sweep()
-            except StoreDown as error:
-                log.warning("retention: nothing is removed for now: %s", error)
-            except Exception:  # a bug must not end it
-                log.exception("retention failed")
-            await asyncio.sleep(self._pace.look)
+        await self._duty.stop()
 
     async def sweep(self) -> None:
         """All that is old now. Raises `StoreDown`."""
