@@ -66,9 +66,10 @@ async def test_total(stream: bool) -> None:
             await exchange.part(b": ping\n\n" if stream else b" ")
             await asyncio.sleep(0.05)
 
-    async with EngineDouble() as engine, portico(engine, engine={"timeouts": {"total_s": 0.6}}) as gate:
+    timeouts, grace = {"total_s": 0.9}, {"first_event_grace_s": 0.2}
+    async with EngineDouble() as engine, portico(engine, engine={"timeouts": timeouts}, server=grace) as gate:
         engine.plan(drip)
-        reply = await asyncio.wait_for(gate.chat(stream=stream), 3)
+        reply = await asyncio.wait_for(gate.chat(stream=stream), 10)
         assert reply.status == (200 if stream else 504)  # the stream was silent for longer than its grace time
         assert json.loads(reply.payloads[-1] if stream else reply.body)["error"]["code"] == "engine_timeout"
         await eventually(engine.calls[0].left.is_set)
