@@ -26,6 +26,7 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 def bootstrap(folder: Path) -> None:
     """A clean Debian. Takes minutes, and the network. Raises AssertionError."""
     _done("debootstrap", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}", RELEASE, folder, MIRROR)
+    folder.chmod(0o755)  # its user passes through `/`, and a temporary folder is closed to him
 
 
 def copied(base: Path, folder: Path) -> Path:
