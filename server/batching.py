@@ -20,9 +20,10 @@ from server.batches.runner import BatchRunner
 from server.batches.tools import LineKind, Tools
 from server.call import Call
 from server.config import Config, home
+from server.duty import Duty
 from server.engines.engine import Engine
 from server.files.library import Library
-from server.files.sweeper import FileSweeper
+from server.files.sweeper import DEFAULT_PACE, DUTY, FileSweeper
 from server.gateway import Gateway, Trip
 from server.openai.collect import Collector
 from server.stores.folder import FolderContents
@@ -37,7 +38,7 @@ class Batching:
 
     routers: tuple[APIRouter, ...]
     runner: BatchRunner
-    sweeper: FileSweeper
+    sweeper: Duty
 
 
 def line_kinds(factory: CallFactory) -> dict[str, LineKind]:
@@ -85,7 +86,8 @@ def batching(
         file_routes(library, keys, config.server, config.files.max_file_bytes),
         batch_routes(durable, kinds, keys, config.server, config.batches.max_open, runner.wake),
     )
-    return Batching(routers, runner, FileSweeper(durable, contents))
+    sweeper = Duty(durable, DUTY, FileSweeper(durable, contents).sweep, DEFAULT_PACE)
+    return Batching(routers, runner, sweeper)
 
 
 def _standing(fleets: Mapping[str, Sequence[Engine]]) -> Standing:

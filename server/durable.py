@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 
 from server.config import Encryption, Stores
-from server.retention.sweeper import Sweeper, removes
+from server.duty import Duty
+from server.retention.sweeper import DEFAULT_PACE, DUTY, Sweeper, removes
 from server.stores.sealing import PLAIN, Sealing
 from server.stores.sql.store import SqlStore, attach_durable
 
@@ -24,6 +25,8 @@ def sealing_of(settings: Encryption) -> Sealing:
     return sealing
 
 
-def sweeping(settings: Stores, durable: SqlStore) -> tuple[Sweeper, ...]:
+def sweeping(settings: Stores, durable: SqlStore) -> tuple[Duty, ...]:
     """Nothing where all is kept for good."""
-    return (Sweeper(durable, settings.retention),) if removes(settings.retention) else ()
+    if not removes(settings.retention):
+        return ()
+    return (Duty(durable, DUTY, Sweeper(durable, settings.retention).sweep, DEFAULT_PACE),)

@@ -4,25 +4,14 @@ another."""
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Protocol
 
 from server.api.http import answer_headers, error_headers, lines, rate_headers
 from server.api.inbound import Inbound
 from server.call import Call, Tokens
 from server.errors import EngineFailure, GatewayError
 from server.gateway import Gateway
-from server.openai.collect import Collector
-from server.openai.events import DONE, KEEP_ALIVE, Batch, Event
-
-
-class Collecting(Protocol):
-    """Makes one body of events."""
-
-    def feed(self, event: Event) -> None: ...
-
-    def body(self) -> bytes | None:
-        """None if nothing came."""
-        ...
+from server.openai.collect import Collecting, Collector
+from server.openai.events import DONE, KEEP_ALIVE, Batch
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from server.api.admin.listing import PageAsked, listing
 from server.api.calls import check_endpoint
-from server.api.http import check_content
+from server.api.listing import PageAsked, listing
 from server.api.plain import read_body
 from server.api.tenant_route import Caller, tenant_route
 from server.auth.keys import KeyRing
@@ -42,7 +41,6 @@ def batch_routes(
 
     @router.post("", summary="Create a batch", include_in_schema=False)  # `describe` does it
     async def create(request: Request, key: Caller) -> Json:  # pyright: ignore[reportUnusedFunction]
-        check_content(dict(request.scope["headers"]), settings.max_body_bytes)
         asked = parse(BATCH, await read_body(request, settings), settings.max_json_depth)
         output_expires_s = validate_batch(asked, list(kinds))
         check_endpoint(key, kinds[asked.endpoint].name)

@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from server.api.calls import check_endpoint
-from server.api.http import check_content, new_request_id, pairs, rate_headers
+from server.api.caller import caller
+from server.api.http import new_request_id, pairs, rate_headers
 from server.api.paging import PageAsked, asked_of, listed
 from server.api.plain import read_body
 from server.auth.keys import KeyRing
@@ -67,7 +67,6 @@ class Visit:
 
     async def body(self, decoder: msgspec.json.Decoder[Body]) -> Body:
         """Raises `GatewayError`."""
-        check_content(dict[bytes, bytes](self.request.scope["headers"]), self.settings.max_body_bytes)
         return parse(decoder, await read_body(self.request, self.settings), self.settings.max_json_depth)
 
     def answer(self, body: bytes) -> Response:
@@ -92,8 +91,7 @@ class Door:
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncGenerator[Visit]:
         """Raises `GatewayError`, also for what the store raises meanwhile."""
-        key = await self._keys.identify(dict[bytes, bytes](request.scope["headers"]))
-        check_endpoint(key, ENDPOINT)
+        key = await caller(request, self._keys, ENDPOINT)
         for name, value in request.path_params.items():
             if not is_id(value):
                 raise _not_there(name)

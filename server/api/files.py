@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from server.api.admin.listing import Asked, listing
+from server.api.listing import Asked, listing
 from server.api.tenant_route import Caller, tenant_route
 from server.auth.keys import KeyRing
 from server.config import Server

@@ -13,7 +13,6 @@ from server.anthropic.signature import Signer
 from server.api.answer import Answers, StreamAnswer, WholeAnswer
 from server.api.calls import CallFactory
 from server.api.failures import error_response
-from server.api.http import check_content
 from server.api.inbound import Inbound
 from server.api.plain import read_body
 from server.auth.keys import KeyRing
@@ -80,9 +79,7 @@ def count_routes(keys: KeyRing, factory: CallFactory, counter: TokenCounter, set
     async def count_tokens(request: Request) -> Any:  # pyright: ignore[reportUnusedFunction]
         request_id = request.scope["state"]["request_id"]
         try:
-            headers = dict[bytes, bytes](request.scope["headers"])
-            key = await keys.identify(headers)
-            check_content(headers, settings.max_body_bytes)
+            key = await keys.identify(dict[bytes, bytes](request.scope["headers"]))
             call = factory.counted_message(await read_body(request, settings), key, request_id)
             counted = counter.count(call)
             return {"input_tokens": counted if isinstance(counted, int) else await counted}

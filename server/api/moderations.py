@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from fastapi import APIRouter, Request, Response
 
-from server.api.calls import check_endpoint
-from server.api.http import check_content, pairs, rate_headers
+from server.api.caller import caller
+from server.api.http import pairs, rate_headers
 from server.api.plain import read_body
 from server.api.recorded import Ended, recorded
 from server.api.turns import MOST_CHARACTERS, Turns
@@ -66,10 +66,7 @@ def moderation_routes(
 
     @router.post("/v1/moderations", include_in_schema=False)  # `describe` does it
     async def moderations(request: Request, response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        headers = dict[bytes, bytes](request.scope["headers"])
-        key = await keys.identify(headers)
-        check_endpoint(key, ENDPOINT)
-        check_content(headers, settings.max_body_bytes)
+        key = await caller(request, keys, ENDPOINT)
         wanted = parse(MODERATION, await read_body(request, settings), settings.max_json_depth)
         texts = texts_of(wanted)
         rulesets = policies.by_model(wanted.model, policies.of_key(key), "model")

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from server.api.http import answer_headers, client_request_id, new_request_id, pairs, too_large
+from server.api.http import answer_headers, check_content, client_request_id, new_request_id, pairs, too_large
 from server.config import Server
 from server.errors import GatewayError, InvalidApiKey, InvalidRequest, RequestTimedOut
 from server.gateway import as_gateway_error
@@ -90,7 +90,8 @@ class _PlainAnswer:
 
 
 async def read_body(request: Request, settings: Server) -> bytes:
-    """Raises `BodyTooLarge`, `RequestTimedOut`."""
+    """Raises `BodyTooLarge`, `RequestTimedOut`, `UnsupportedMediaType`."""
+    check_content(dict[bytes, bytes](request.scope["headers"]), settings.max_body_bytes)
     body = bytearray()
     try:
         async with asyncio.timeout(settings.client_timeout_s):

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta, Struct
 from starlette.responses import StreamingResponse
 
-from server.api.calls import CallFactory, check_endpoint
-from server.api.http import check_content
+from server.api.caller import caller
+from server.api.calls import CallFactory
 from server.api.paging import PageAsked, asked_of, listed
 from server.api.plain import read_body
 from server.auth.keys import KeyRing
-from server.call import Call, Key
+from server.call import Call
 from server.config import Server
 from server.errors import InvalidState, InvalidValue, NotFound, StoreUnavailable, UnsupportedValue
 from server.state.following import followed
@@ -57,24 +57,12 @@ class Retrieval(Struct, forbid_unknown_fields=True):
     include_obfuscation: bool = False
 
 
-class Who:
-    """Whose request it is. Raises `GatewayError`."""
-
-    def __init__(self, keys: KeyRing) -> None:
-        self._keys = keys
-
-    async def __call__(self, request: Request) -> Key:
-        key = await self._keys.identify(dict[bytes, bytes](request.scope["headers"]))
-        check_endpoint(key, ENDPOINT)
-        return key
-
-
 def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
-    router, who = APIRouter(), Who(keys)
+    router = APIRouter()
 
     @router.get("/v1/responses/{response_id}")
     async def retrieve(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        key = await who(request)
+        key = await caller(request, keys, ENDPOINT)
         asked = asked_of(request, Retrieval)
         async with _stored():
             record = await store.response(key.project.id, response_id)
@@ -87,7 +75,7 @@ def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
 
     @router.delete("/v1/responses/{response_id}")
     async def delete(request: Request, response_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        key = await who(request)
+        key = await caller(request, keys, ENDPOINT)
         async with _stored():
             await store.delete_response(key.project.id, response_id)
         runs.stop_one(response_id)
@@ -95,7 +83,7 @@ def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
 
     @router.post("/v1/responses/{response_id}/cancel")
     async def cancel(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        key = await who(request)
+        key = await caller(request, keys, ENDPOINT)
         async with _stored():
             record = await store.change_response(key.project.id, response_id, _cancelled)
         if not record.background:
@@ -105,7 +93,7 @@ def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
 
     @router.get("/v1/responses/{response_id}/input_items")
     async def input_items(request: Request, response_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
-        key = await who(request)
+        key = await caller(request, keys, ENDPOINT)
         asked = asked_of(request, PageAsked)
         async with _stored():
             found = await store.input_items(
@@ -123,12 +111,11 @@ def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
 def prompt_routes(
     keys: KeyRing, factory: CallFactory, past: PastFinder, counter: TokenCounter, settings: Server
 ) -> APIRouter:
-    router, who = APIRouter(), Who(keys)
+    router = APIRouter()
 
     @router.post("/v1/responses/input_tokens", include_in_schema=False)  # `describe` does it
     async def input_tokens(request: Request) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
-        key = await who(request)
-        check_content(dict[bytes, bytes](request.scope["headers"]), settings.max_body_bytes)
+        key = await caller(request, keys, ENDPOINT)
         body = await read_body(request, settings)
         asked = factory.asked_input_tokens(body, key)
         found = await past.look(key.project.id, asked)
@@ -139,7 +126,7 @@ def prompt_routes(
 
     @router.post("/v1/responses/compact")
     async def compact(request: Request) -> None:  # pyright: ignore[reportUnusedFunction]
-        await who(request)
+        await caller(request, keys, ENDPOINT)
         raise UnsupportedValue(
             "Conversations are not compacted here: ask for a summary with a request of its own, and go on from that."
         )

@@ -10,8 +10,8 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from server.api.admin.refusals import of_store, of_validation
-from server.api.calls import check_endpoint
+from server.api.caller import caller
+from server.api.refusals import of_store, of_validation
 from server.auth.keys import KeyRing
 from server.call import Key
 from server.errors import InvalidValue, StorageExhausted, StoreUnavailable
@@ -39,8 +39,7 @@ def tenant_route(keys: KeyRing, endpoint: str) -> type[APIRoute]:
 
             async def handle(request: Request) -> Response:
                 try:
-                    request.state.key = await keys.identify(dict(request.scope["headers"]))
-                    check_endpoint(request.state.key, endpoint)
+                    request.state.key = await caller(request, keys, endpoint)
                     if b"%00" in request.scope["query_string"] or "\x00" in request.scope["path"]:
                         raise InvalidValue("A NUL character is in no id.")  # PostgreSQL has no such text
                     return await answer(request)

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from server.call import Call
 from server.errors import EngineFailure, GatewayError
-from server.openai.events import Batch, Event
-
-
-class Collecting(Protocol):
-    """Makes one body of events."""
-
-    def feed(self, event: Event) -> None: ...
-
-    def body(self) -> bytes | None:
-        """None if nothing came."""
-        ...
+from server.openai.collect import Collecting
+from server.openai.events import Batch
 
 
 class LineAnswer:

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from server.batches.answer import Collecting, LineAnswer
+from server.batches.answer import LineAnswer
 from server.batches.room import Room
 from server.call import Call, Key
 from server.config import Batches as Settings
+from server.openai.collect import Collecting
 from server.stores.batches import BatchStore
 from server.stores.files import Contents, FileStore
 

@@ -17,7 +17,7 @@ from unicodedata import east_asian_width
 
 from pydantic import BaseModel, ValidationError
 
-from server.api.admin.refusals import param_of, reason
+from server.api.refusals import param_of, reason
 from server.config import home, load
 from server.stores.base import Directory, NotThere, StoreError
 from server.stores.records import Actor, ProjectRecord

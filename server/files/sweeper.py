@@ -9,7 +9,7 @@ from pathlib import Path
 from time import time
 from typing import Protocol
 
-from server.duty import Duty, Turns
+from server.duty import Turns
 from server.stores.files import Contents, FileStore
 
 DUTY = "files"
@@ -18,8 +18,6 @@ OF_BATCH = "batch_"
 
 
 class Store(FileStore, Protocol):
-    async def take_duty(self, name: str, for_s: int) -> bool: ...
-
     async def open_batches(self, batch_ids: Sequence[str]) -> set[str]: ...
 
 
@@ -34,7 +32,7 @@ DEFAULT_PACE = Pace()
 
 
 class FileSweeper:
-    """`start` and `stop` are awaited by the app."""
+    """`sweep` is the work of a duty."""
 
     def __init__(
         self, store: Store, contents: Contents, pace: Pace = DEFAULT_PACE, clock: Callable[[], float] = time
@@ -43,13 +41,6 @@ class FileSweeper:
         self._contents = contents
         self._pace = pace
         self._clock = clock
-        self._duty = Duty(store, DUTY, self.sweep, pace)
-
-    async def start(self) -> None:
-        await self._duty.start()
-
-    async def stop(self) -> None:
-        await self._duty.stop()
 
     async def sweep(self) -> None:
         """Raises `StoreError`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -60,6 +60,16 @@ class _Choice:
         self.logprobs: ChatLogprobs | None = None
         self.finish_reason = "stop"  # where the engine tells none: vLLM's own word for that
         self.text_choice: TextChoice | None = None
+
+
+class Collecting(Protocol):
+    """Makes one body of events."""
+
+    def feed(self, event: Event) -> None: ...
+
+    def body(self) -> bytes | None:
+        """None if nothing came."""
+        ...
 
 
 class Collector:

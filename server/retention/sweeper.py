@@ -11,7 +11,7 @@ from time import time
 from typing import Protocol
 
 from server.config import Retention as Settings
-from server.duty import Duty, Turns
+from server.duty import Turns
 from server.retention.cutoff import cutoff, usage_cutoff
 from server.stores.base import Retention
 from server.stores.responses import StateRetention
@@ -45,8 +45,8 @@ def removes(settings: Settings) -> bool:
 
 
 class Sweeper:
-    """`start` and `stop` are awaited by the app. A sweep that takes longer than `Pace.duty` may get company, which is
-    no harm: each batch is a transaction.
+    """`sweep` is the work of a duty. One that takes longer than `Pace.duty` may get company, which is no harm: each
+    batch is a transaction.
     """
 
     def __init__(
@@ -56,13 +56,6 @@ class Sweeper:
         self._settings = settings
         self._pace = pace
         self._clock = clock
-        self._duty = Duty(store, DUTY, self.sweep, pace)
-
-    async def start(self) -> None:
-        await self._duty.start()
-
-    async def stop(self) -> None:
-        await self._duty.stop()
 
     async def sweep(self) -> None:
         """All that is old now. Raises `StoreDown`."""

@@ -13,6 +13,7 @@ from server.stores.responses import OpenResponse, ResponseRecord
 from server.stores.sql.database import Database
 from server.stores.sql.place import place_of
 from server.stores.sql.store import SqlStore
+from tests.contract.limit_stores import Clock
 from tests.contract.state import SEALINGS, P, T, a_conversation, a_response, an_item, ids, opened, some_items
 from tests.services.durable import Backend
 
@@ -21,16 +22,9 @@ DONE = replace(QUEUED, status="completed", body=b'{"status":"completed"}')
 LEASE_S = 30.0
 
 
-class Clock:
-    now = float(T)
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(T)
 
 
 @pytest.fixture(params=list(SEALINGS))

@@ -7,22 +7,16 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from server.stores.sql.store import SqlStore
+from tests.contract.limit_stores import Clock
 from tests.contract.state import P, T, a_conversation, a_response, opened, some_items
 from tests.services.durable import Backend
 
 DAY = 86_400
 
 
-class Clock:
-    now = float(T)
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(T)
 
 
 @pytest.fixture

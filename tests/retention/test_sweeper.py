@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection
 import pytest
 
 from server.config import Retention as Settings
+from server.duty import Duty
 from server.retention.cutoff import cutoff, usage_cutoff
-from server.retention.sweeper import BATCH, TEXTS, Pace, Sweeper, removes
+from server.retention.sweeper import BATCH, DUTY, TEXTS, Pace, Sweeper, removes
 from server.stores.base import LogName, StoreDown
 
 NOW = 1_795_842_000.0
@@ -125,7 +126,7 @@ def test_whether_there_is_anything_to_do(settings: Settings, something: bool) ->
 async def test_whose_duty_it_is_not_removes_nothing() -> None:
     store = StoreDouble(audit=1)
     store.free = False
-    one = sweeper(store, logs(audit_days=1))
+    one = Duty(store, DUTY, sweeper(store, logs(audit_days=1)).sweep, FAST)
     await one.start()
     await store.until(lambda: store.duties >= 3)
     assert store.asked == []
@@ -135,7 +136,7 @@ async def test_whose_duty_it_is_not_removes_nothing() -> None:
 async def test_it_goes_on_when_the_database_is_back(caplog: pytest.LogCaptureFixture) -> None:
     store = StoreDouble(audit=1)
     store.down = True
-    one = sweeper(store, logs(audit_days=1))
+    one = Duty(store, DUTY, sweeper(store, logs(audit_days=1)).sweep, FAST)
     await one.start()
     await store.until(lambda: store.duties >= 2)
     assert "the database is away" in caplog.text

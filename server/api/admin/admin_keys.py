@@ -11,9 +11,9 @@ from pydantic import Field
 from server.api.admin.administration import Administration
 from server.api.admin.bodies import NewAdminKey
 from server.api.admin.keys import expiry
-from server.api.admin.listing import Json, PageAsked, listing, part_of
 from server.api.admin.route import By, Endpoint
 from server.api.admin.shapes import admin_key_shape
+from server.api.listing import Json, PageAsked, listing, part_of
 from server.auth.issue import issue_admin_key
 from server.stores.base import Directory
 from server.stores.records import AdminKeyRecord

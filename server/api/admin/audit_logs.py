@@ -10,8 +10,8 @@ from pydantic import Field
 
 from server.api.admin.administration import Administration
 from server.api.admin.bodies import LATEST
-from server.api.admin.listing import Json, PageAsked, whole_listing
 from server.api.admin.route import Endpoint
+from server.api.listing import Json, PageAsked, whole_listing
 from server.stores.base import Directory, LogName, NotThere
 from server.stores.records import Actor, AuditRecord
 

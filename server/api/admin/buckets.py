@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from server.api.admin.bodies import LATEST
-from server.api.admin.listing import Asked, Json
+from server.api.listing import Asked, Json
 from server.errors import InvalidValue
 from server.stores.records import UsageTotal
 

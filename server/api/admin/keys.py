@@ -15,9 +15,9 @@ from pydantic import Field
 
 from server.api.admin.administration import Administration
 from server.api.admin.bodies import KeyChange, NewKey, Rotation
-from server.api.admin.listing import Json, PageAsked, listing
 from server.api.admin.route import By, Endpoint
 from server.api.admin.shapes import key_shape
+from server.api.listing import Json, PageAsked, listing
 from server.auth.issue import issue_key, issue_successor
 from server.stores.base import NotThere
 from server.stores.records import KeyRecord, ServiceAccountRecord

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from server.api.admin.administration import Administration
 from server.api.admin.bodies import Body
-from server.api.admin.listing import Json
 from server.api.admin.route import Endpoint
+from server.api.listing import Json
 from server.api.turns import MOST_CHARACTERS, Turns
 from server.config import Name
 from server.errors import NotFound

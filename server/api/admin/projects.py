@@ -10,9 +10,9 @@ from pydantic import Field
 
 from server.api.admin.administration import Administration
 from server.api.admin.bodies import NewProject, ProjectChange
-from server.api.admin.listing import Json, PageAsked, listing
 from server.api.admin.route import By, Endpoint
 from server.api.admin.shapes import project_shape
+from server.api.listing import Json, PageAsked, listing
 from server.stores.base import Directory
 from server.stores.records import Actor, ProjectRecord
 

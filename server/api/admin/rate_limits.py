@@ -11,8 +11,8 @@ from pydantic import Field
 
 from server.api.admin.administration import Administration
 from server.api.admin.bodies import UNLIMITED, RateLimitChange
-from server.api.admin.listing import Json, PageAsked, part_of
 from server.api.admin.route import By, Endpoint
+from server.api.listing import Json, PageAsked, part_of
 from server.call import NO_LIMITS
 from server.config import Limit
 from server.stores.base import NotThere

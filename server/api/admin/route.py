@@ -12,9 +12,8 @@ from fastapi.routing import APIRoute
 from starlette.types import Message, Receive
 
 from server.api.admin.guard import AdminGuard
-from server.api.admin.refusals import of_store, of_validation
-from server.api.http import check_content
 from server.api.plain import read_body
+from server.api.refusals import of_store, of_validation
 from server.config import Server
 from server.errors import InvalidValue
 from server.stores.base import NotAllowed, NotThere, StoreDown
@@ -48,10 +47,8 @@ def admin_route(guard: AdminGuard, settings: Server) -> type[APIRoute]:
             endpoint = super().get_route_handler()
 
             async def handle(request: Request) -> Response:
-                headers = dict[bytes, bytes](request.scope["headers"])
                 try:
-                    request.state.actor = await guard.admit(headers)
-                    check_content(headers, settings.max_body_bytes)
+                    request.state.actor = await guard.admit(dict[bytes, bytes](request.scope["headers"]))
                     body = await read_body(request, settings)
                     scope = {**request.scope, "query_string": _query(request.scope)}
                     return await endpoint(Request(scope, _replay(body)))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from server.api.admin.administration import Administration
 from server.api.admin.bodies import NewAccountKey, NewServiceAccount, ServiceAccountChange
 from server.api.admin.keys import expiry
-from server.api.admin.listing import Json, Page, listing
 from server.api.admin.route import By, Endpoint
 from server.api.admin.shapes import account_key_shape, account_shape
+from server.api.listing import Json, Page, listing
 from server.auth.issue import issue_key, new_service_account
 
 ACCOUNTS = "/projects/{project_id}/service_accounts"

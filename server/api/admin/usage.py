@@ -10,8 +10,8 @@ from pydantic import Field
 
 from server.api.admin.administration import Administration
 from server.api.admin.buckets import BucketsAsked, Ids, Span, Width, page, span
-from server.api.admin.listing import Json
 from server.api.admin.route import Endpoint
+from server.api.listing import Json
 from server.stores.records import UsageTotal
 
 MODERATIONS = "moderations"

@@ -17,7 +17,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,7 +41,6 @@ batches = Table(
     Index("ix_batches_project_id_number", "project_id", "number"),
     Index("ix_batches_status_number", "status", "number"),
 )
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('portico batches ' || :project_id, 0))")
 
 
 class Batches(Part):
@@ -50,8 +48,7 @@ class Batches(Part):
 
     async def add_batch(self, record: BatchRecord, most_open: int) -> None:
         async with self._database.writing() as connection:
-            if not self._database.is_sqlite:  # which has one writer anyway
-                await connection.execute(_LOCK, {"project_id": record.project_id})
+            await self._alone(connection, f"portico batches {record.project_id}")
             there = select(func.count()).where(batches.c.project_id == record.project_id, batches.c.status.in_(OPEN))
             if (await connection.execute(there)).scalar_one() >= most_open:
                 raise NotAllowed(f"the project has {most_open} batches that have not ended, as many as it may")

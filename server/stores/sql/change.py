@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.stores.records import Actor, AuditRecord
@@ -18,6 +18,7 @@ from server.stores.sql.database import Database
 
 CHANNEL = "portico_directory"
 """PostgreSQL's channel on which every change is notified, when it is committed."""
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
 
 
 class Change:
@@ -45,6 +46,11 @@ class Part:
         self._clock = clock
         self._sealing = sealing
         self._watchers: set[Callable[[], None]] = set()  # called by what this process changes
+
+    async def _alone(self, connection: AsyncConnection, what: str) -> None:
+        """Until its transaction ends, no other one is that asks for the same. SQLite has one writer anyway."""
+        if not self._database.is_sqlite:
+            await connection.execute(_LOCK, {"what": what})
 
     @asynccontextmanager
     async def _change(self, actor: Actor) -> AsyncGenerator[Change]:

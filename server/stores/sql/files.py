@@ -18,7 +18,6 @@ from sqlalchemy import (
     delete,
     func,
     select,
-    text,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,7 +40,6 @@ files = Table(
     Column("expires_at", BigInteger, index=True),
     Index("ix_files_project_id_number", "project_id", "number"),
 )
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('portico files ' || :project_id, 0))")
 
 
 class Files(Part):
@@ -50,8 +48,7 @@ class Files(Part):
     async def add_file(self, record: FileRecord, quota: Quota | None = None) -> None:
         async with self._database.writing() as connection:
             if quota is not None:
-                if not self._database.is_sqlite:  # which has one writer anyway
-                    await connection.execute(_LOCK, {"project_id": record.project_id})
+                await self._alone(connection, f"portico files {record.project_id}")
                 kept = await _kept(connection, record.project_id)
                 if kept.files >= quota.files:
                     raise NotAllowed(f"the project has {kept.files} files, of {quota.files} that it may keep")

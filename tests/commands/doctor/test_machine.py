@@ -16,19 +16,8 @@ from server.engines.managed.plan import Plan
 from server.engines.managed.presets import load_presets
 from tests.behaviour.processes import free_port
 from tests.commands.doctor.answering import answering
+from tests.engines.managed.machines import LAPTOP
 
-LAPTOP = Hardware(
-    system="Linux",
-    machine="x86_64",
-    python=(3, 11),
-    cpus=8,
-    cpu_flags=frozenset({"avx2", "avx512f"}),
-    memory_mib=16384,
-    memory_available_mib=12000,
-    home_free_mib=100_000,
-    weights_free_mib=200_000,
-    weights_cached=frozenset(),
-)
 H100 = replace(LAPTOP, gpus=(Gpu("NVIDIA H100", 81559, "580.95.05", (9, 0)),))
 MODEL = "openai/gpt-oss-20b"
 

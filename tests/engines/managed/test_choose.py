@@ -10,20 +10,9 @@ from server.engines.managed.folder import ModelFolder, looks_like_path, read_fol
 from server.engines.managed.hardware import Gpu, Hardware
 from server.engines.managed.plan import Plan
 from server.engines.managed.presets import load_presets
+from tests.engines.managed.machines import LAPTOP
 
 PRESETS = load_presets(shipped("config/models"))
-LAPTOP = Hardware(
-    system="Linux",
-    machine="x86_64",
-    python=(3, 11),
-    cpus=8,
-    cpu_flags=frozenset({"avx2", "avx512f"}),
-    memory_mib=16384,
-    memory_available_mib=12000,
-    home_free_mib=100_000,
-    weights_free_mib=200_000,
-    weights_cached=frozenset(),
-)
 
 
 def machine(
