@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 from server.config import Encryption, Stores
 from server.duty import Duty
 from server.retention.sweeper import DEFAULT_PACE, DUTY, Sweeper, removes
+from server.stores.aes_gcm import AesGcm
 from server.stores.sealing import PLAIN, Sealing
 from server.stores.sql.store import SqlStore, attach_durable
 
@@ -18,11 +18,7 @@ def durable_of(settings: Stores, home: Path) -> SqlStore:
 
 
 def sealing_of(settings: Encryption) -> Sealing:
-    if settings.key is None:
-        return PLAIN
-    # Only here: the library of ciphers takes memory that nobody wants to give who encrypts nothing.
-    sealing: Sealing = import_module("server.stores.aes_gcm").AesGcm(settings.key, settings.old_keys)
-    return sealing
+    return PLAIN if settings.key is None else AesGcm(settings.key, settings.old_keys)
 
 
 def sweeping(settings: Stores, durable: SqlStore) -> tuple[Duty, ...]:
