@@ -62,7 +62,14 @@ class SearchResultBlock(Struct, tag_field="type", tag="search_result"):
     """Known, to be refused."""
 
 
-ResultPart = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock
+class FoundTool(Strict, tag_field="type", tag="tool_reference"):
+    """What a search for tools found: one of `tools`, offered from here on."""
+
+    tool_name: ToolName
+    cache_control: CacheControl | None = None
+
+
+ResultPart = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | FoundTool
 
 
 class ToolResultBlock(Strict, tag_field="type", tag="tool_result"):
@@ -84,9 +91,45 @@ Block = (
 )
 
 
-class Turn(Strict):
-    role: Literal["user", "assistant"]
-    content: str | Annotated[list[Block], Meta(min_length=1)]
+class ToolReference(Strict, tag_field="type", tag="tool_reference"):
+    name: ToolName
+
+
+class ToolAdditionBlock(Strict, tag_field="type", tag="tool_addition"):
+    tool: ToolReference
+    cache_control: CacheControl | None = None
+
+
+class ToolRemovalBlock(Strict, tag_field="type", tag="tool_removal"):
+    tool: ToolReference
+    cache_control: CacheControl | None = None
+
+
+SystemBlock = TextBlock | ToolAdditionBlock | ToolRemovalBlock
+Content = str | Annotated[list[Block], Meta(min_length=1)]
+
+
+class UserTurn(Strict, tag_field="role", tag="user"):
+    content: Content
+
+
+class AssistantTurn(Strict, tag_field="role", tag="assistant"):
+    content: Content
+
+
+class TurnConfig(Strict):
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+
+
+class SystemTurn(Strict, tag_field="role", tag="system"):
+    """What holds from here on, or for this turn of the user's alone."""
+
+    content: str | list[SystemBlock] = ""
+    clear_at: Literal["next_user_message", "never"] | None = None
+    output_config: TurnConfig | None = None
+
+
+Turn = UserTurn | AssistantTurn | SystemTurn
 
 
 class Tool(Strict):
@@ -97,7 +140,7 @@ class Tool(Strict):
     strict: bool | None = None
     cache_control: CacheControl | None = None
     input_examples: list[dict[str, Any]] | None = None
-    defer_loading: bool | None = None
+    defer_loading: bool | None = None  # offered once it was found or added
     eager_input_streaming: bool | None = None
     allowed_callers: list[str] | None = None
 

@@ -3,6 +3,8 @@
 | Anthropic | chat completion |
 |---|---|
 | `system` | a first message with role `system` |
+| messages with role `system` | the same, where they stand |
+| `tools`, as changed by messages | those that are offered at the end (offered.py) |
 | `tool_use` blocks | the assistant message's `tool_calls` |
 | `tool_result` blocks | messages with role `tool`, before the rest of the turn |
 | `thinking` blocks | the assistant's `reasoning`, where the signature is ours; else left out |
@@ -15,19 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from server.anthropic.offered import last_of_user, offered
 from server.anthropic.request import (
+    AssistantTurn,
     Block,
     Format,
+    FoundTool,
     MessagesRequest,
     Prompted,
     RedactedThinkingBlock,
     ResultPart,
+    SystemTurn,
     TextBlock,
     ThinkingBlock,
     ToolChoice,
     ToolResultBlock,
     ToolUseBlock,
-    Turn,
+    UserTurn,
 )
 from server.anthropic.request import Tool as AnthropicTool
 from server.anthropic.signature import Signer
@@ -69,8 +75,7 @@ def chat_of(request: Prompted, signer: Signer, project_id: str) -> TranslatedCha
         thinking=request.thinking is not None and request.thinking.type != "disabled",
         reasoning_effort=_effort(request),
     )
-    if request.tools:
-        chat.tools = [_tool(tool, f"tools.{index}") for index, tool in enumerate(request.tools)]
+    chat.tools = [_tool(tool, f"tools.{index}") for index, tool in offered(request)] or None
     _choose(chat, request.tool_choice)
     wanted = request.output_format or (request.output_config and request.output_config.format)
     if wanted:
@@ -97,24 +102,44 @@ def _messages(request: Prompted, signer: Signer, project_id: str) -> Iterator[Me
         yield SystemMessage(content=request.system)
     elif request.system:
         yield SystemMessage(content=_texts(request.system))
-    if request.messages[-1].role == "assistant":
+    if isinstance(request.messages[-1], AssistantTurn):
         raise UnsupportedValue(
             "The last message must be the user's: gpt-oss does not go on with an answer that is begun for it.",
             param=f"messages.{len(request.messages) - 1}.role",
         )
     open_calls: list[str] = []
+    last = last_of_user(request)
     for index, turn in enumerate(request.messages):
         where = f"messages.{index}"
-        if turn.role == "user":
+        if isinstance(turn, UserTurn):
             yield from _user(turn, where, open_calls)
             open_calls = []
-        else:
+        elif isinstance(turn, AssistantTurn):
             message = _assistant(turn, where, signer, project_id)
             open_calls = [call.id for call in message.tool_calls or ()]
             yield message
+        elif open_calls:
+            raise _unanswered(where)
+        elif turn.clear_at != "next_user_message" or index > last:
+            yield from _told(turn)
 
 
-def _user(turn: Turn, where: str, open_calls: Sequence[str]) -> Iterator[Message]:
+def _told(turn: SystemTurn) -> Iterator[SystemMessage]:
+    if isinstance(turn.content, str):
+        content = turn.content
+    else:
+        content = _texts([block for block in turn.content if isinstance(block, TextBlock)])
+    if content:
+        yield SystemMessage(content=content)
+
+
+def _unanswered(where: str) -> InvalidValue:
+    return InvalidValue(
+        "Each 'tool_use' block must have its 'tool_result' in the user message that follows.", param=where
+    )
+
+
+def _user(turn: UserTurn, where: str, open_calls: Sequence[str]) -> Iterator[Message]:
     """Results first, as a chat has them right behind the calls that they answer."""
     blocks = [TextBlock(turn.content)] if isinstance(turn.content, str) else turn.content
     texts: list[TextPart] = []
@@ -135,15 +160,12 @@ def _user(turn: Turn, where: str, open_calls: Sequence[str]) -> Iterator[Message
             answered.add(block.tool_use_id)
             yield ToolMessage(content=_result(block, at), tool_call_id=block.tool_use_id)
     if len(answered) < len(open_calls):
-        raise InvalidValue(
-            "Each 'tool_use' block must have its 'tool_result' in the user message that follows.",
-            param=f"{where}.content",
-        )
+        raise _unanswered(f"{where}.content")
     if texts:
         yield UserMessage(content=list(texts))
 
 
-def _assistant(turn: Turn, where: str, signer: Signer, project_id: str) -> AssistantMessage:
+def _assistant(turn: AssistantTurn, where: str, signer: Signer, project_id: str) -> AssistantMessage:
     if isinstance(turn.content, str):
         return AssistantMessage(content=turn.content)
     said: list[str] = []
@@ -181,9 +203,12 @@ def _result(block: ToolResultBlock, where: str) -> str | list[TextPart]:
         return block.content or ""
     parts: list[TextPart] = []
     for index, part in enumerate(block.content):
-        if not isinstance(part, TextBlock):
+        if isinstance(part, FoundTool):
+            parts.append(TextPart(f"The tool {part.tool_name} can be called now."))
+        elif isinstance(part, TextBlock):
+            parts.append(TextPart(part.text))
+        else:
             raise _no_place(part, f"{where}.content.{index}", "user")
-        parts.append(TextPart(part.text))
     return parts or ""
 
 
@@ -229,6 +254,9 @@ def _format(wanted: Format) -> JsonSchemaFormat:
 
 
 def _effort(request: Prompted) -> Effort | None:
+    for turn in request.messages[last_of_user(request) + 1 :]:
+        if isinstance(turn, SystemTurn) and turn.output_config is not None and turn.output_config.effort is not None:
+            return turn.output_config.effort
     if request.output_config is not None and request.output_config.effort is not None:
         return request.output_config.effort
     thinking = request.thinking

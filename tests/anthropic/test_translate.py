@@ -33,6 +33,56 @@ def test_the_system_prompt_comes_first() -> None:
     assert sent(system=parts)[0] == {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
 
 
+def system(*content: Any, **fields: Any) -> dict[str, Any]:
+    return {"role": "system", "content": list(content) or "Now be loud.", **fields}
+
+
+def change(kind: str, name: str) -> dict[str, Any]:
+    return {"type": f"tool_{kind}", "tool": {"type": "tool_reference", "name": name}}
+
+
+def test_system_messages_amid_the_conversation_stay_where_they_are() -> None:
+    turns = [USER, system({"type": "text", "text": "Now be loud."}), {"role": "assistant", "content": "HI"}, USER]
+    assert [one["role"] for one in sent(messages=turns)] == ["user", "system", "assistant", "user"]
+    assert sent(messages=turns)[1]["content"] == [{"type": "text", "text": "Now be loud."}]
+    assert sent(messages=[USER, system()])[1] == {"role": "system", "content": "Now be loud."}
+
+
+def test_a_system_message_for_one_turn_is_gone_in_the_next() -> None:
+    passing = system(clear_at="next_user_message")
+    assert [one["role"] for one in sent(messages=[USER, passing])] == ["user", "system"]
+    answered = [USER, passing, {"role": "assistant", "content": "HI"}, USER]
+    assert [one["role"] for one in sent(messages=answered)] == ["user", "assistant", "user"]
+
+
+def test_a_system_message_sets_the_effort_of_its_turn() -> None:
+    loud = system(output_config={"effort": "low"})
+    assert chat(messages=[USER, loud], output_config={"effort": "high"}).reasoning_effort == "low"
+    assert len(sent(messages=[USER, {"role": "system", "output_config": {"effort": "low"}}])) == 1
+    answered = [USER, loud, {"role": "assistant", "content": "HI"}, USER]
+    assert chat(messages=answered, output_config={"effort": "high"}).reasoning_effort == "high"
+
+
+def test_tools_come_and_go() -> None:
+    """As they stand at the end: a chat completion has one list for all of it."""
+
+    def offered(*turns: dict[str, Any]) -> list[str]:
+        return [tool.function.name for tool in chat(messages=[USER, *turns], tools=tools).tools or ()]
+
+    tools = [*TOOLS, {"name": "late", "input_schema": {"type": "object"}, "defer_loading": True}]
+    assert offered() == ["weather"]
+    assert offered(system(change("addition", "late"))) == ["weather", "late"]
+    assert offered(system(change("addition", "late"), change("removal", "weather"))) == ["late"]
+    assert offered(system(change("removal", "weather"))) == []
+    back = (system(change("removal", "weather")), USER, system(change("addition", "weather")))
+    assert offered(*back) == ["weather"]
+    found = RESULT | {"content": [{"type": "tool_reference", "tool_name": "late"}]}
+    searched = (ASSISTANT, {"role": "user", "content": [found]})
+    assert offered(*searched) == ["weather", "late"]
+    result = sent(messages=[USER, *searched], tools=tools)[-1]
+    assert result["content"] == [{"type": "text", "text": "The tool late can be called now."}]
+
+
 def test_calls_and_their_results() -> None:
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "4 degrees"}]}
     turns = [
@@ -147,6 +197,12 @@ ASSISTANT = {"role": "assistant", "content": [CALL]}
             {"messages": [USER, {"role": "assistant", "content": [CALL, CALL]}, USER]},
             "messages.1.content.1.id",
             "the same id",
+        ),
+        ({"messages": [USER, ASSISTANT, system()]}, "messages.2", "must have its 'tool_result'"),
+        (
+            {"messages": [USER, system(change("addition", "late"))], "tools": TOOLS},
+            "messages.1.content.0.tool.name",
+            "none of 'tools' has this name",
         ),
         ({"tools": [{"name": "web_search", "type": "web_search_20250305"}]}, "tools.0.type", "Anthropic's servers"),
         ({"tools": [{"name": "f"}]}, "tools.0.input_schema", "Missing"),

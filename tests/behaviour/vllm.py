@@ -37,6 +37,7 @@ class Reply:
     finish: str = "stop"
     logprobs: list[dict[str, Any]] | None = None
     cached: int | None = None
+    first_call: int = 0  # number of its first tool call: an engine's ids of calls are unlike each other
     others: dict[int, Reply] = field(default_factory=dict)  # replies of the choices after the first, by index
 
     @property
@@ -111,7 +112,7 @@ def _deltas(reply: Reply, body: dict[str, Any], index: int) -> list[dict[str, An
     deltas: list[dict[str, Any]] = [{"reasoning": text} for text in pieces(reply.reasoning)]
     deltas += [{"content": text} for text in pieces(reply.content)]
     for position, (name, arguments) in enumerate(reply.tool_calls):
-        call = {"id": f"chatcmpl-tool-{position:016x}", "type": "function", "index": position}
+        call = {"id": f"chatcmpl-tool-{reply.first_call + position:016x}", "type": "function", "index": position}
         deltas.append({"tool_calls": [call | {"function": {"name": name, "arguments": ""}}]})
         half = len(arguments) // 2
         for part in (arguments[:half], arguments[half:]):

@@ -99,7 +99,10 @@ class Engine:
 
 
 class Service:
-    """`Service(config, folder)` starts; `ready` waits; `stop` asserts a clean end."""
+    """`Service(config, folder)` starts; `ready` waits; `stop` asserts a clean end; `start` does so again after it.
+
+    Its state is in `home`, or in a home of its own in `folder`.
+    """
 
     def __init__(self, config: dict[str, Any], folder: Path, home: Path | None = None) -> None:
         self.key = f"sk-test-{secrets.token_urlsafe(24)}"
@@ -107,22 +110,24 @@ class Service:
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
         self.metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
         self.log_path = folder / "portico.log"
-        self._home = home
+        self._home = home or folder / "home"
         config = {
             "server": {"host": "127.0.0.1", "port": self.port, "shutdown_grace_s": 20, **config.pop("server", {})},
             "metrics": {"host": "127.0.0.1", "port": metrics_port},
             "logging": {"format": "json"},
             **config,
         }
-        path = folder / "portico.yaml"
-        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        self._config_path = folder / "portico.yaml"
+        self._config_path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        self.start()
+
+    def start(self) -> None:
+        """With the key, the ports and the state that it had before."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PORTICO")}
-        environ["PORTICO_API_KEY"] = self.key
-        if home is not None:
-            environ["PORTICO_HOME"] = str(home)
-        with self.log_path.open("wb") as log:
+        environ |= {"PORTICO_API_KEY": self.key, "PORTICO_HOME": str(self._home)}
+        with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "serve", "--config", str(path)],
+                [sys.executable, "-m", "server", "serve", "--config", str(self._config_path)],
                 cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
@@ -156,7 +161,7 @@ class Service:
     def logs(self) -> str:
         """The end of the gateway's log and of the engine's."""
         found = {"portico": self.log()}
-        if self._home is not None and (path := self._home / "logs" / "engine.log").exists():
+        if (path := self._home / "logs" / "engine.log").exists():
             found["engine"] = path.read_text(encoding="utf-8", errors="replace")
         return "\n".join(f"--- end of the log of {name} ---\n{text[-TAIL:]}" for name, text in found.items())
 
