@@ -49,6 +49,11 @@ def results(body: dict[str, Any]) -> list[str]:
     return [str(message["content"]) for message in body["messages"] if message["role"] == "tool"]
 
 
+def reasoning(body: dict[str, Any]) -> list[str | None]:
+    """What the model is shown of its own."""
+    return [message.get("reasoning") for message in body["messages"] if message["role"] == "assistant"]
+
+
 def offered(body: dict[str, Any]) -> set[str]:
     return {tool["function"]["name"] for tool in body["tools"]}
 
@@ -70,6 +75,7 @@ async def test_codex_runs_a_command_and_changes_a_file(folder: Path) -> None:
         assert "Guten Tag" in read
         assert "greeting.txt" in patched
         assert "nobody" in closed
+        assert reasoning(engine.calls[-1].json) == ["I go on."] * 3
         items = [line["item"] for line in said.lines if line["type"] == "item.completed"]
         kinds = [item["type"] for item in items if item["type"] != "reasoning"]
         assert kinds == ["command_execution", "file_change", "agent_message"]
@@ -96,6 +102,7 @@ async def test_claude_reads_and_changes_a_file_and_runs_a_command(folder: Path) 
         assert "Guten Tag" in read
         assert "greeting.txt" in edited
         assert "Good day" in shown
+        assert reasoning(engine.calls[-1].json) == ["I go on."] * 3
         told = json.loads(said.out)
         assert (told["is_error"], told["result"], told["num_turns"]) == (False, "It is English now.", 4)
         assert told["permission_denials"] == []

@@ -24,7 +24,8 @@ from tests.live.wire import AsyncTransport, Transport, Wire
 HERE = Path(__file__).parent
 START_S = 240  # a loaded machine with two cores; 20 to 40 s otherwise
 MODEL = "gpt-oss-demo"
-CONTEXT_LENGTH = 8192
+CONTEXT_LENGTH = 16_384  # twice the demo model's own: coding tools begin with 10,000 tokens
+TOO_LONG = "word " * (CONTEXT_LENGTH + 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,7 +54,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     else:
         if find("cpu", home(), demo=False) is None:
             lacking("the engine is not installed: run `make engine`")
-        managed = {"model": "demo", "device": "cpu", "port": 0}
+        longer = [f"--max-model-len={CONTEXT_LENGTH}"]
+        managed = {"model": "demo", "device": "cpu", "port": 0, "args": longer}
         started = Service({"engines": {"local": {"managed": managed}}}, folder, home_beside(folder))
     started.ready(START_S)
     yield started

@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.live.conftest import MODEL
+from tests.live.conftest import MODEL, TOO_LONG
 
 GREEDY: dict[str, Any] = {"model": MODEL, "temperature": 0, "max_tokens": 8}
 PROMPT = "Once upon a time"
@@ -89,5 +89,5 @@ def test_token_ids_are_refused(client: openai.OpenAI) -> None:
 
 def test_prompt_too_long(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(client, "word " * 9000)
+        ask(client, TOO_LONG)
     assert caught.value.code == "context_length_exceeded"

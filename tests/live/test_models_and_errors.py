@@ -9,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.live.conftest import CONTEXT_LENGTH, MODEL, client_of
+from tests.live.conftest import CONTEXT_LENGTH, MODEL, TOO_LONG, client_of
 from tests.live.service import Service, wait_for
 from tests.live.wire import Wire
 
@@ -64,7 +64,7 @@ def test_unknown_model(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_prompt_longer_than_the_context(client: openai.OpenAI, stream: bool) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        create(client, messages=[{"role": "user", "content": "word " * 9000}], stream=stream)
+        create(client, messages=[{"role": "user", "content": TOO_LONG}], stream=stream)
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
     assert str(CONTEXT_LENGTH) in caught.value.message
 

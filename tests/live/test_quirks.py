@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.live.conftest import MODEL
+from tests.live.conftest import MODEL, TOO_LONG
 from tests.live.service import Service, wait_for
 from tests.live.test_tools import NAMED, PARIS, WEATHER
 from tests.live.wire import Transport, Wire
@@ -215,9 +215,9 @@ def test_9_routes_that_are_none(both: Both) -> None:
 
 
 def test_9_prompt_too_long_has_two_texts(both: Both) -> None:
-    engine, portico = both.ask("word " * 9000)
+    engine, portico = both.ask(TOO_LONG)
     assert portico.error["code"] == "context_length_exceeded"
-    raw, raw_portico = both.post(TEXT, {"model": MODEL, "prompt": "word " * 9000})
+    raw, raw_portico = both.post(TEXT, {"model": MODEL, "prompt": TOO_LONG})
     assert raw_portico.error["code"] == "context_length_exceeded"
     still(engine.error["code"] == raw.error["code"] == 400, "the patterns in server/engines/errors.py")
 
