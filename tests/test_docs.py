@@ -19,12 +19,12 @@ from server import app, cli, config, errors
 from server.telemetry import families
 from server.telemetry.kinds import Family
 from server.telemetry.metrics import Metrics
+from tests.snippets import FENCE
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 SECTIONS = set(config.Config.model_fields)
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def text_of(name: str) -> str:

@@ -6,7 +6,7 @@
 | messages with role `system` | the same, where they stand |
 | `tools`, as changed by messages | those that are offered at the end (offered.py) |
 | `tool_use` blocks | the assistant message's `tool_calls` |
-| `tool_result` blocks | messages with role `tool`, before the rest of the turn |
+| `tool_result` blocks | messages with role `tool`, before the rest of the turn; what is no text is told of in one |
 | `thinking` blocks | the assistant's `reasoning`, where the signature is ours; else left out |
 | `tool_choice` any, tool | `required`, a named function |
 | `thinking`, `output_config.effort` | `reasoning_effort` |
@@ -21,8 +21,10 @@ from server.anthropic.offered import last_of_user, offered
 from server.anthropic.request import (
     AssistantTurn,
     Block,
+    DocumentBlock,
     Format,
     FoundTool,
+    ImageBlock,
     MessagesRequest,
     Prompted,
     RedactedThinkingBlock,
@@ -56,6 +58,7 @@ from server.openai.chat_request import (
     ToolMessage,
     UserMessage,
 )
+from server.openai.unseen import unseen
 
 LITTLE, MUCH = 2048, 8192  # tokens of thinking: below the one effort is low, from the other on high
 
@@ -207,6 +210,8 @@ def _result(block: ToolResultBlock, where: str) -> str | list[TextPart]:
             parts.append(TextPart(f"The tool {part.tool_name} can be called now."))
         elif isinstance(part, TextBlock):
             parts.append(TextPart(part.text))
+        elif isinstance(part, ImageBlock | DocumentBlock):
+            parts.append(TextPart(unseen(str(part.__struct_config__.tag))))
         else:
             raise _no_place(part, f"{where}.content.{index}", "user")
     return parts or ""

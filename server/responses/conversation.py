@@ -29,6 +29,7 @@ from server.openai.chat_request import (
 from server.openai.chat_request import (
     Message as ChatMessage,
 )
+from server.openai.unseen import unseen
 from server.responses.items import (
     AnyItem,
     CallOutput,
@@ -132,7 +133,7 @@ class Conversation:
                 "The output of a call must come behind the call, and once: no open call before it has this id.",
                 param=f"{where}.call_id",
             )
-        content = _texts(item.output, f"{where}.output")
+        content = _texts(_seen(item.output), f"{where}.output")
         self._put(ToolMessage(content=content, tool_call_id=item.call_id), where)
 
     def _speaking(self, where: str) -> _Assistant:
@@ -175,6 +176,13 @@ def _told(item: Message, where: str) -> ChatMessage:
     if item.role == "developer":
         return DeveloperMessage(content=content)
     return UserMessage(content=content if isinstance(content, str) else list(content))
+
+
+def _seen(output: Parts) -> Parts:
+    """Of what a tool returned."""
+    if isinstance(output, str):
+        return output
+    return [InputText(unseen(_KINDS[type(part)])) if type(part) in _KINDS else part for part in output]
 
 
 def _texts(content: Parts, where: str) -> str | list[TextPart]:

@@ -98,6 +98,16 @@ def test_calls_and_their_results() -> None:
     assert user == {"role": "user", "content": [{"type": "text", "text": "And tomorrow?"}]}
 
 
+@pytest.mark.parametrize("kind", ["image", "document"])
+def test_the_model_is_told_of_pictures_that_a_tool_returned(kind: str) -> None:
+    result = RESULT | {"content": [IMAGE | {"type": kind}, {"type": "text", "text": "1 of 1"}]}
+    tool = sent(messages=[USER, ASSISTANT, {"role": "user", "content": [result]}])[-1]
+    assert tool["content"] == [
+        {"type": "text", "text": f"[Left out: {kind}. You can be shown text only.]"},
+        {"type": "text", "text": "1 of 1"},
+    ]
+
+
 @pytest.mark.parametrize("project, kept", [("p", True), ("other", False)])
 def test_only_thinking_that_was_made_here_comes_back(project: str, kept: bool) -> None:
     signature = SIGNER.begin(project)
@@ -166,6 +176,7 @@ def test_sampling() -> None:
 
 
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+FOUND = {"type": "search_result", "source": "https://example.com", "title": "A", "content": []}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "x"}
 ASSISTANT = {"role": "assistant", "content": [CALL]}
 
@@ -182,9 +193,9 @@ ASSISTANT = {"role": "assistant", "content": [CALL]}
             "must answer",
         ),
         (
-            {"messages": [USER, ASSISTANT, {"role": "user", "content": [RESULT | {"content": [IMAGE]}]}]},
+            {"messages": [USER, ASSISTANT, {"role": "user", "content": [RESULT | {"content": [FOUND]}]}]},
             "messages.2.content.0.content.0",
-            "not image blocks",
+            "not search_result blocks",
         ),
         ({"messages": [{"role": "user", "content": [CALL]}]}, "messages.0.content.0.type", "no 'tool_use' blocks"),
         ({"messages": [USER, {"role": "assistant", "content": "It is"}]}, "messages.1.role", "must be the user's"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -11,29 +12,18 @@ import pytest
 from tests.behaviour.engine_double import EngineDouble, answer
 from tests.behaviour.serving import KEY, MODEL, Gate, portico
 from tests.behaviour.vllm import Reply
-from tests.coding_tools.tools import HERE as TOOLS
-from tests.coding_tools.tools import claude, codex, platform_name
-from tests.npm import INSTALL_S, installed
+from tests.coding_tools.tools import claude, codex, folder, programs
+from tests.npm import INSTALL_S
+
+__all__ = ["folder", "programs"]
 
 PROMPT = "Make the greeting English."
 WIDE: Any = {"context_length": 131_072}
+DOT = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel, PNG
+)
 PATCH = "*** Begin Patch\n*** Update File: greeting.txt\n@@\n-Guten Tag\n+Good day\n*** End Patch\n"
-pytestmark = pytest.mark.timeout(INSTALL_S + 60)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs() -> Path:
-    """Before the clock of the first test runs."""
-    platform_name()
-    return installed(TOOLS)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    one = tmp_path / "project"
-    one.mkdir()
-    (one / "greeting.txt").write_text("Guten Tag\n")
-    return one
+pytestmark = [pytest.mark.timeout(INSTALL_S + 60), pytest.mark.usefixtures("programs")]
 
 
 def root(gate: Gate) -> str:
@@ -117,3 +107,13 @@ async def test_claude_finds_a_tool_that_it_had_not_offered(folder: Path) -> None
         first, second = (call.json for call in engine.calls)
         assert "NotebookEdit" not in offered(first)
         assert offered(second) == offered(first) | {"NotebookEdit"}
+
+
+async def test_claude_opens_a_picture_and_goes_on(folder: Path) -> None:
+    (folder / "dot.png").write_bytes(base64.b64decode(DOT))
+    async with EngineDouble() as engine, portico(engine, model=WIDE) as gate:
+        engine.plan(answer(calling(0, "Read", file_path=str(folder / "dot.png"))), answer("I cannot see it."))
+        said = await claude(root(gate), KEY, folder, "What is in dot.png?")
+        assert (said.status, json.loads(said.out)["result"]) == (0, "I cannot see it."), said
+        (result,) = results(engine.calls[-1].json)
+        assert "Left out: image" in result

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import lacking
 from tests.npm import installed
 from tests.snippets import snippet
@@ -40,6 +42,22 @@ class Said:
     @property
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """To have them before the clock of the first test runs."""
+    platform_name()
+    return installed(HERE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project to work in."""
+    one = tmp_path / "project"
+    one.mkdir()
+    (one / "greeting.txt").write_text("Guten Tag\n")
+    return one
 
 
 def platform_name() -> str:

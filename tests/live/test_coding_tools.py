@@ -7,28 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.coding_tools.tools import HERE as TOOLS
-from tests.coding_tools.tools import claude, codex, platform_name
+from tests.coding_tools.tools import claude, codex, folder, programs
 from tests.live.conftest import START_S
 from tests.live.service import Service
-from tests.npm import INSTALL_S, installed
+from tests.npm import INSTALL_S
+
+__all__ = ["folder", "programs"]
 
 PROMPT = "What is the capital of France?"
-pytestmark = pytest.mark.timeout(START_S + INSTALL_S + 60)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs() -> Path:
-    """Before the clock of the first test runs."""
-    platform_name()
-    return installed(TOOLS)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    one = tmp_path / "project"
-    one.mkdir()
-    return one
+pytestmark = [pytest.mark.timeout(START_S + INSTALL_S + 60), pytest.mark.usefixtures("programs")]
 
 
 async def test_codex_completes_a_turn(service: Service, folder: Path) -> None:

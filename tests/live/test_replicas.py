@@ -13,7 +13,8 @@ from openai import OpenAI
 
 from tests.live.conftest import MODEL, client_of
 from tests.live.service import Engine, Service, wait_for
-from tests.live.test_restart import ENDLESS, PARIS, TURN, begin, go_on, kinds
+from tests.live.test_responses import PARIS
+from tests.live.test_restart import ENDLESS, TURN, begin, go_on, kinds
 from tests.live.wire import Wire
 from tests.services.postgres import Postgres, running
 from tests.services.redis import RedisServer, redis_server

@@ -18,15 +18,9 @@ from server.engines.managed.install import find
 from tests.conftest import lacking
 from tests.live.conftest import MODEL, START_S, client_of, home_beside
 from tests.live.service import Service, wait_for
+from tests.live.test_responses import PARIS, WEATHER
 from tests.live.wire import Wire
 
-PARIS = "What is the capital of France?"
-WEATHER: Any = {
-    "type": "function",
-    "name": "get_weather",
-    "description": "Get the weather in a city",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-}
 TURN: Any = {"model": MODEL, "max_output_tokens": 400, "temperature": 0}
 NUMBERS = {
     "type": "object",

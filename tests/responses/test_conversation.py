@@ -58,6 +58,15 @@ def test_what_the_model_wrote_in_a_row_is_one_message() -> None:
     assert [one["id"] for one in found[1]["tool_calls"]] == ["a", "b"]
 
 
+def test_the_model_is_told_of_pictures_that_a_tool_returned() -> None:
+    parts = [
+        {"type": "input_image", "image_url": "data:image/png;base64,AAAA"},
+        {"type": "input_text", "text": "1 of 1"},
+    ]
+    told = shown(call("a"), output("a") | {"output": parts})[-1]["content"]
+    assert [one["text"] for one in told] == ["[Left out: images. You can be shown text only.]", "1 of 1"]
+
+
 def test_calls_with_their_outputs_one_after_the_other() -> None:
     found = shown(call("a"), output("a"), call("b"), output("b"))
     assert [one["role"] for one in found] == ["assistant", "tool", "assistant", "tool"]
