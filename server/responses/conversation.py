@@ -182,7 +182,10 @@ def _seen(output: Parts) -> Parts:
     """Of what a tool returned."""
     if isinstance(output, str):
         return output
-    return [InputText(unseen(_KINDS[type(part)])) if type(part) in _KINDS else part for part in output]
+    return [
+        InputText(unseen(_KINDS[type(part)])) if isinstance(part, InputImage | InputFile | InputAudio) else part
+        for part in output
+    ]
 
 
 def _texts(content: Parts, where: str) -> str | list[TextPart]:
