@@ -6,11 +6,21 @@ be done is refused with a way out (translate.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
 from server.openai.chat_request import NotNegative, Positive, StopText, Strict, Temperature, TopP
+
+ALLOWED: Mapping[str, str] = {
+    "role": "user, assistant, system",
+    "content.type": (
+        "text, tool_use, tool_result, thinking, redacted_thinking; "
+        "in system messages text, tool_addition, tool_removal; in tool results text, tool_reference"
+    ),
+}
+"""What an error tells of a field with a fixed set of values, by the end of its path."""
 
 ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]
 """The prompt format writes it unescaped into a header."""

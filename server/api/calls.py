@@ -7,6 +7,7 @@ from time import time
 
 import msgspec
 
+from server.anthropic.request import ALLOWED as IN_MESSAGES
 from server.anthropic.request import CountRequest, MessagesRequest, Prompted
 from server.anthropic.signature import Signer
 from server.anthropic.translate import chat_of
@@ -98,7 +99,7 @@ class CallFactory:
 
     def message(self, body: bytes, key: Key, request_id: str) -> Call:
         check_endpoint(key, "messages")
-        request = parse(MESSAGES, body, self._max_depth)
+        request = parse(MESSAGES, body, self._max_depth, IN_MESSAGES)
         call = self._translated(request, body, key, request_id)
         call.body.top_k = request.top_k  # Anthropic's own field: no operator has to allow it
         call.include_usage = True
@@ -107,7 +108,7 @@ class CallFactory:
     def counted_message(self, body: bytes, key: Key, request_id: str) -> Call:
         """A call that goes nowhere: only its prompt is of interest."""
         check_endpoint(key, "messages")
-        return self._translated(parse(COUNT, body, self._max_depth), body, key, request_id)
+        return self._translated(parse(COUNT, body, self._max_depth, IN_MESSAGES), body, key, request_id)
 
     def _translated(self, request: Prompted, body: bytes, key: Key, request_id: str) -> Call:
         chat = chat_of(request, self._signer, key.project.id)

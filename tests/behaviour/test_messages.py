@@ -162,6 +162,16 @@ async def test_every_event_of_a_stream_in_its_order() -> None:
         ({"nonsense": 1}, anthropic.BadRequestError, "nonsense: Unknown parameter: 'nonsense'."),
         ({"model": "claude"}, anthropic.NotFoundError, "model: This server has no model of that name"),
         ({"messages": [{"role": "user", "content": []}]}, anthropic.BadRequestError, "messages"),
+        (
+            {"messages": [{"role": "tool", "content": ""}]},
+            anthropic.BadRequestError,
+            "values: user, assistant, system.",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "x"}]}]},
+            anthropic.BadRequestError,
+            "tool_use, tool_result",
+        ),
         ({"max_tokens": 10**9}, anthropic.BadRequestError, "context length"),
     ],
 )
