@@ -1,5 +1,5 @@
 // The official Node SDK, unchanged, against a running Portico. `node --test` runs it.
-// PORTICO_URL ends in /v1; PORTICO_KEY and PORTICO_MODEL go with it.
+// PORTICO_URL ends in /v1; PORTICO_KEY, PORTICO_MODEL and its context length, PORTICO_CONTEXT, go with it.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import OpenAI, { toFile } from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
-const { PORTICO_URL: baseURL, PORTICO_KEY: apiKey, PORTICO_MODEL: model } = process.env;
+const { PORTICO_URL: baseURL, PORTICO_KEY: apiKey, PORTICO_MODEL: model, PORTICO_CONTEXT: context } = process.env;
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0, timeout: 60_000 });
 const greedy = { model, temperature: 0, max_tokens: 400 };
 const user = (content) => [{ role: "user", content }];
@@ -142,7 +142,7 @@ test("error classes", async () => {
     [() => create({ model: "gpt-none" }), OpenAI.NotFoundError, 404, "model_not_found", "model"],
     [() => create({ temperature: 3 }), OpenAI.BadRequestError, 400, "invalid_value", "temperature"],
     [() => create({ frobnicate: 1 }), OpenAI.BadRequestError, 400, "unknown_parameter", "frobnicate"],
-    [() => create({ messages: user("word ".repeat(9000)) }), OpenAI.BadRequestError, 400, "context_length_exceeded", "messages"],
+    [() => create({ messages: user("word ".repeat(Number(context))) }), OpenAI.BadRequestError, 400, "context_length_exceeded", "messages"],
     [() => client.embeddings.create({ model, input: "Hello" }), OpenAI.NotFoundError, 404, "unknown_url", null],
   ];
   for (const [asked, kind, status, code, param] of cases) {
