@@ -14,7 +14,7 @@ from server.api.files import file_routes
 from server.api.http import new_request_id
 from server.auth.keys import KeyRing
 from server.auth.owners import KeyOwners
-from server.batches.answer import LineAnswer
+from server.batches.answer import LineAnswer, collected
 from server.batches.room import Room, Standing, standing_of
 from server.batches.runner import BatchRunner
 from server.batches.tools import LineKind, Tools
@@ -41,11 +41,12 @@ class Batching:
     sweeper: Duty
 
 
-def line_kinds(factory: CallFactory) -> dict[str, LineKind]:
+def line_kinds(factory: CallFactory, responses: LineKind) -> dict[str, LineKind]:
     """What may be in a batch, by the path of its endpoint. Adding one is a line here."""
     return {
-        "/v1/chat/completions": LineKind("chat.completions", factory.chat, Collector),
-        "/v1/completions": LineKind("completions", factory.completion, Collector),
+        "/v1/chat/completions": LineKind("chat.completions", factory.chat, collected(Collector)),
+        "/v1/completions": LineKind("completions", factory.completion, collected(Collector)),
+        "/v1/responses": responses,
     }
 
 
@@ -58,10 +59,11 @@ def batching(
     fleets: Mapping[str, Sequence[Engine]],
     tracer: Tracer,
     metrics: Metrics,
+    responses: LineKind,
 ) -> Batching:
     """`fleets`: the engines of each model."""
     contents = FolderContents(home() / config.files.folder)
-    library, kinds = Library(durable, contents, config.files), line_kinds(factory)
+    library, kinds = Library(durable, contents, config.files), line_kinds(factory, responses)
 
     def start(call: Call, answer: LineAnswer) -> Trip:
         call.trace = tracer.begin(None)

@@ -17,7 +17,6 @@ from server.batches.threads import finished
 from server.batches.tools import Tools
 from server.batches.validation import Validation
 from server.batches.work import Lines
-from server.call import Call
 from server.errors import InvalidApiKey
 from server.stores.base import NotThere, StoreDown
 from server.stores.batches import BatchRecord, Ending, LineError
@@ -92,15 +91,11 @@ class Run:
 
     async def _validate(self) -> None:
         tools, record = self._tools, self._hold.record
-        kind, key = tools.kinds[record.endpoint], self._hold.key
-
-        def new_call(body: bytes) -> Call:
-            return kind.new_call(body, key, "")
-
-        check, looked_at = Validation(record.endpoint, tools.settings.max_lines, new_call), 0
+        kind, looked_at = tools.kinds[record.endpoint], 0
+        check = Validation(record.endpoint, tools.settings.max_lines, kind, self._hold.key)
         async with self._input() as lines:
             async for number, text in lines:
-                check.check(number, text)
+                await check.check(number, text)
                 if check.hopeless or self._leaving or self._hold.record.status != "validating":
                     break
                 looked_at += len(text or b"")

@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from server.batches.answer import LineAnswer
+from server.batches.answer import Ended, LineAnswer
 from server.batches.room import Room
 from server.call import Call, Key
 from server.config import Batches as Settings
-from server.openai.collect import Collecting
 from server.stores.batches import BatchStore
 from server.stores.files import Contents, FileStore
 
@@ -24,11 +23,13 @@ class Flow(Protocol):
 
 
 class LineKind(NamedTuple):
-    """What the lines for an endpoint become. `new_call(body, key, request_id)` raises `GatewayError`."""
+    """What the lines for an endpoint become. `new_call(body, key, request_id)` raises `GatewayError`; where something
+    has to be looked up first it is to be awaited.
+    """
 
     name: str  # as keys name the endpoint
-    new_call: Callable[[bytes, Key, str], Call]
-    collector: Callable[[], Collecting]
+    new_call: Callable[[bytes, Key, str], Call | Awaitable[Call]]
+    answer: Callable[[Call, Ended], LineAnswer]
 
 
 class Store(BatchStore, FileStore, Protocol):

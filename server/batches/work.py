@@ -15,7 +15,7 @@ from server.batches.patience import Patience, wait_s
 from server.batches.results import Result, answered, never_sent, refused
 from server.batches.threads import finished
 from server.batches.tools import Tools
-from server.batches.validation import call_of, line_of
+from server.batches.validation import line_of
 from server.errors import GatewayError
 from server.openai.batch_request import BatchLine
 
@@ -64,8 +64,10 @@ class Lines:
                 continue
             waiting = self._waiting[0]
             try:
-                call = waiting.call = waiting.call or call_of(waiting.line, self._flight.call)
+                call = waiting.call = waiting.call or await self._flight.call(waiting.line)
             except GatewayError as error:
+                if self._is_patient(waiting, error):
+                    return
                 self._waiting.popleft()
                 self._result(waiting, "", error)
                 continue
@@ -143,15 +145,21 @@ class Lines:
                 answered(self._batch_id, waiting.number, waiting.line.custom_id, ended.request_id, outcome)
             )
             return
-        wait = wait_s(outcome, waiting.tries)
-        if wait is None:
+        if self._is_patient(waiting, outcome):
+            waiting.call = None
+            self._waiting.append(waiting)
+        else:
             self._patience.answered()
             self._result(waiting, ended.request_id, outcome)
-            return
+
+    def _is_patient(self, waiting: Waiting, error: GatewayError) -> bool:
+        """Whether the line is tried again; nothing starts until then."""
+        wait = wait_s(error, waiting.tries)
+        if wait is None:
+            return False
         self._patience.refused(perf_counter(), wait)
         self._tools.counted.line("retried")
-        waiting.call = None
-        self._waiting.append(waiting)
+        return True
 
     def _result(self, waiting: Waiting, request_id: str, error: GatewayError) -> None:
         self._results.append(refused(self._batch_id, waiting.number, waiting.line.custom_id, request_id, error))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from server.batches.answer import LineAnswer
+from server.batches.answer import LineAnswer, collected
 from server.batches.hold import Hold, Lost
 from server.batches.journal import Journal
 from server.batches.results import answered
@@ -25,6 +25,7 @@ from server.batches.tools import LineKind, Pace, Tools
 from server.call import Call, Key, Project, ServedModel
 from server.config import Batches, Model
 from server.errors import GatewayError, InvalidApiKey, TooManyRequests
+from server.openai.collect import Collector
 from server.stores.base import StoreDown
 from server.stores.batches import BatchRecord
 from server.stores.files import FileRecord, StorageFull
@@ -66,7 +67,7 @@ class Shop:
         self.tools = Tools(
             store=store,
             contents=self.contents,
-            kinds={URL: LineKind("chat.completions", self.new_call, lambda: None)},  # type: ignore[arg-type, return-value]
+            kinds={URL: LineKind("chat.completions", self.new_call, collected(Collector))},
             owner=self.owner,
             start=self.start,
             new_id=lambda: "req_1",
