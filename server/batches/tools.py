@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from server.batches.answer import Ended, LineAnswer
+from server.batches.outputs import Outputs
 from server.batches.room import Room
 from server.call import Call, Key
 from server.config import Batches as Settings
@@ -66,6 +67,7 @@ class Tools:
 
     store: Store
     contents: Contents
+    outputs: Callable[[str], Outputs]  # of the batch with that id
     kinds: Mapping[str, LineKind]  # by path
     owner: Callable[[str], Awaitable[Key]]
     start: Callable[[Call, LineAnswer], Flow]

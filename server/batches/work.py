@@ -9,11 +9,10 @@ from time import perf_counter
 
 from server.batches.flight import Ended, Flight, Waiting
 from server.batches.hold import Hold
-from server.batches.journal import Journal
 from server.batches.lines import Numbered
+from server.batches.outputs import Outputs
 from server.batches.patience import Patience, wait_s
 from server.batches.results import Result, answered, never_sent, refused
-from server.batches.threads import finished
 from server.batches.tools import Tools
 from server.batches.validation import line_of
 from server.errors import GatewayError
@@ -27,13 +26,13 @@ class Lines:
     """The lines of an input, through flight to their results."""
 
     def __init__(
-        self, tools: Tools, hold: Hold, flight: Flight, journal: Journal, lines: AsyncIterator[Numbered]
+        self, tools: Tools, hold: Hold, flight: Flight, outputs: Outputs, lines: AsyncIterator[Numbered]
     ) -> None:
         self._tools = tools
         self._batch_id = hold.record.id
         self._endpoint = hold.record.endpoint
         self._flight = flight
-        self._journal = journal
+        self._outputs = outputs
         self._lines = lines
         self._waiting = deque[Waiting]()  # were in flight, or found no room
         self._results: list[Result] = []
@@ -95,7 +94,7 @@ class Lines:
             self._take(ended)
         results, self._results = self._results, []
         if results:
-            await finished(asyncio.to_thread(self._journal.append, results))
+            await self._outputs.append(results)
             for one in results:
                 self._tools.counted.line("completed" if one.kind == "output" else "failed")
 
@@ -127,7 +126,7 @@ class Lines:
             self._at_end = True
             return False
         number, text = following
-        if number in self._journal.progress.numbers:
+        if number in self._outputs.progress.numbers:
             if number % IN_A_ROW == 0:
                 await asyncio.sleep(0)
             return True

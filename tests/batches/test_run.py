@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 
 from server.batches.answer import LineAnswer, collected
 from server.batches.hold import Hold, Lost
-from server.batches.journal import Journal
+from server.batches.journal import FolderOutputs, Journal
 from server.batches.results import answered
 from server.batches.room import Room
 from server.batches.run import Run
@@ -67,6 +68,7 @@ class Shop:
         self.tools = Tools(
             store=store,
             contents=self.contents,
+            outputs=partial(FolderOutputs, self.contents),
             kinds={URL: LineKind("chat.completions", self.new_call, collected(Collector))},
             owner=self.owner,
             start=self.start,
@@ -297,7 +299,7 @@ async def test_an_input_that_is_on_another_machine(tmp_path: Path) -> None:
     async with shop(tmp_path) as one:
         await one.batch(5)
         await one.contents.remove("file-1")
-        with pytest.raises(StoreDown, match="not in the folder"):
+        with pytest.raises(StoreDown, match="not where this process looks"):
             await one.work()
         assert (await one.store.batch("p", "batch_1")).status == "validating"
 
