@@ -25,7 +25,7 @@ from server.batches.segments import SegmentedOutputs
 from server.batches.tools import LineKind, Tools
 from server.call import Call
 from server.config import Config, Files, home
-from server.duty import Duty
+from server.duty import Duty, Repeated
 from server.engines.engine import Engine
 from server.files.library import Library
 from server.files.probe import BucketProbe
@@ -46,7 +46,7 @@ class Batching:
 
     routers: tuple[APIRouter, ...]
     runner: BatchRunner
-    rest: tuple[Duty | BucketProbe, ...]
+    rest: tuple[Repeated, ...]
 
 
 def line_kinds(factory: CallFactory, responses: LineKind) -> dict[str, LineKind]:

@@ -36,6 +36,15 @@ def hold_runs_out(served: Served) -> None:
         assert connection.execute("UPDATE batches SET owned_until = 0 WHERE owned_until > 0").rowcount == 1
 
 
+async def killed_amid(served: Served, engine: EngineDouble) -> None:
+    """The worker, with a third of the lines asked."""
+    await eventually(lambda: len(engine.calls) >= 20)
+    (worker,) = served.workers()
+    os.kill(worker, signal.SIGKILL)
+    await eventually(lambda: worker not in served.workers())
+    hold_runs_out(served)
+
+
 def paced() -> Script:
     """Answers that take a little; every tenth line is refused."""
 
@@ -72,11 +81,7 @@ async def test_lines_of_responses_over_a_kill(tmp_path: Path) -> None:
         engine.always = paced()
         async with serve(engine, tmp_path, batches={"max_in_flight": 4}) as served, client_of(served) as client:
             batch = await created(client, [response_line(number) for number in range(NUMBER)], "/v1/responses")
-            await eventually(lambda: len(engine.calls) >= 20)
-            (worker,) = served.workers()
-            os.kill(worker, signal.SIGKILL)
-            await eventually(lambda: worker not in served.workers())
-            hold_runs_out(served)
+            await killed_amid(served, engine)
             batch = await until(client, batch.id, "completed", within_s=25)
             found = await all_results(client, batch)
             assert names(found) == sorted(f"r{number}" for number in range(NUMBER))
@@ -92,11 +97,7 @@ async def test_a_worker_killed_in_the_middle(tmp_path: Path) -> None:
         engine.always = paced()
         async with serve(engine, tmp_path, batches={"max_in_flight": 4}) as served, client_of(served) as client:
             batch = await created(client, LINES)
-            await eventually(lambda: len(engine.calls) >= 20)
-            (worker,) = served.workers()
-            os.kill(worker, signal.SIGKILL)
-            await eventually(lambda: worker not in served.workers())
-            hold_runs_out(served)
+            await killed_amid(served, engine)
             batch = await until(client, batch.id, "completed", within_s=25)
             check(await all_results(client, batch))
             assert batch.request_counts
