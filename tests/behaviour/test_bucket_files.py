@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import httpx2
 import pytest
 
 from server.stores.base import StoreDown
@@ -57,6 +58,25 @@ async def test_a_batch_from_upload_to_output(storage: str, s3_server: S3Server) 
         assert len(engine.calls) == 20
         left = s3_server.keys(storage)
         assert left == sorted(f"content/{one}" for one in (batch.input_file_id, batch.output_file_id)), "no journal"
+
+
+async def test_a_bucket_that_goes_amid_a_download(tmp_path: Path) -> None:
+    server = S3Server(tmp_path)
+    await asyncio.to_thread(server.start)
+    try:
+        with environment_of(server):
+            files = {"storage": server.bucket()}
+            async with EngineDouble() as engine, portico(engine, files=files) as gate, gate.sdk() as client:
+                file = await client.files.create(file=("big.bin", BIG), purpose="user_data")
+                with pytest.raises(httpx2.RemoteProtocolError, match="peer closed"):
+                    async with client.files.with_streaming_response.content(file.id) as reply:
+                        async for part in reply.iter_bytes():
+                            assert part
+                            server.stop()
+                await eventually(lambda: "the content of a file is broken off" in gate.log_text())
+                assert "a bug in the gateway" not in gate.log_text()
+    finally:
+        server.stop()
 
 
 async def test_a_bucket_that_cannot_be_reached(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
