@@ -46,6 +46,7 @@ ROOTS = (
     "UsageCompletionsResult",
     "CostsResult",
     "Response",
+    "CompactResource",
     "ResponseStreamEvent",
     "ResponseItemList",
     "TokenCountsResource",

@@ -22,10 +22,12 @@ its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from server.call import Call
-from server.openai.chat_request import ChatRequest, Function
+from server.openai.chat_request import ChatRequest, Function, Message
 from server.openai.parse import depth
 
 PREAMBLE = 128
@@ -47,6 +49,11 @@ def upper_bound(call: Call) -> int:
     if body.tools and body.tool_choice != "none":
         bound += TOOLS + sum(tool_bound(tool_json(tool.function)) for tool in body.tools)
     return bound
+
+
+def message_bound(messages: Iterable[Message]) -> int:
+    """Never below what is less without them."""
+    return sum(len(_ENCODE(one)) + PER_MESSAGE for one in messages)
 
 
 def tool_json(function: Function) -> bytes:
