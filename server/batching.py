@@ -12,6 +12,7 @@ from server.api.batches import batch_routes
 from server.api.calls import CallFactory
 from server.api.files import file_routes
 from server.api.http import new_request_id
+from server.api.pooling import PooledCollector
 from server.auth.keys import KeyRing
 from server.auth.owners import KeyOwners
 from server.batches.answer import LineAnswer
@@ -46,6 +47,7 @@ def line_kinds(factory: CallFactory) -> dict[str, LineKind]:
     return {
         "/v1/chat/completions": LineKind("chat.completions", factory.chat, Collector),
         "/v1/completions": LineKind("completions", factory.completion, Collector),
+        "/v1/embeddings": LineKind("embeddings", factory.embedding, PooledCollector),
     }
 
 

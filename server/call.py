@@ -14,6 +14,7 @@ from server.config import Limit, Model, PriorityClass
 
 NO_LIMITS = Limit()
 BYTES_PER_TOKEN = 4  # of a request's body, about
+POOLING = frozenset(("embeddings", "rerank"))  # endpoints whose answers are vectors and scores
 NOISE = 1e-6  # of the arithmetic with prices, in millionths
 
 
@@ -163,7 +164,12 @@ class Call:
     @property
     def chats(self) -> bool:
         """It is a chat for the engine, in whatever shape it came."""
-        return self.endpoint != "completions"
+        return self.endpoint != "completions" and self.generates
+
+    @property
+    def generates(self) -> bool:
+        """The engine writes text for it. Else it reads texts, and its answer is vectors or scores."""
+        return self.endpoint not in POOLING
 
     @property
     def prompt(self) -> int:

@@ -11,6 +11,7 @@ from server.config.load import (
     read_bytes,
     tree_of,
 )
+from server.config.model import Defaults, Limit, Model, Price, Served
 from server.config.places import home, is_loopback, policy_place, shipped
 from server.config.reload import reloaded
 from server.config.section import Name, PriorityClass, Sha256, Url
@@ -19,13 +20,9 @@ from server.config.tree import (
     Auth,
     Batches,
     Config,
-    Defaults,
     Encryption,
     Files,
-    Limit,
     Limits,
-    Model,
-    Price,
     Retention,
     Server,
     StaticKey,
@@ -55,6 +52,7 @@ __all__ = [
     "Price",
     "PriorityClass",
     "Retention",
+    "Served",
     "Server",
     "Sha256",
     "StaticKey",

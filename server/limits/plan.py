@@ -109,7 +109,10 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
     """The longest answer that is granted: what the call asks for, else what its model, else `most`, says.
 
     What was not asked for shrinks to what the smallest limit leaves beside the prompt; what was asked for does not.
+    Where a model writes nothing it is 0.
     """
+    if not call.generates:
+        return 0
     body = call.body
     defaults = call.model.config.defaults
     asked = body.max_completion_tokens if isinstance(body, ChatRequest) else None
@@ -126,7 +129,7 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
 
 def choices(call: Call) -> int:
     """How many answers, each with a prompt of its own if there are several prompts."""
-    return choices_of(call.body)
+    return choices_of(call.body) if call.generates else 0
 
 
 def need(plan: Plan, call: Call, prompt: int, answer: int) -> Need:

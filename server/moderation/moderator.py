@@ -22,6 +22,7 @@ from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment, segments_of
 from server.openai.chat_request import ChatRequest, InlineModeration, choices_of
 from server.openai.events import Batch
+from server.openai.pooling_request import EmbeddingRequest
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
 Failed = Callable[[Exception], None]
@@ -198,9 +199,11 @@ class Check:
                 return
 
     def _refuse_ways_around(self) -> None:
+        body = self._call.body
+        if isinstance(body, EmbeddingRequest) and body.of_token_ids:
+            raise UnsupportedValue("This server's content policy reads text, not token ids. Send text.", param="input")
         if not any(guard.output.cuts("output") for guard in self._guards):
             return
-        body = self._call.body
         for name in ("logprobs", "echo"):
             asked = getattr(body, name, None)
             if not (asked is None or asked is False):  # a completion's logprobs of 0 show the tokens too

@@ -31,7 +31,7 @@ Counted = tuple[int, int]  # tokens, and the characters that had to be encoded f
 
 
 class TokenCounter:
-    """`count` is the engine's own. In four cases it may be more, never less: a stretch of text that cannot be encoded
+    """`count` is the engine's own; for calls that generate no text it is the bound. In four other cases it may be more, never less: a stretch of text that cannot be encoded
     in reasonable time (`slices.py`), a function of more than `LONGEST_TOOL` bytes or one that oss-harmony cannot read,
     reserved control tokens in a raw prompt, and too many long prompts that wait to be counted, or one that waited too
     long (then it is the bound).
@@ -56,6 +56,8 @@ class TokenCounter:
 
     def count(self, call: Call) -> int | Awaitable[int]:
         """A short prompt at once, a long one later: its slices take turns with the event loop."""
+        if not call.generates:
+            return upper_bound(call)
         if _is_short(call):
             return self.exact(call)
         if self._waiting >= MOST_WAITING:
