@@ -204,9 +204,7 @@ class Inbound:
         if self.response_complete:
             return
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._write(
-            b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._head(), kind, head, framing, self._framed(data))
-        )
+        self._write(b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._head(), kind, head, framing, self._framed(data)))
 
     def write(self, data: bytes) -> None:
         """Some more of the stream; never empty, which would end it."""

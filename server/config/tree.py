@@ -324,10 +324,9 @@ class Config(Section):
             for engine in model.engines:
                 if engine not in self.engines:
                     raise ValueError(f"models.{name}.engines: no engine is called {engine}")
-                unserved = first_unserved(model.serves, self.engines[engine].make)
-                if unserved is not None:
-                    make = self.engines[engine].make
-                    raise ValueError(f"models.{name}.serves: engine {engine} is {make}, which does not serve {unserved}")
+                make = self.engines[engine].make
+                if unserved := first_unserved(model.serves, make):
+                    raise ValueError(f"models.{name}.serves: engine {engine} ({make}) does not serve {unserved}")
             for public in (name, *model.aliases):
                 if public in taken:
                     raise ValueError(f"models.{name}: the name {public} already belongs to {taken[public]}")

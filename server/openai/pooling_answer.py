@@ -25,6 +25,7 @@ MOST_WHOLE = 64 * 1024 * 1024
 HEAD = 16_384  # what stands in front of the vectors must come within so much
 TAIL = 4096  # ... and what stands behind them within so much
 TRIES = 8
+INDENT = 64  # white space in front of a bracket
 
 _LIST = re.compile(rb'"data"\s*:\s*\[')
 Counted = Callable[[int], Usage]
@@ -115,12 +116,17 @@ class EmbeddingReader:
         return first + piece
 
     def _end_of_list(self) -> tuple[int, _EngineUsage | None] | None:
-        """Where in what is held the list ends: at the last bracket behind which the envelope is whole."""
+        """Where in what is held the list ends: at the last bracket behind an item (or behind nothing, where there are
+        none) after which the envelope is whole.
+        """
         at = len(self._held)
         for _ in range(TRIES):
             at = self._held.rfind(b"]", 0, at)
             if at < 0:
                 return None
+            item = self._held[max(at - INDENT, 0) : at].rstrip()
+            if not item.endswith(b"}") and (item or not self._first):
+                continue
             try:
                 return at, _ENVELOPE.decode(self._before + self._held[at:]).usage
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -233,7 +239,7 @@ class _Ranking(Struct):
     usage: _ToldUsage
 
 
-_RANKED = msgspec.json.Decoder(_Results | list[_Scored])
+_RANKED: msgspec.json.Decoder[_Results | list[_Scored]] = msgspec.json.Decoder(_Results | list[_Scored])
 
 
 class RerankReader(Whole):

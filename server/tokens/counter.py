@@ -31,10 +31,10 @@ Counted = tuple[int, int]  # tokens, and the characters that had to be encoded f
 
 
 class TokenCounter:
-    """`count` is the engine's own; for calls that generate no text it is the bound. In four other cases it may be more, never less: a stretch of text that cannot be encoded
+    """`count` is the engine's own. In four cases it may be more, never less: a stretch of text that cannot be encoded
     in reasonable time (`slices.py`), a function of more than `LONGEST_TOOL` bytes or one that oss-harmony cannot read,
     reserved control tokens in a raw prompt, and too many long prompts that wait to be counted, or one that waited too
-    long (then it is the bound).
+    long (then it is the bound). Of embeddings and rerank it is always the bound: their models have other vocabularies.
 
     Counting ends where a prompt is longer than the model's context: no engine takes it, whatever its exact length.
     """
