@@ -321,6 +321,46 @@ async def test_a_client_that_leaves_ends_the_work() -> None:
         await eventually(lambda: not gate.parts.gateway.trips)
 
 
+# Engines of other makes
+
+
+@pytest.mark.parametrize(
+    ("make", "param", "body"),
+    [
+        ("lmstudio", "dimensions", {"dimensions": 2}),
+        ("lmstudio", "input", {"input": [5, 6]}),
+        ("llamacpp", "dimensions", {"dimensions": 2}),
+        ("ollama", "input", {"input": [[5], [6]]}),
+    ],
+)
+async def test_what_a_make_does_not_do(make: str, param: str, body: dict[str, Any]) -> None:
+    models = {E5: {"engines": ["one"], "serves": ["embeddings"]}}
+    async with engine_of() as engine, portico(engine, models=models, makes=[make]) as gate:
+        refused = (await embed(gate, **body)).error
+        assert (refused["code"], refused["param"]) == ("unsupported_value", param)
+        assert not engine.calls
+        assert (await embed(gate)).status == 200
+
+
+@pytest.mark.parametrize("make", ["sglang", "lmstudio", "ollama", "llamacpp"])
+async def test_base64_of_a_make_that_knows_numbers_only(make: str) -> None:
+    """LM Studio takes no notice of `encoding_format`, and writes its answers with indentation."""
+
+    async def numbers(exchange: Exchange) -> None:
+        data = [{"object": "embedding", "index": 0, "embedding": [5.0, 0.125]}]
+        answer = {"object": "list", "data": data, "model": "x", "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+        await exchange.whole(200, json.dumps(answer, indent=2).encode())
+
+    models = {E5: {"engines": ["one"], "serves": ["embeddings"]}}
+    async with engine_of() as engine, portico(engine, models=models, makes=[make]) as gate, gate.sdk() as client:
+        engine.always = numbers
+        encoded = (await embed(gate, encoding_format="base64")).json
+        assert isinstance(encoded["data"][0]["embedding"], str)
+        validator("CreateEmbeddingResponse")((await embed(gate)).json)
+        answer = await client.embeddings.create(model=E5, input="seven")
+        assert (answer.data[0].embedding, answer.usage.prompt_tokens) == ([5.0, 0.125], 3)
+
+
 # Limits, usage, money
 
 
