@@ -204,9 +204,7 @@ def pooled(endpoint: str, body: dict[str, Any]) -> Call:
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=8), st.text(min_size=1))
-def test_the_bound_of_other_vocabularies_is_a_token_for_each_byte_and_some_around(
-    inputs: list[str], query: str
-) -> None:
+def test_the_bound_of_other_vocabularies_is_a_token_for_each_byte(inputs: list[str], query: str) -> None:
     """And it is the count, for no exact one is known here."""
     sizes = [len(one.encode()) for one in inputs]
     call = pooled("embeddings", {"input": inputs})
