@@ -5,11 +5,12 @@ from __future__ import annotations
 from server.api.answer import Answer, Answers
 from server.api.inbound import Inbound
 from server.call import Call
-from server.errors import EngineFailure, GatewayError
+from server.errors import GatewayError, InvalidValue
 from server.gateway import Gateway
 from server.openai.events import Batch, Event
-from server.openai.pooling_answer import MOST_WHOLE, data_of
+from server.openai.pooling_answer import data_of
 
+MOST_OF_A_LINE = 16 * 1024 * 1024  # bytes; it is encoded in one go, while all others wait
 JSON = b"content-type: application/json\r\n"
 
 
@@ -67,11 +68,14 @@ class PooledCollector:
         self._size = 0
 
     def feed(self, event: Event) -> None:
-        """Raises `EngineFailure` for too much."""
+        """Raises `InvalidValue` for too much."""
         data = data_of(event)
         self._size += len(data)
-        if self._size > MOST_WHOLE:
-            raise EngineFailure("The answer is too long for a line of a batch. Ask for less in one line.")
+        if self._size > MOST_OF_A_LINE:
+            raise InvalidValue(
+                f"The answer to a line has at most {MOST_OF_A_LINE} bytes. Ask for base64, or put fewer inputs in one.",
+                param="input",
+            )
         self._parts.append(data)
 
     def body(self) -> bytes | None:

@@ -25,6 +25,7 @@ from server.openai.events import Batch
 from server.openai.pooling_request import EmbeddingRequest
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
+MOST_AT_ONCE = 128  # texts of a request
 Failed = Callable[[Exception], None]
 Told = Callable[[Call, Decision], None]
 """Hears what was decided about a call: of its request when that goes on, of its answer when the call has ended."""
@@ -119,7 +120,7 @@ class Check:
         segments = segments_of(self._call.body)
         self._refuse_bidi(segments)
         waits = any(one.ruleset.judges("input") or not one.ready for one in self._guards)
-        if waits or sum(len(one.text) for one in segments) > AT_ONCE:
+        if waits or len(segments) > MOST_AT_ONCE or sum(len(one.text) for one in segments) > AT_ONCE:
             self._begin(self._in_turns(segments), go, failed)
             return False
         for guard in self._guards:

@@ -518,6 +518,20 @@ async def test_a_batch_with_a_bad_line_is_refused() -> None:
         assert not engine.calls
 
 
+async def test_a_line_with_too_long_an_answer() -> None:
+    """It is refused, and not asked for again; the others are not concerned."""
+    async with engine_of(dimensions=12_000) as engine, portico(engine, models=MODELS) as gate, gate.sdk() as client:
+        lines = [
+            {"custom_id": name, "method": "POST", "url": EMBEDDINGS, "body": {"model": E5, "input": ["x"] * number}}
+            for name, number in (("long", 300), ("short", 1))
+        ]
+        batch = await until(client, (await created(client, lines, EMBEDDINGS)).id, "completed")
+        assert names(await results(client, batch.output_file_id)) == ["short"]
+        (one,) = await results(client, batch.error_file_id)
+        assert (one["custom_id"], one["response"]["body"]["error"]["param"]) == ("long", "input")
+        assert len(engine.calls) == 2
+
+
 async def test_the_sdk_sees_refusals() -> None:
     async with engine_of() as engine, portico(engine, models=MODELS) as gate, gate.sdk() as client:
         with pytest.raises(openai.BadRequestError) as caught:
