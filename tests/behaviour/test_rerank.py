@@ -185,11 +185,12 @@ async def test_usage() -> None:
 
 async def test_what_a_policy_does(tmp_path: Path) -> None:
     async with engine_of() as engine, portico(engine, models=MODELS, moderation=house(tmp_path)) as gate:
-        for param, body in (
-            ("query", {"query": "project lantern"}),
-            ("documents[2]", {"documents": ["a", "b", "c project lantern"]}),
-            ("documents[0].text", {"documents": [{"text": "project lantern"}]}),
-        ):
+        refusals: dict[str, dict[str, Any]] = {
+            "query": {"query": "project lantern"},
+            "documents[2]": {"documents": ["a", "b", "c project lantern"]},
+            "documents[0].text": {"documents": [{"text": "project lantern"}]},
+        }
+        for param, body in refusals.items():
             refused = (await rank(gate, **body)).error
             assert (refused["code"], refused["param"]) == ("content_filter", param)
         assert not engine.calls

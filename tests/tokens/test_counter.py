@@ -197,7 +197,7 @@ async def later(counter: TokenCounter, call: Call) -> int:
 
 def pooled(endpoint: str, body: dict[str, Any]) -> Call:
     data = json.dumps({"model": "m", **body}).encode()
-    request: Any = parse(EMBEDDING if endpoint == "embeddings" else RERANK, data, 64)
+    request = parse(EMBEDDING, data, 64) if endpoint == "embeddings" else parse(RERANK, data, 64)
     made = call_of(user("x"))
     made.endpoint, made.body, made.size = endpoint, request, len(data)
     return made
