@@ -14,7 +14,6 @@ from server.config import Limit, Model, PriorityClass
 
 NO_LIMITS = Limit()
 BYTES_PER_TOKEN = 4  # of a request's body, about
-POOLING = frozenset(("embeddings", "rerank"))  # endpoints whose answers are vectors and scores
 NOISE = 1e-6  # of the arithmetic with prices, in millionths
 
 
@@ -83,16 +82,16 @@ class ServedModel:
     def engine_name(self) -> str:
         return self.config.engine_model or self.id
 
-    def cost(self, tokens: Tokens) -> int:
-        """In millionths of the unit of the prices, rounded up: nothing that was used is free for being little.
+    def cost(self, prompt: int, completion: int = 0, cached: int = 0) -> int:
+        """Of so many tokens, in millionths of the unit of the prices.
 
-        Prices are per million tokens, so tokens times price is millionths already. `NOISE` is an error of the
-        arithmetic and not a price, and is not rounded up.
+        Rounded up: nothing that was used is free for being little. Prices are per million tokens, so tokens times price
+        is millionths already. `NOISE` is an error of the arithmetic and not a price, and is not rounded up.
         """
         price = self.config.price
-        exact = tokens.prompt * price.input + tokens.completion * price.output
-        if tokens.cached and price.cached_input is not None:
-            exact -= min(tokens.cached, tokens.prompt) * (price.input - price.cached_input)
+        exact = prompt * price.input + completion * price.output
+        if cached and price.cached_input is not None:
+            exact -= min(cached, prompt) * (price.input - price.cached_input)
         return ceil(exact - NOISE)
 
 
@@ -123,6 +122,7 @@ class Call:
     body: Any  # the parsed request of the endpoint
     stream: bool
     include_usage: bool
+    generates: bool = True  # the engine writes text for it; else it reads texts, and answers with vectors or scores
     size: int = 0  # of the body, bytes
     counted: int | None = None  # tokens of the prompt, where limits had to know before the engine said
     priority: PriorityClass = "standard"  # in the queue: the key's class, or a lower one that the client asked for
@@ -165,11 +165,6 @@ class Call:
     def chats(self) -> bool:
         """It is a chat for the engine, in whatever shape it came."""
         return self.endpoint != "completions" and self.generates
-
-    @property
-    def generates(self) -> bool:
-        """The engine writes text for it. Else it reads texts, and its answer is vectors or scores."""
-        return self.endpoint not in POOLING
 
     @property
     def prompt(self) -> int:

@@ -205,6 +205,7 @@ class CallFactory:
             model=model,
             body=request,
             stream=generates and bool(request.stream),
+            generates=generates,
             include_usage=bool(options and options.include_usage),
             size=size,
             priority=key.priority,

@@ -199,7 +199,7 @@ def pooled(endpoint: str, body: dict[str, Any]) -> Call:
     data = json.dumps({"model": "m", **body}).encode()
     request = parse(EMBEDDING, data, 64) if endpoint == "embeddings" else parse(RERANK, data, 64)
     made = call_of(user("x"))
-    made.endpoint, made.body, made.size = endpoint, request, len(data)
+    made.generates, made.body, made.size = False, request, len(data)
     return made
 
 
