@@ -163,6 +163,19 @@ async def test_an_engine_that_fails_is_passed_over() -> None:
         assert gate.total("portico_engine_retries_total") >= 1
 
 
+async def test_another_model_in_its_place() -> None:
+    models = {
+        RANKER: {"engines": ["one"], "serves": ["rerank"], "fallback": "spare"},
+        "spare": {"engines": ["two"], "serves": ["rerank"]},
+    }
+    async with engine_of() as one, engine_of() as two, portico(one, two, models=models) as gate:
+        await one.stop()
+        gate.parts.engines["one"].mark(up=False, why="stopped")
+        reply = await rank(gate)
+        assert (reply.status, reply.json["model"], len(two.calls)) == (200, "spare", 1)
+        assert reply.headers["x-portico-fallback-from"] == RANKER
+
+
 async def test_the_bound_counts_the_query_with_each_document() -> None:
     async with engine_of() as engine, portico(engine, models=MODELS) as gate:
         secret = await Tenants(gate).limited(tokens_per_minute=3000)
