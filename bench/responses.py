@@ -37,7 +37,7 @@ CHAT, PASSED_ON, STORED, GONE_ON = (
     "chat completion",
     "response, not stored",
     "response, stored",
-    "the same, gone on from",
+    "stored, goes on from another",
 )
 TEXT = chat_body(MODEL, 1000, stream=False).decode()
 
@@ -169,8 +169,9 @@ def main() -> int:
     where = machine.describe()
     lines = run(args.rounds, before_the_simulated_engine)
     text = (
-        f"{where}\n\nEngine: simulated, {CHUNKS} chunks, one each {INTERVAL_MS:g} ms. One client; {args.rounds} streams of "
-        f"each kind, in turns. The last kind goes on from a response of one turn, looked up in SQLite.\n\n{report(lines)}"
+        f"{where}\n\nEngine: simulated, {CHUNKS} chunks, one each {INTERVAL_MS:g} ms. One client; {args.rounds} "
+        "streams of each kind, in turns. The last kind goes on from a response of one turn, looked up in SQLite.\n\n"
+        f"{report(lines)}"
     )
     print(text)
     if args.write:

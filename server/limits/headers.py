@@ -24,6 +24,5 @@ def rate_state_of_refusal(quota: Quota, refused: Refused) -> RateState:
 
 
 def _tightest(indexes: Sequence[int], plan: Plan, amounts: Sequence[int], taken: Taken) -> Rate:
-    remaining = taken.remaining
-    index = min(indexes, key=remaining.__getitem__)
-    return Rate(plan.quotas[index].limit, remaining[index], taken.resets_s[index], amounts[index])
+    index, remaining, reset_s = taken.tightest(indexes)
+    return Rate(plan.quotas[index].limit, remaining, reset_s, amounts[index])

@@ -21,6 +21,7 @@ from server.stores.base import LimitStore, Outcome, Quotas, Refused, StoreDown, 
 
 RENEW_S = 15.0  # a quarter of the lease
 MOST_TRIES = 4  # a count that was new, an exact count, and once more of each
+NOT_SETTLED = "limits: a call could not be settled; its hold will expire: %s"
 log = logging.getLogger("portico")
 
 Failed = Callable[[Exception], None]
@@ -151,8 +152,15 @@ class Hold:
         self._over = True
         if self._taken:
             self._taken = False
-            self._limiter.open.discard(self)
-            self._settle_to(used(self._plan, self._call))
+            limiter, plan = self._limiter, self._plan
+            limiter.open.discard(self)
+            try:
+                later = limiter.store.settle(self.id, plan.quotas, used(plan, self._call))
+            except StoreDown as error:
+                log.warning(NOT_SETTLED, error)
+                return
+            if later is not None:
+                limiter.spawn(_quietly(later), "settle limits")
 
     # Inside
 
@@ -215,21 +223,12 @@ class Hold:
         self._limiter.open.add(self)
         self._call.rate = rate_state(self._plan, self._amounts, taken)
 
-    def _settle_to(self, used_in_all: tuple[int, ...]) -> None:
-        try:
-            later = self._limiter.store.settle(self.id, self._plan.quotas, used_in_all)
-        except StoreDown as error:
-            log.warning("limits: a call could not be settled; its hold will expire: %s", error)
-            return
-        if later is not None:
-            self._limiter.spawn(_quietly(later), "settle limits")
-
 
 async def _quietly(settled: Awaitable[object]) -> None:
     try:
         await settled
     except StoreDown as error:
-        log.warning("limits: a call could not be settled; its hold will expire: %s", error)
+        log.warning(NOT_SETTLED, error)
 
 
 async def _now_or_later(result: Result | Awaitable[Result]) -> Result:

@@ -6,7 +6,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from math import inf
 
-from server.stores.base import LEASE_S, LimitKind, Outcome, Quota, Quotas, Refused, StoreDown, Taken, Unseeded
+from server.stores.base import (
+    LEASE_S,
+    LimitKind,
+    Outcome,
+    Quota,
+    Quotas,
+    Refused,
+    Standings,
+    StoreDown,
+    Taken,
+    Unseeded,
+)
 from server.stores.windows import NEW_WINDOW, Calendar, Slot, Window
 
 MOST_COUNTERS = 100_000
@@ -18,10 +29,10 @@ FOR_GOOD: frozenset[LimitKind] = frozenset(("requests_per_minute", "requests_per
 Name = tuple[str, LimitKind]
 
 
-class Account:
+class Account(Taken):
     """The counters of one set of quotas, made ready together: what is done once a second is not done for every call."""
 
-    __slots__ = ("due", "limits", "open", "quotas", "slots", "windows")
+    __slots__ = ("due", "limits", "now", "open", "quotas", "slots", "windows")
 
     def __init__(self, quotas: Quotas, windows: list[Window]) -> None:
         self.quotas = quotas
@@ -30,9 +41,21 @@ class Account:
         self.open = [index for index, quota in enumerate(quotas) if quota.kind == "concurrent_requests"]
         self.slots: list[Slot] = []
         """Where what is taken now belongs. Replaced and never changed: holds keep it."""
+        self.now = 0.0
+        """When something was last taken."""
         self.due = 0.0
         """Before this moment there is nothing to do for `ready`. None of the counters can be due earlier, whoever else
         uses them: what makes one due, a new second or day, makes this one due."""
+
+    def tightest(self, indexes: Sequence[int]) -> tuple[int, int, float]:
+        limits, windows = self.limits, self.windows
+        tightest = indexes[0]
+        least = limits[tightest] - windows[tightest].used
+        for index in indexes[1:]:
+            left = limits[index] - windows[index].used
+            if left < least:
+                tightest, least = index, left
+        return tightest, max(0, least), windows[tightest].reset(self.now)
 
     def ready(self, now: float) -> bool:
         """Something will be taken now. False if what a day or month has used is not known."""
@@ -55,19 +78,6 @@ class Held:
         self.account = account
         self.amounts = amounts
         self.slots = slots
-
-
-class Resets:
-    """When each counter is back at nothing, in seconds; told when asked: who takes asks for a few of them."""
-
-    __slots__ = ("_now", "_windows")
-
-    def __init__(self, windows: Sequence[Window], now: float) -> None:
-        self._windows = windows
-        self._now = now
-
-    def __getitem__(self, index: int, /) -> float:
-        return self._windows[index].reset(self._now)
 
 
 class Counters:
@@ -93,7 +103,9 @@ class Counters:
             self._expire(now)
         if hold_id in self._held:
             return self._standing(quotas, now)
-        account = self._account_of(quotas, now)
+        account = self._known.get(id(quotas))
+        if account is None or account.quotas is not quotas:
+            account = self._account_of(quotas, now)
         windows = account.windows
         if now >= account.due and not account.ready(now):
             return _not_taken(quotas, amounts, windows, now)
@@ -109,7 +121,8 @@ class Counters:
             expires = now + LEASE_S
             self._held[hold_id] = Held(expires, account, amounts, slots)
             self._next_expiry = min(self._next_expiry, expires)
-            return Taken(_left(account), Resets(windows, now))
+            account.now = now
+            return account
         for amount, window, slot in zip(amounts, windows, slots, strict=True):  # all or nothing
             if window is full:
                 break
@@ -127,13 +140,15 @@ class Counters:
         for index in account.open:
             if used[index]:
                 used = [0 if index in account.open else one for index, one in enumerate(used)]
+        due = now >= account.due
         for real, amount, window, slot in zip(used, held.amounts, account.windows, held.slots, strict=True):
-            if real != amount:
-                if now >= window.due:
+            by = real - amount
+            if by:
+                if due:
                     window.roll(now)
                 if slot.counts:
-                    slot.amount += real - amount
-                    window.used += real - amount
+                    slot.amount += by
+                    window.used += by
 
     def renew(self, hold_ids: Sequence[str], now: float) -> None:
         if now >= self._next_expiry:
@@ -169,12 +184,10 @@ class Counters:
             known = window is not None and window.roll(now)
             remaining.append(max(0, quota.limit - window.used) if window and known else quota.limit)
             resets.append(window.reset(now) if window and known else 0.0)
-        return Taken(remaining, resets)
+        return Standings(remaining, resets)
 
     def _account_of(self, quotas: Quotas, now: float) -> Account:
-        known = self._known.get(id(quotas))
-        if known is not None and known.quotas is quotas:
-            return known
+        """Known by identity from now on. Raises `StoreDown` (full)."""
         names: list[Name] = [(quota.scope, quota.kind) for quota in quotas]
         if any(name not in self._windows for name in names):
             self._forget_idle(LOOKED_AT * len(names), now)
@@ -218,13 +231,6 @@ class Counters:
                     if slot.counts:
                         slot.amount -= amount
                         window.used -= amount
-
-
-def _left(account: Account) -> list[int]:
-    return [
-        limit - window.used if limit > window.used else 0
-        for limit, window in zip(account.limits, account.windows, strict=True)
-    ]
 
 
 def _not_taken(quotas: Quotas, amounts: Sequence[int], windows: Sequence[Window], now: float) -> Refused | Unseeded:
