@@ -150,8 +150,8 @@ def build(
     )
     refusals, judged = Refusals(metrics, request_log), metrics.moderation.judged
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
-    batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics)
-    rest = (_probe(durable, metrics.stores), *sweeping(config.stores, durable), batches.sweeper, tracer)
+    batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics, responses.lines)
+    rest = (_probe(durable, metrics.stores), *sweeping(config.stores, durable), *batches.rest, tracer)
     background = (batches.runner, *responses.background, usage, directory, limiter, *policies.background, *rest)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(

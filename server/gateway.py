@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -97,9 +97,12 @@ class Gateway:
         self._views: dict[tuple[str, str, bool, bool], View] = {}
         self._ended: list[Call] = []  # in this round
 
-    def start(self, call: Call, answer: Answer) -> Trip:
-        """Send a call on its way; all else happens to the trip and to `answer`."""
-        trip = Trip(self, call, answer)
+    def start(self, call: Call, answer: Answer, checked: Callable[[], None] | None = None) -> Trip:
+        """Send a call on its way; all else happens to the trip and to `answer`.
+
+        `checked` hears that limits and policies let its request pass.
+        """
+        trip = Trip(self, call, answer, checked)
         self.trips.add(trip)
         self.watchdog.add(trip)
         self.metrics.began(call)
@@ -156,14 +159,15 @@ class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
     __slots__ = (
-        "_annotated", "_answer", "_call", "_check", "_exchange", "_gateway", "_hold", "_judged", "_meter", "_over",
-        "_paused", "_slot", "_stages",
+        "_annotated", "_answer", "_call", "_check", "_checked", "_exchange", "_gateway", "_hold", "_judged", "_meter",
+        "_over", "_paused", "_slot", "_stages",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
+    def __init__(self, gateway: Gateway, call: Call, answer: Answer, checked: Callable[[], None] | None) -> None:
         self._gateway = gateway
         self._call = call
         self._answer = answer
+        self._checked = checked
         self._hold: Hold | None = None
         self._check: Check | None = None
         self._slot: Slot[Engine] | None = None
@@ -197,6 +201,8 @@ class Trip:
 
     def _admit(self) -> None:
         try:
+            if self._checked is not None:
+                self._checked()
             slot = self._slot = self._gateway.admission.slot(self._call)
             if slot.request(self._dispatch, self.fail):
                 self._dispatch()
@@ -317,11 +323,6 @@ class Trip:
             self._slot = None
 
     # Flow and time
-
-    @property
-    def checked(self) -> bool:
-        """Whether its request has passed limits and policies, or it is over."""
-        return self._slot is not None or self._call.dispatched is not None or self._over
 
     def pause(self) -> None:
         """The client does not keep up."""

@@ -12,16 +12,20 @@ from fastapi import APIRouter
 from server.api.background import Background
 from server.api.calls import CallFactory
 from server.api.relay import Relay
-from server.api.response_routes import TokenCounter, prompt_routes, response_routes
-from server.api.responses import ResponseAnswers, ResponseCalls
+from server.api.response_calls import ResponseCalls
+from server.api.response_routes import prompt_routes, response_routes
+from server.api.responses import CompactAnswers, ResponseAnswers
 from server.auth.keys import KeyRing
+from server.batches.tools import LineKind
 from server.config import Server
 from server.gateway import Gateway
 from server.responses.seal import Sealer
+from server.state.beside import Beside
 from server.state.past import PastFinder
 from server.state.runs import Runs
 from server.state.writer import ResponseWriter
 from server.stores.responses import ConversationStore, ResponseStore
+from server.tokens.counter import TokenCounter
 
 
 class StateStore(ResponseStore, ConversationStore, Protocol):
@@ -33,10 +37,19 @@ class Responding:
     calls: ResponseCalls
     answers: ResponseAnswers
     routers: tuple[APIRouter, ...]
-    background: tuple[Background, PastFinder, ResponseWriter]  # in the order in which they are to stop
+    compactions: CompactAnswers
+    background: tuple[Background, Beside, ResponseWriter]  # in the order in which they are to stop
+
+    @property
+    def lines(self) -> LineKind:
+        """Of batches."""
+        return LineKind("responses", self.calls.line, self.answers.line)
 
     def relays(self, relay: Callable[..., Relay]) -> dict[str, Relay]:
-        return {"/v1/responses": relay("responses", self.calls.new, answers=self.answers)}
+        return {
+            "/v1/responses": relay("responses", self.calls.new, answers=self.answers),
+            "/v1/responses/compact": relay("responses", self.calls.compact, answers=self.compactions),
+        }
 
 
 def responding(
@@ -50,9 +63,10 @@ def responding(
     settings: Server,
 ) -> Responding:
     """`lost` hears of each response that could not be stored."""
-    past, writer = PastFinder(store), ResponseWriter(store, lost)
+    beside, writer = Beside(), ResponseWriter(store, lost)
     runs = Runs(store, lost, gethostname())
     background = Background(gateway, store, runs, sealer, settings.shutdown_grace_s)
-    routers = (prompt_routes(keys, factory, past, counter, settings), response_routes(keys, store, runs))
-    calls = ResponseCalls(factory, past, settings.max_body_bytes)
-    return Responding(calls, ResponseAnswers(sealer, writer, background), routers, (background, past, writer))
+    calls = ResponseCalls(factory, PastFinder(store), counter, beside, settings.max_body_bytes)
+    routers = (prompt_routes(keys, factory, calls, counter, settings), response_routes(keys, store, runs))
+    answers, compactions = ResponseAnswers(sealer, writer, background), CompactAnswers(sealer)
+    return Responding(calls, answers, routers, compactions, (background, beside, writer))

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from server import cli
-from server.config import Config, ConfigError, EngineMake, home, is_loopback, load, tree
+from server.config import Config, ConfigError, EngineMake, files, home, is_loopback, load, tree
 
 GOOD = "engines: {e: {url: 'http://127.0.0.1:1/v1'}}\nmodels: {m: {engines: [e]}}\n"
 SECRET = "hunter2-canary"
@@ -315,6 +315,16 @@ def test_tracing_without_its_packages(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(tree, "find_spec", lambda name: None if name == lacks else name)
     assert "pip install 'portico[otel]'" in refusal(tmp_path, TRACED + "}")
     assert read(tmp_path).tracing.endpoint is None
+
+
+def test_files_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = GOOD + "files: {storage: 's3://a-bucket/portico'}"
+    assert read(tmp_path, stored).files.storage == "s3://a-bucket/portico"
+    for bad in ("a-bucket", "s3://", "s3://key:secret@a-bucket", "gs://a-bucket", "s3://A_B/x"):
+        assert "files.storage" in refusal(tmp_path, GOOD + f"files: {{storage: '{bad}'}}")
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    assert "pip install 'portico[s3]'" in refusal(tmp_path, stored)
+    assert read(tmp_path).files.storage is None
 
 
 def test_what_is_secret_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

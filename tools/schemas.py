@@ -49,6 +49,7 @@ ROOTS = (
     "CreateEmbeddingResponse",
     "CostsResult",
     "Response",
+    "CompactResource",
     "ResponseStreamEvent",
     "ResponseItemList",
     "TokenCountsResource",

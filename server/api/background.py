@@ -39,10 +39,14 @@ _encode = msgspec.json.encode
 
 
 class BackgroundAnswer:
-    """As `gateway.Answer`: what comes goes to the run. `refused` is what ended the call."""
+    """As `gateway.Answer`: what comes goes to the run. `refused` is what ended the call.
+
+    `known` is set when it is known whether limits and policies let the call pass.
+    """
 
     def __init__(self, call: Call, stream: ResponseStream, run: Run) -> None:
         self.refused: GatewayError | None = None
+        self.known = asyncio.Event()
         self._call = call
         self._stream = stream
         self._run = run
@@ -67,6 +71,7 @@ class BackgroundAnswer:
     def fail(self, error: GatewayError) -> None:
         self._call.status = error.status
         self.refused = placed(error, self._call)
+        self.known.set()
         body, events = self._stream.failed(error)
         self._tell(events)
         self._run.end("failed", body, stored(self._stream.kept))
@@ -149,9 +154,9 @@ class Background:
 
         run = Run(self._store, record, input_of(call, asked), stop, self._runs.lost)
         answer = BackgroundAnswer(call, ResponseStream(call, asked, self._sealer), run)
-        trips.append(self._gateway.start(call, answer))
+        trips.append(self._gateway.start(call, answer, answer.known.set))
         request.attach(Detached())
-        work = self._open(run, call, answer, trips[0], reply)
+        work = self._open(run, call, answer, reply)
         task = asyncio.get_running_loop().create_task(work, name="open a response")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -172,11 +177,10 @@ class Background:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runs.stop()
 
-    async def _open(self, run: Run, call: Call, answer: BackgroundAnswer, trip: Trip, reply: BackgroundReply) -> None:
+    async def _open(self, run: Run, call: Call, answer: BackgroundAnswer, reply: BackgroundReply) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CHECK_S):
-                while not trip.checked:  # noqa: ASYNC110 - it tells nobody
-                    await asyncio.sleep(LOOK_S)
+                await answer.known.wait()
         if answer.refused is not None:
             reply.fail(answer.refused)
             return

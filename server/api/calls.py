@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import time
+from typing import TypeVar
 
 import msgspec
 
@@ -17,7 +18,7 @@ from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
 from server.openai.pooling_request import EMBEDDING, RERANK, PoolingRequest, validate_embedding, validate_rerank
 from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
-from server.responses.request import ALLOWED, InputTokensRequest, ResponsesRequest
+from server.responses.request import ALLOWED, CompactRequest, InputTokensRequest, ResponsesRequest
 from server.responses.request import Prompted as ResponsePrompt
 from server.responses.seal import Sealer
 from server.responses.translate import Past, refuse_unserved, translated
@@ -26,6 +27,8 @@ MESSAGES = msgspec.json.Decoder(MessagesRequest)
 COUNT = msgspec.json.Decoder(CountRequest)
 RESPONSES = msgspec.json.Decoder(ResponsesRequest)
 INPUT_TOKENS = msgspec.json.Decoder(InputTokensRequest)
+COMPACT = msgspec.json.Decoder(CompactRequest)
+P = TypeVar("P", bound=ResponsePrompt)
 _ENCODE = msgspec.json.Encoder().encode
 PATHS: Mapping[Served, str] = {
     "chat": "/v1/chat/completions",
@@ -138,14 +141,19 @@ class CallFactory:
 
     def asked_response(self, body: bytes, key: Key) -> ResponsesRequest:
         """The request for a response, of which what it goes on from is to be looked up before it becomes a call."""
-        check_endpoint(key, "responses")
-        request = parse(RESPONSES, body, self._max_depth, ALLOWED)
-        refuse_unserved(request)
-        return request
+        return self._asked(RESPONSES, body, key)
 
     def asked_input_tokens(self, body: bytes, key: Key) -> InputTokensRequest:
+        return self._asked(INPUT_TOKENS, body, key)
+
+    def asked_compaction(self, body: bytes, key: Key) -> CompactRequest:
+        return self._asked(COMPACT, body, key)
+
+    def _asked(self, decoder: msgspec.json.Decoder[P], body: bytes, key: Key) -> P:
         check_endpoint(key, "responses")
-        return parse(INPUT_TOKENS, body, self._max_depth, ALLOWED)
+        request = parse(decoder, body, self._max_depth, ALLOWED)
+        refuse_unserved(request)
+        return request
 
     def response(self, request: ResponsePrompt, past: Past, size: int, key: Key, request_id: str) -> Call:
         """`size` of the request's body, bytes."""
@@ -157,7 +165,7 @@ class CallFactory:
         chat.asked = asked
         call = self._call("responses", chat, key, request_id, model, wanted, size)
         call.include_usage = True
-        if isinstance(request, ResponsesRequest):
+        if isinstance(request, ResponsesRequest | CompactRequest):
             call.priority = asked_class(key.priority, request.service_tier)
         return call
 

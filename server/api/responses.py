@@ -12,63 +12,25 @@ from time import time
 
 from server.api.answer import Answers, StreamAnswer, WholeAnswer
 from server.api.background import Background, BackgroundReply
-from server.api.calls import CallFactory
 from server.api.inbound import Inbound
-from server.api.relay import Made
-from server.call import Call, Key
-from server.errors import ContextLengthExceeded, EngineFailure, GatewayError
+from server.batches.answer import Ended, LineAnswer
+from server.call import Call
+from server.errors import EngineFailure, GatewayError
 from server.gateway import Gateway
 from server.openai.events import Batch
-from server.responses.output import Output, ResponseCollector
+from server.responses.output import CompactionCollector, Output, ResponseCollector
 from server.responses.places import placed
 from server.responses.request import ResponsesRequest
 from server.responses.response import Status
 from server.responses.seal import Sealer
 from server.responses.stream import ResponseStream
-from server.responses.translate import Asked, Past
-from server.state.past import PastFinder
+from server.responses.translate import Asked
 from server.state.records import finished_of
 from server.state.writer import ResponseWriter
 
 Done = Callable[[], None]
 Keep = Callable[[Status, bytes, Done], None]
 """Keeps a Response object that has ended, in that status; the answer leaves when it calls back."""
-
-
-class ResponseCalls:
-    """Makes calls. What a request goes on from is looked up beside, and comes by a callback."""
-
-    def __init__(self, factory: CallFactory, past: PastFinder, max_bytes: int) -> None:
-        self._factory = factory
-        self._past = past
-        self._max_bytes = max_bytes
-
-    def new(self, body: bytes, key: Key, request_id: str, made: Made) -> Call | None:
-        """As `api.relay.NewCall`."""
-        asked = self._factory.asked_response(body, key)
-        told = partial(self._found, asked, len(body), key, request_id, made)
-        past = self._past.find(key.project.id, asked, told)
-        return None if past is None else self._call(asked, len(body), key, request_id, past)
-
-    def _found(
-        self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past | Exception
-    ) -> None:
-        try:
-            if isinstance(past, Exception):
-                raise past
-            call = self._call(asked, size, key, request_id, past)
-        except Exception as error:
-            made(error)
-        else:
-            made(call)
-
-    def _call(self, asked: ResponsesRequest, size: int, key: Key, request_id: str, past: Past) -> Call:
-        call = self._factory.response(asked, past, size, key, request_id)
-        if past.items and call.size > self._max_bytes:
-            raise ContextLengthExceeded(
-                f"The conversation has become larger than {self._max_bytes} bytes. Begin a new one.", param=past.where
-            )
-        return call
 
 
 class ResponseAnswers(Answers):
@@ -95,8 +57,22 @@ class ResponseAnswers(Answers):
         if call.stream:
             stream = ResponseStream(call, asked, self._sealer)
             return ResponseStreamed(call, request, more, stall_s, grace_s, stream, self._keep(call, asked, stream))
-        collector = ResponseCollector(call, asked, self._sealer)
+        collector = ResponseCollector(call, asked, self._sealer, time)
         return ResponseWhole(call, request, more, stall_s, collector, self._keep(call, asked, collector))
+
+    def line(self, call: Call, ended: Ended) -> LineAnswer:
+        """Of a batch: kept as every other, before the line has its result."""
+        asked: Asked = call.body.asked
+        collector = ResponseCollector(call, asked, self._sealer, time)
+        keep = self._keep(call, asked, collector)
+
+        def told(outcome: bytes | GatewayError) -> None:
+            if isinstance(outcome, bytes):
+                keep(collector.status, outcome, partial(ended, outcome))
+            else:
+                ended(placed(outcome, call))
+
+        return LineAnswer(call, collector, told)
 
     def _keep(self, call: Call, asked: Asked, output: Output) -> Keep:
         """For a response that is not to be stored, the answer leaves at once."""
@@ -113,31 +89,30 @@ def leave_at_once(status: Status, body: bytes, leave: Done) -> None:
     leave()
 
 
+class CompactAnswers(Answers):
+    """Of POST /v1/responses/compact, whose answers are not kept."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def of(self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float) -> WholeAnswer:
+        collector = CompactionCollector(call, call.body.asked, self._sealer, time)
+        return ResponseWhole(call, request, more, stall_s, collector, leave_at_once)
+
+
 class ResponseWhole(WholeAnswer):
     def __init__(
         self, call: Call, request: Inbound, more: bytes, stall_s: float, collector: ResponseCollector, keep: Keep
     ) -> None:
-        super().__init__(call, request, more, stall_s)
+        super().__init__(call, request, more, stall_s, collector)
         self._output = collector
         self._keep = keep
-
-    def feed(self, batch: Batch) -> None:
-        for event in batch:
-            self._output.feed(event)
-
-    def end(self) -> None:
-        told = self._output.body(time())
-        if told is None:
-            raise EngineFailure("The engine sent an empty answer. Try again.")
-        status, body = told
-        self._call.status = 200
-        self._keep(status, body, partial(self._leave, body))
 
     def fail(self, error: GatewayError) -> None:
         super().fail(placed(error, self._call))
 
-    def _leave(self, body: bytes) -> None:
-        self._request.answer(200, self._head(self._call.used()), body)
+    def _complete(self, body: bytes) -> None:
+        self._keep(self._output.status, body, partial(super()._complete, body))
 
 
 class ResponseStreamed(StreamAnswer):

@@ -1,6 +1,7 @@
 """The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` says what of it can change."""
 
 from server.config.engine import Engine, EngineMake, Managed, Timeouts
+from server.config.files import Batches, Files
 from server.config.load import (
     ENV_PREFIX,
     ENVIRONMENT,
@@ -18,10 +19,8 @@ from server.config.section import Name, PriorityClass, Sha256, Url
 from server.config.tree import (
     Admission,
     Auth,
-    Batches,
     Config,
     Encryption,
-    Files,
     Limits,
     Retention,
     Server,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from server.config.engine import Engine, Managed
+from server.config.files import Batches, Files
 from server.config.model import Limit, Model, first_unserved
 from server.config.places import is_loopback, policy_place
 from server.config.section import (
@@ -138,37 +139,6 @@ class Stores(Section):
     )
     retention: Retention = Field(default_factory=Retention, description="How long records are kept.")
     encryption: Encryption = Field(default_factory=Encryption, description="Encryption of stored text.")
-
-
-class Files(Section):
-    folder: Path = Field(
-        default=Path("var/files"),
-        description="Folder of uploaded files and of the outputs of batches; a relative one is below $PORTICO_HOME. "
-        "Gateways on several machines need one that they share.",
-    )
-    max_file_bytes: int = Field(default=209_715_200, ge=1024, description="Largest file; more is refused with 413.")
-    max_project_bytes: int = Field(default=10_737_418_240, ge=1024, description="What the files of a project may take.")
-    max_project_files: int = Field(default=10_000, ge=1, description="Files that a project may keep.")
-    expires_days: int | None = Field(
-        default=30,
-        ge=1,
-        description="How long files for batches and their outputs are kept that were given no time of their own; "
-        "null: until they are deleted.",
-    )
-
-
-class Batches(Section):
-    running: int = Field(default=4, ge=0, description="Batches that a worker runs at once; 0: none on this gateway.")
-    max_in_flight: int = Field(default=64, ge=1, description="Lines that a worker has in flight at once.")
-    share: float = Field(
-        default=0.75,
-        gt=0,
-        le=1,
-        description="Share of a model's engines (`max_in_flight`) up to which lines are added to what is running; "
-        "the rest stays free for people.",
-    )
-    max_lines: int = Field(default=50_000, ge=1, description="Lines of one batch.")
-    max_open: int = Field(default=100, ge=1, description="Batches of a project that have not ended.")
 
 
 class StaticKey(Section):

@@ -5,6 +5,7 @@
 | `message` of the assistant, `reasoning`, calls: as far as they follow each other | one assistant message |
 | `function_call_output`, `custom_tool_call_output` | messages with role `tool` |
 | `reasoning` | the assistant's `reasoning`, where it is ours (seal.py); else left out |
+| `compaction` | its summary, as a user's message; of what is before it only users' words and instructions stay |
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ from server.openai.chat_request import (
 from server.openai.chat_request import (
     Message as ChatMessage,
 )
+from server.responses.compaction import SUMMARY
 from server.responses.items import (
     AnyItem,
     CallOutput,
+    Compaction,
+    CompactionTrigger,
     CustomCall,
     FunctionCall,
     InputAudio,
@@ -85,6 +89,10 @@ class Conversation:
             self._call(item, _encode({"input": item.input}).decode(), where)
         elif isinstance(item, CallOutput):
             self._output(item, where)
+        elif isinstance(item, Compaction):
+            self._compacted(item, where)
+        elif isinstance(item, CompactionTrigger):
+            raise InvalidValue("A compaction can only be asked for by the last item of the input.", param=where)
         elif isinstance(item, Reference):
             raise InvalidValue("A reference to an item of which nothing is stored here.", param=f"{where}.id")
         elif item.role == "assistant":
@@ -107,6 +115,20 @@ class Conversation:
         ours = self._sealer.restored(self._project_id, item.encrypted_content, text)
         if ours:
             self._speaking(where).thought.append(ours)
+
+    def _compacted(self, item: Compaction, where: str) -> None:
+        summary = self._sealer.summary(self._project_id, item.encrypted_content)
+        if summary is None:
+            raise InvalidValue(
+                "This compaction was not made by this server for this project: leave it out, or send the items that it "
+                "was made of.",
+                param=f"{where}.encrypted_content",
+            )
+        self._pending, self._open = None, {}
+        stay = [at for at, one in enumerate(self.messages) if not isinstance(one, AssistantMessage | ToolMessage)]
+        self.messages = [self.messages[at] for at in stay]
+        self.origins = [self.origins[at] for at in stay]
+        self._put(UserMessage(content=SUMMARY + summary), where)
 
     def _said(self, item: Message, where: str) -> None:
         content = item.content

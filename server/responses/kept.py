@@ -15,6 +15,7 @@ PREFIXES = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "cto",
     "reasoning": "rs",
+    "compaction": "cmp",
 }
 STEM = 32
 """Letters of an id behind its prefix that are those of the response that it came with."""
@@ -22,10 +23,15 @@ _DECODE = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.encode
 
 
+def text_item(text: str) -> bytes:
+    """What an input that is one text stands for."""
+    return _encode({"type": "message", "role": "user", "content": text})
+
+
 def full_items(items: str | Sequence[Raw | bytes], stem: str) -> list[dict[str, Any]]:
     """Of one request's input. Those without an id get one made of `stem` and their place."""
     if isinstance(items, str):
-        items = [_encode({"type": "message", "role": "user", "content": items})]
+        items = [text_item(items)]
     return [_full(_DECODE(one), stem, index) for index, one in enumerate(items)]
 
 
@@ -41,6 +47,8 @@ def _full(item: dict[str, Any], stem: str, index: int) -> dict[str, Any]:
     if kind == "reasoning":
         item["summary"] = item.get("summary") or []
         return {name: value for name, value in item.items() if value is not None}
+    if kind == "compaction":
+        return {name: item[name] for name in ("type", "id", "encrypted_content")}
     item["status"] = item.get("status") or "completed"
     if kind == "message":
         item["content"] = _parts(item["content"], item["role"])

@@ -1,20 +1,23 @@
 """From the events of a chat completion to the output of a response: a list of items, one after the other. Pure.
 
 The channels of an answer become items as they come: reasoning a `reasoning` item, content a `message`, each call a
-`function_call` or, of a custom tool, a `custom_tool_call`.
+`function_call` or, of a custom tool, a `custom_tool_call`. Where a conversation is compacted, the content becomes a
+`compaction`, and how the model came to it is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
 from server.call import Call
+from server.errors import ContentFiltered, EngineFailure
 from server.openai.chunks import ChatLogprobs, Chunk, Delta, ModeratedChunk, ToolCallDelta
 from server.openai.events import Event, TextEvent
+from server.responses.compaction import retained
 from server.responses.request import ResponsesRequest
 from server.responses.response import CUT, Status, moderation_of, response_of, usage_of
 from server.responses.seal import Sealer
@@ -22,7 +25,7 @@ from server.responses.summary import excerpt
 from server.responses.tools import Named
 from server.responses.translate import Asked
 
-Kind = Literal["reasoning", "output_text", "refusal", "function_call", "custom_tool_call"]
+Kind = Literal["reasoning", "output_text", "refusal", "function_call", "custom_tool_call", "compaction"]
 ItemStatus = Literal["completed", "incomplete"]
 PREFIXES: Mapping[Kind, str] = {
     "reasoning": "rs",
@@ -30,8 +33,9 @@ PREFIXES: Mapping[Kind, str] = {
     "refusal": "msg",
     "function_call": "fc",
     "custom_tool_call": "ctc",
+    "compaction": "cmp",
 }
-CHANNELS: Mapping[Kind, str] = {"reasoning": "reasoning", "output_text": "content"}
+CHANNELS: Mapping[Kind, str] = {"reasoning": "reasoning", "output_text": "content", "compaction": "content"}
 _encode = msgspec.json.encode
 _STRING = msgspec.json.Decoder(str)
 _INPUT = msgspec.json.Decoder(dict[str, str])
@@ -70,12 +74,13 @@ class Output:
         self._finish: str | None = None
         self._moderation: dict[str, Any] | None = None
         self._shown = call.reasoning_shown
+        self._said_as: Kind = "compaction" if asked.compacts else "output_text"
         self._stem = call.id.removeprefix("req_")
 
     def feed(self, event: Event) -> None:
         self.came = True
         if isinstance(event, TextEvent):
-            self._text("reasoning" if event.template.channel == "reasoning" else "output_text", event.text)
+            self._text("reasoning" if event.template.channel == "reasoning" else self._said_as, event.text)
             return
         chunk = event.chunk
         if isinstance(chunk, ModeratedChunk) and chunk.moderation is not None:
@@ -109,7 +114,7 @@ class Output:
             self._text("reasoning", _encode(delta.reasoning)[1:-1])
         if delta.content or logprobs:
             told = _logprobs(logprobs)
-            self._text("output_text", _encode(delta.content or "")[1:-1], told)
+            self._text(self._said_as, _encode(delta.content or "")[1:-1], told)
         if delta.refusal:
             self._text("refusal", _encode(delta.refusal)[1:-1])
         for call in delta.tool_calls or ():
@@ -117,6 +122,8 @@ class Output:
 
     def _text(self, kind: Kind, escaped: bytes, logprobs: list[dict[str, Any]] | None = None) -> None:
         one = self._open
+        if kind == "reasoning" and self._asked.compacts:
+            return
         if one is None or one.kind != kind:
             one = self._begin(kind, _empty(kind))
         one.text.append(escaped)
@@ -153,7 +160,10 @@ class Output:
             return
         text = one.plain()
         shown = kept = {**one.item, "status": status}
-        if one.kind == "reasoning":
+        if one.kind == "compaction":
+            sealed = self._sealer.seal_summary(self._call.key.project.id, text)
+            shown = kept = {**one.item, "encrypted_content": sealed}
+        elif one.kind == "reasoning":
             shown, kept = self._reasoning(one, shown, text)
         elif one.kind == "function_call":
             shown["arguments"] = text
@@ -195,17 +205,41 @@ class Output:
 
 
 class ResponseCollector(Output):
-    """Feed it every event; `body` is the answer."""
+    """Feed it every event; `body` is the answer, and `status` from then on how it ended. `clock`: Unix seconds."""
 
-    def body(self, now: float) -> tuple[Status, bytes] | None:
-        """And the status; None if nothing came."""
+    def __init__(self, call: Call, asked: Asked, sealer: Sealer, clock: Callable[[], float]) -> None:
+        super().__init__(call, asked, sealer)
+        self.status: Status = "in_progress"
+        self._clock = clock
+
+    def body(self) -> bytes | None:
+        """None if nothing came."""
         if not self.came:
             return None
-        status, told = self.ended(now)
-        return status, _encode(told)
+        self.status, told = self.ended(self._clock())
+        return _encode(told)
+
+
+class CompactionCollector(ResponseCollector):
+    """The same for POST /v1/responses/compact: what users said, and the item that stands for the rest."""
+
+    def body(self) -> bytes | None:
+        """Raises `ContentFiltered`, `EngineFailure`."""
+        if not self.came:
+            return None
+        self.status, told = self.ended(self._clock())
+        if self._finish == "content_filter":
+            raise ContentFiltered("A policy of this server ended the summary of the conversation.")
+        if [item["type"] for item in self.items] != ["compaction"]:
+            raise EngineFailure("The model wrote no summary of the conversation. Try again.")
+        window = retained(self._asked.window, self._stem, self._call.model.config.context_length)
+        facts = {"id": told["id"], "object": "response.compaction", "created_at": told["created_at"]}
+        return _encode({**facts, "output": [*window, *self.items], "usage": told["usage"]})
 
 
 def _empty(kind: Kind) -> dict[str, Any]:
+    if kind == "compaction":
+        return {"type": "compaction", "encrypted_content": ""}
     if kind == "reasoning":
         return {"type": "reasoning", "summary": [], "encrypted_content": None}
     return {"type": "message", "role": "assistant", "content": []}

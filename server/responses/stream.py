@@ -133,7 +133,7 @@ class ResponseStream(Output):
             if text:
                 self._event("response.custom_tool_call_input.delta", {**about, "delta": text})
             self._event("response.custom_tool_call_input.done", {**about, "input": text})
-        elif self._seen(one):
+        elif one.kind in _PARTS and self._seen(one):
             self._part_ended(one, item, text)
         self._event("response.output_item.done", {"output_index": one.index, "item": item})
 
@@ -171,7 +171,7 @@ def frame_of(data: bytes) -> bytes:
 
 
 def _begun(one: Open) -> dict[str, Any]:
-    return {**one.item, "status": "in_progress"}
+    return one.item if one.kind == "compaction" else {**one.item, "status": "in_progress"}
 
 
 def _place(one: Open) -> dict[str, Any]:

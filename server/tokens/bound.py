@@ -27,10 +27,12 @@ for "km/h") may exceed that by some; what a call really used is settled at its e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from server.call import Call
-from server.openai.chat_request import ChatRequest, Function
+from server.openai.chat_request import ChatRequest, Function, Message
 from server.openai.parse import depth
 from server.openai.pooling_request import EmbeddingRequest, RerankRequest
 
@@ -63,6 +65,11 @@ def _pooling_bound(call: Call) -> int:
         return call.size + PER_INPUT * body.count
     query, pairs = len(body.query.encode("utf-8", "surrogatepass")), len(body.documents)
     return call.size + (pairs - 1) * query + PER_PAIR * pairs
+
+
+def message_bound(messages: Iterable[Message]) -> int:
+    """Never below what is less without them."""
+    return sum(len(_ENCODE(one)) + PER_MESSAGE for one in messages)
 
 
 def tool_json(function: Function) -> bytes:
