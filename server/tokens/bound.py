@@ -59,17 +59,17 @@ def upper_bound(call: Call) -> int:
     return bound
 
 
+def message_bound(messages: Iterable[Message]) -> int:
+    """Never below what is less without them."""
+    return sum(len(_ENCODE(one)) + PER_MESSAGE for one in messages)
+
+
 def _pooling_bound(call: Call) -> int:
     body: EmbeddingRequest | RerankRequest = call.body
     if isinstance(body, EmbeddingRequest):
         return call.size + PER_INPUT * body.count
     query, pairs = len(body.query.encode("utf-8", "surrogatepass")), len(body.documents)
     return call.size + (pairs - 1) * query + PER_PAIR * pairs
-
-
-def message_bound(messages: Iterable[Message]) -> int:
-    """Never below what is less without them."""
-    return sum(len(_ENCODE(one)) + PER_MESSAGE for one in messages)
 
 
 def tool_json(function: Function) -> bytes:
