@@ -14,6 +14,7 @@ from server.api.batches import batch_routes
 from server.api.calls import CallFactory
 from server.api.files import file_routes
 from server.api.http import new_request_id
+from server.api.pooling import PooledCollector
 from server.auth.keys import KeyRing
 from server.auth.owners import KeyOwners
 from server.batches.answer import LineAnswer, collected
@@ -55,6 +56,7 @@ def line_kinds(factory: CallFactory, responses: LineKind) -> dict[str, LineKind]
         "/v1/chat/completions": LineKind("chat.completions", factory.chat, collected(Collector)),
         "/v1/completions": LineKind("completions", factory.completion, collected(Collector)),
         "/v1/responses": responses,
+        "/v1/embeddings": LineKind("embeddings", factory.embedding, collected(PooledCollector)),
     }
 
 

@@ -122,6 +122,7 @@ class Call:
     body: Any  # the parsed request of the endpoint
     stream: bool
     include_usage: bool
+    generates: bool = True  # the engine writes text for it; else it reads texts, and answers with vectors or scores
     size: int = 0  # of the body, bytes
     counted: int | None = None  # tokens of the prompt, where limits had to know before the engine said
     priority: PriorityClass = "standard"  # in the queue: the key's class, or a lower one that the client asked for
@@ -163,7 +164,7 @@ class Call:
     @property
     def chats(self) -> bool:
         """It is a chat for the engine, in whatever shape it came."""
-        return self.endpoint != "completions"
+        return self.endpoint != "completions" and self.generates
 
     @property
     def prompt(self) -> int:

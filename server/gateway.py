@@ -38,6 +38,8 @@ ENGINE_PATHS: Mapping[str, str] = {
     "completions": "/completions",
     "messages": "/chat/completions",
     "responses": "/chat/completions",
+    "embeddings": "/embeddings",
+    "rerank": "/rerank",
 }
 log = logging.getLogger("portico")
 
@@ -108,6 +110,8 @@ class Gateway:
         return trip
 
     def stages(self, call: Call) -> list[Stage]:
+        if not call.generates:
+            return []
         return [stage for new_stage in self._stages if (stage := new_stage(call)) is not None]
 
     def view(self, call: Call) -> View:
@@ -211,7 +215,7 @@ class Trip:
             return
         try:
             self._stages = self._gateway.stages(call)
-            if self._check is not None:
+            if self._check is not None and call.generates:
                 self._judged = self._check.answer(edited, self._leaves, self.fail)
             self._annotated = annotated(call)
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)

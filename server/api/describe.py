@@ -11,6 +11,7 @@ from server.anthropic.request import CountRequest, MessagesRequest
 from server.openai.batch_request import BatchRequest
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from server.openai.moderation_request import ModerationRequest
+from server.openai.pooling_request import EmbeddingRequest, RerankRequest
 from server.responses.request import CompactRequest, InputTokensRequest, ResponsesRequest
 
 ENDPOINTS = {
@@ -21,6 +22,8 @@ ENDPOINTS = {
     "/v1/responses": ("Create a response", ResponsesRequest),
     "/v1/responses/compact": ("Compact a conversation", CompactRequest),
     "/v1/responses/input_tokens": ("Count the tokens of what a response would be made of", InputTokensRequest),
+    "/v1/embeddings": ("Create embeddings", EmbeddingRequest),
+    "/v1/rerank": ("Order documents by how well they fit a query", RerankRequest),
     "/v1/batches": ("Create a batch", BatchRequest),
     "/v1/moderations": ("Say what the policies of this server find in texts", ModerationRequest),
 }

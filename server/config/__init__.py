@@ -12,6 +12,7 @@ from server.config.load import (
     read_bytes,
     tree_of,
 )
+from server.config.model import Defaults, Limit, Model, Price, Served
 from server.config.places import home, is_loopback, policy_place, shipped
 from server.config.reload import reloaded
 from server.config.section import Name, PriorityClass, Sha256, Url
@@ -19,12 +20,8 @@ from server.config.tree import (
     Admission,
     Auth,
     Config,
-    Defaults,
     Encryption,
-    Limit,
     Limits,
-    Model,
-    Price,
     Retention,
     Server,
     StaticKey,
@@ -54,6 +51,7 @@ __all__ = [
     "Price",
     "PriorityClass",
     "Retention",
+    "Served",
     "Server",
     "Sha256",
     "StaticKey",

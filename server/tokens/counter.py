@@ -39,7 +39,7 @@ class TokenCounter:
     """`count` is the engine's own. In four cases it may be more, never less: a stretch of text that cannot be encoded
     in reasonable time (`slices.py`), a function of more than `LONGEST_TOOL` bytes or one that oss-harmony cannot read,
     reserved control tokens in a raw prompt, and too many long prompts that wait to be counted, or one that waited too
-    long (then it is the bound).
+    long (then it is the bound). Of embeddings and rerank it is always the bound: their models have other vocabularies.
 
     Counting ends where a prompt is longer than the model's context: no engine takes it, whatever its exact length.
     """
@@ -60,6 +60,8 @@ class TokenCounter:
 
     def count(self, call: Call) -> int | Awaitable[int]:
         """A short prompt at once, a long one later: its slices take turns with the event loop."""
+        if not call.generates:
+            return upper_bound(call)
         if _is_short(call):
             return self.exact(call)
         if self._waiting >= MOST_WAITING:
