@@ -14,18 +14,29 @@ from server.api.calls import CallFactory
 from server.api.relay import Relay
 from server.api.response_routes import TokenCounter, prompt_routes, response_routes
 from server.api.responses import ResponseAnswers, ResponseCalls
+from server.api.tool_runs import ToolRuns
 from server.auth.keys import KeyRing
-from server.config import Server
+from server.config import Config
 from server.gateway import Gateway
 from server.responses.seal import Sealer
 from server.state.past import PastFinder
 from server.state.runs import Runs
 from server.state.writer import ResponseWriter
 from server.stores.responses import ConversationStore, ResponseStore
+from server.telemetry.metrics import Metrics
+from server.toolbox.toolbox import Toolbox
 
 
 class StateStore(ResponseStore, ConversationStore, Protocol):
     """What keeps both."""
+
+
+class Beside(Protocol):
+    """What runs beside the requests."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class Responding:
     calls: ResponseCalls
     answers: ResponseAnswers
     routers: tuple[APIRouter, ...]
-    background: tuple[Background, PastFinder, ResponseWriter]  # in the order in which they are to stop
+    background: tuple[Beside, ...]  # in the order in which they are to stop
 
     def relays(self, relay: Callable[..., Relay]) -> dict[str, Relay]:
         return {"/v1/responses": relay("responses", self.calls.new, answers=self.answers)}
@@ -46,13 +57,18 @@ def responding(
     factory: CallFactory,
     counter: TokenCounter,
     sealer: Sealer,
-    lost: Callable[[], None],
-    settings: Server,
+    metrics: Metrics,
+    config: Config,
 ) -> Responding:
-    """`lost` hears of each response that could not be stored."""
+    settings, lost = config.server, metrics.stores.response_lost
     past, writer = PastFinder(store), ResponseWriter(store, lost)
     runs = Runs(store, lost, gethostname())
-    background = Background(gateway, store, runs, sealer, settings.shutdown_grace_s)
-    routers = (prompt_routes(keys, factory, past, counter, settings), response_routes(keys, store, runs))
-    calls = ResponseCalls(factory, past, settings.max_body_bytes)
-    return Responding(calls, ResponseAnswers(sealer, writer, background), routers, (background, past, writer))
+    toolbox = Toolbox(config.tools, metrics.tools) if config.tools.servers else None
+    tools = None if toolbox is None else ToolRuns(gateway, toolbox, sealer)
+    begin = gateway.start if tools is None else tools.begin
+    background = Background(gateway, begin, store, runs, sealer, settings.shutdown_grace_s)
+    routers = (prompt_routes(keys, factory, past, toolbox, counter, settings), response_routes(keys, store, runs))
+    calls = ResponseCalls(factory, past, toolbox, settings.max_body_bytes)
+    answers = ResponseAnswers(sealer, writer, background, tools)
+    beside = (background, past, writer, *(() if toolbox is None else (toolbox,)))
+    return Responding(calls, answers, routers, beside)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server import cli
-from server.config import Config, ConfigError, home, is_loopback, load, tree
+from server.config import Config, ConfigError, home, is_loopback, load, tracing
 
 GOOD = "engines: {e: {url: 'http://127.0.0.1:1/v1'}}\nmodels: {m: {engines: [e]}}\n"
 SECRET = "hunter2-canary"
@@ -312,7 +312,7 @@ def test_tracing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lacks", ["opentelemetry", "opentelemetry.proto"])
 def test_tracing_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
-    monkeypatch.setattr(tree, "find_spec", lambda name: None if name == lacks else name)
+    monkeypatch.setattr(tracing, "find_spec", lambda name: None if name == lacks else name)
     assert "pip install 'portico[otel]'" in refusal(tmp_path, TRACED + "}")
     assert read(tmp_path).tracing.endpoint is None
 

@@ -16,6 +16,7 @@ from server.errors import ModelNotFound, PermissionDenied
 from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
 from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
+from server.responses.hosted import NO_OFFERS, Offers
 from server.responses.request import ALLOWED, InputTokensRequest, ResponsesRequest
 from server.responses.request import Prompted as ResponsePrompt
 from server.responses.seal import Sealer
@@ -129,9 +130,11 @@ class CallFactory:
         check_endpoint(key, "responses")
         return parse(INPUT_TOKENS, body, self._max_depth, ALLOWED)
 
-    def response(self, request: ResponsePrompt, past: Past, size: int, key: Key, request_id: str) -> Call:
+    def response(
+        self, request: ResponsePrompt, past: Past, size: int, key: Key, request_id: str, offers: Offers = NO_OFFERS
+    ) -> Call:
         """`size` of the request's body, bytes."""
-        chat, asked = translated(request, past, self._sealer, key.project.id, int(time()))
+        chat, asked = translated(request, past, self._sealer, key.project.id, int(time()), offers)
         validate_chat(chat)
         wanted, model = self._model(chat, key)
         check_length(chat.max_completion_tokens, "max_output_tokens", model.config.context_length)

@@ -18,12 +18,14 @@ from server.auth.keys import KeyRing
 from server.call import Call
 from server.config import Server
 from server.errors import InvalidState, InvalidValue, NotFound, StoreUnavailable, UnsupportedValue
+from server.responses.hosted import NO_OFFERS
 from server.state.following import followed
 from server.state.past import PastFinder
 from server.state.run import with_status
 from server.state.runs import Runs
 from server.stores.base import NotThere, StoreError
 from server.stores.responses import Item, ResponseRecord
+from server.toolbox.toolbox import Toolbox
 
 ENDPOINT = "responses"
 
@@ -109,7 +111,12 @@ def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
 
 
 def prompt_routes(
-    keys: KeyRing, factory: CallFactory, past: PastFinder, counter: TokenCounter, settings: Server
+    keys: KeyRing,
+    factory: CallFactory,
+    past: PastFinder,
+    toolbox: Toolbox | None,
+    counter: TokenCounter,
+    settings: Server,
 ) -> APIRouter:
     router = APIRouter()
 
@@ -119,7 +126,8 @@ def prompt_routes(
         body = await read_body(request, settings)
         asked = factory.asked_input_tokens(body, key)
         found = await past.look(key.project.id, asked)
-        call = factory.response(asked, found, len(body), key, request.scope["state"]["request_id"])
+        offers = NO_OFFERS if toolbox is None else await toolbox.look(key.project.id, asked.tools)
+        call = factory.response(asked, found, len(body), key, request.scope["state"]["request_id"], offers)
         counted = counter.count(call)
         tokens = counted if isinstance(counted, int) else await counted
         return {"object": "response.input_tokens", "input_tokens": tokens}

@@ -15,10 +15,12 @@ from server.api.background import Background, BackgroundReply
 from server.api.calls import CallFactory
 from server.api.inbound import Inbound
 from server.api.relay import Made
+from server.api.tool_runs import ToolRuns
 from server.call import Call, Key
 from server.errors import ContextLengthExceeded, EngineFailure, GatewayError
 from server.gateway import Gateway
 from server.openai.events import Batch
+from server.responses.hosted import NO_OFFERS, Offers
 from server.responses.output import Output, ResponseCollector
 from server.responses.places import placed
 from server.responses.request import ResponsesRequest
@@ -29,6 +31,7 @@ from server.responses.translate import Asked, Past
 from server.state.past import PastFinder
 from server.state.records import finished_of
 from server.state.writer import ResponseWriter
+from server.toolbox.toolbox import Toolbox
 
 Done = Callable[[], None]
 Keep = Callable[[Status, bytes, Done], None]
@@ -38,9 +41,10 @@ Keep = Callable[[Status, bytes, Done], None]
 class ResponseCalls:
     """Makes calls. What a request goes on from is looked up beside, and comes by a callback."""
 
-    def __init__(self, factory: CallFactory, past: PastFinder, max_bytes: int) -> None:
+    def __init__(self, factory: CallFactory, past: PastFinder, toolbox: Toolbox | None, max_bytes: int) -> None:
         self._factory = factory
         self._past = past
+        self._toolbox = toolbox
         self._max_bytes = max_bytes
 
     def new(self, body: bytes, key: Key, request_id: str, made: Made) -> Call | None:
@@ -48,7 +52,7 @@ class ResponseCalls:
         asked = self._factory.asked_response(body, key)
         told = partial(self._found, asked, len(body), key, request_id, made)
         past = self._past.find(key.project.id, asked, told)
-        return None if past is None else self._call(asked, len(body), key, request_id, past)
+        return None if past is None else self._with_tools(asked, len(body), key, request_id, made, past)
 
     def _found(
         self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past | Exception
@@ -56,14 +60,35 @@ class ResponseCalls:
         try:
             if isinstance(past, Exception):
                 raise past
-            call = self._call(asked, size, key, request_id, past)
+            call = self._with_tools(asked, size, key, request_id, made, past)
         except Exception as error:
             made(error)
         else:
-            made(call)
+            if call is not None:
+                made(call)
 
-    def _call(self, asked: ResponsesRequest, size: int, key: Key, request_id: str, past: Past) -> Call:
-        call = self._factory.response(asked, past, size, key, request_id)
+    def _with_tools(
+        self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past
+    ) -> Call | None:
+        """None where tool servers have to say first what they offer."""
+        if self._toolbox is None:
+            return self._call(asked, size, key, request_id, past, NO_OFFERS)
+
+        def told(offers: Offers | Exception) -> None:
+            try:
+                if isinstance(offers, Exception):
+                    raise offers
+                call = self._call(asked, size, key, request_id, past, offers)
+            except Exception as error:
+                made(error)
+            else:
+                made(call)
+
+        offers = self._toolbox.find(key.project.id, asked.tools, told)
+        return None if offers is None else self._call(asked, size, key, request_id, past, offers)
+
+    def _call(self, asked: ResponsesRequest, size: int, key: Key, request_id: str, past: Past, offers: Offers) -> Call:
+        call = self._factory.response(asked, past, size, key, request_id, offers)
         if past.items and call.size > self._max_bytes:
             raise ContextLengthExceeded(
                 f"The conversation has become larger than {self._max_bytes} bytes. Begin a new one.", param=past.where
@@ -74,10 +99,11 @@ class ResponseCalls:
 class ResponseAnswers(Answers):
     """`sealer` seals the reasoning that leaves."""
 
-    def __init__(self, sealer: Sealer, writer: ResponseWriter, background: Background) -> None:
+    def __init__(self, sealer: Sealer, writer: ResponseWriter, background: Background, tools: ToolRuns | None) -> None:
         self._sealer = sealer
         self._writer = writer
         self._background = background
+        self._tools = tools
 
     def start(
         self, gateway: Gateway, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
@@ -85,12 +111,14 @@ class ResponseAnswers(Answers):
         asked: Asked = call.body.asked
         if isinstance(asked.request, ResponsesRequest) and asked.request.background:
             self._background.begin(call, request, BackgroundReply(call, request, more, stall_s))
+        elif self._tools is not None and asked.tools.hosted:
+            request.attach(self._tools.begin(call, self.of(call, request, more, stall_s, grace_s)))
         else:
             super().start(gateway, call, request, more, stall_s, grace_s)
 
     def of(
         self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
-    ) -> WholeAnswer | StreamAnswer:
+    ) -> ResponseWhole | ResponseStreamed:
         asked: Asked = call.body.asked
         if call.stream:
             stream = ResponseStream(call, asked, self._sealer)
@@ -118,15 +146,24 @@ class ResponseWhole(WholeAnswer):
         self, call: Call, request: Inbound, more: bytes, stall_s: float, collector: ResponseCollector, keep: Keep
     ) -> None:
         super().__init__(call, request, more, stall_s)
-        self._output = collector
+        self.output = collector
         self._keep = keep
 
     def feed(self, batch: Batch) -> None:
         for event in batch:
-            self._output.feed(event)
+            self.output.feed(event)
+
+    def told(self) -> None:
+        """All is told at the end."""
+
+    def broken(self, error: GatewayError) -> None:
+        """A status of failure would say that it can be tried again."""
+        body = self.output.failed(error)
+        self._call.status = 200
+        self._keep("failed", body, partial(self._leave, body))
 
     def end(self) -> None:
-        told = self._output.body(time())
+        told = self.output.body(time())
         if told is None:
             raise EngineFailure("The engine sent an empty answer. Try again.")
         status, body = told
@@ -152,19 +189,25 @@ class ResponseStreamed(StreamAnswer):
         keep: Keep,
     ) -> None:
         super().__init__(call, request, more, stall_s, grace_s)
-        self._stream = stream
+        self.output = stream
         self._keep = keep
+
+    def told(self) -> None:
+        self._send(b"".join(self.output.told()))
+
+    def broken(self, error: GatewayError) -> None:
+        self.fail(error)
 
     def end(self) -> None:
         if not self._call.status:
             raise EngineFailure("The engine sent an empty answer. Try again.")
-        status, body, events = self._stream.end(time())
+        status, body, events = self.output.end(time())
         self._last_events(status, body, events)
 
     def fail(self, error: GatewayError) -> None:
         """A stream that has begun ends with the response as far as it came."""
         if self._call.status:
-            body, events = self._stream.failed(placed(error, self._call))
+            body, events = self.output.failed(placed(error, self._call))
             self._last_events("failed", body, events)
         else:
             super().fail(placed(error, self._call))
@@ -177,4 +220,4 @@ class ResponseStreamed(StreamAnswer):
         self._keep(status, body, partial(self._request.end, last))
 
     def _wire(self, batch: Batch) -> bytes:
-        return b"".join(self._stream.batch(batch))
+        return b"".join(self.output.batch(batch))

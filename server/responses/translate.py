@@ -24,14 +24,16 @@ from server.openai.chat_request import (
     JsonObjectFormat,
     JsonSchema,
     SystemMessage,
+    ToolMessage,
     UserMessage,
 )
 from server.openai.chat_request import JsonSchemaFormat as ChatSchemaFormat
 from server.responses.conversation import Conversation
+from server.responses.hosted import NO_OFFERS, Offers, hosted_name
 from server.responses.items import item_of, referred
 from server.responses.request import JsonSchemaFormat, Prompted, ResponsesRequest
-from server.responses.seal import Sealer
-from server.responses.tools import Tools, choose, tools_of
+from server.responses.seal import Sealer, is_request_id
+from server.responses.tools import Named, Tools, choose, tools_of
 
 
 class Past(NamedTuple):
@@ -48,6 +50,15 @@ class Past(NamedTuple):
 NO_PAST = Past()
 
 
+class Approval(NamedTuple):
+    """A call that was approved: `message` of the chat waits for its output."""
+
+    request_id: str
+    named: Named
+    arguments: str
+    message: ToolMessage
+
+
 class Asked(Struct):
     """What an answer has to know of its request. `own` are the items of its input, references resolved."""
 
@@ -56,6 +67,7 @@ class Asked(Struct):
     tools: Tools
     created_at: int  # Unix seconds
     origins: Sequence[str]  # for each message of the chat, the path of the item that it comes from
+    approved: Sequence[Approval] = ()  # calls of tools to be made first
 
 
 class TranslatedResponse(ChatRequest, kw_only=True):
@@ -72,7 +84,7 @@ def refers(request: Prompted) -> frozenset[str]:
 
 
 def translated(
-    request: Prompted, past: Past, sealer: Sealer, project_id: str, now: int
+    request: Prompted, past: Past, sealer: Sealer, project_id: str, now: int, offers: Offers = NO_OFFERS
 ) -> tuple[TranslatedResponse, Asked]:
     """Raises `InvalidRequest`, whose `param` is a path in the request as it was sent. `now` in Unix seconds."""
     refuse_unserved(request)
@@ -95,13 +107,30 @@ def translated(
     if not talk.messages:
         raise MissingParameter("Missing required parameter: 'input'.", param="input")
     chat = TranslatedResponse(model=request.model, messages=talk.messages)
-    tools = tools_of(request.tools)
+    tools = tools_of(request.tools, offers, frozenset(talk.listed))
     choose(chat, request, tools)
     chat.parallel_tool_calls = request.parallel_tool_calls
     _shape(chat, request)
     if isinstance(request, ResponsesRequest):
         _sample(chat, request)
-    return chat, Asked(request, own, tools, now, talk.origins)
+    approved = _approved(talk, tools, sealer, project_id) if talk.approved else ()
+    return chat, Asked(request, own, tools, now, talk.origins, approved)
+
+
+def _approved(talk: Conversation, tools: Tools, sealer: Sealer, project_id: str) -> list[Approval]:
+    """Only what the model asked for here, and in these words, can be approved."""
+    found: list[Approval] = []
+    for request_id, one in talk.approved.items():
+        asked, where = one.request, f"{one.where}.approval_request_id"
+        if not is_request_id(request_id, sealer, project_id, asked.server_label, asked.name, asked.arguments):
+            raise InvalidValue("The call to be approved is not one that the model asked for here.", param=where)
+        named = tools.names.get(hosted_name(asked.server_label, asked.name))
+        if named is None or named.server is None:
+            raise InvalidValue(
+                "The call to be approved is one of a server or tool that 'tools' does not offer any more.", param=where
+            )
+        found.append(Approval(request_id, named, asked.arguments, one.message))
+    return found
 
 
 def _own(request: Prompted, past: Past) -> list[Raw | bytes]:
