@@ -20,7 +20,7 @@ class ToolServer(Section):
     )
     role: Literal["mcp", "code_interpreter"] = Field(
         default="mcp",
-        description="`mcp`: requests name it by its label; `code_interpreter`: it runs what the tool of that name asks.",
+        description="`mcp`: requests name it by its label; `code_interpreter`: it runs code for the tool of that name.",
     )
     projects: tuple[Name, ...] | None = Field(
         default=None, description="Projects, by their id, whose requests may use it; null: all."

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from server.call import Call
+from server.call import Call, Tokens
 from server.errors import GatewayError
 from server.openai.chunks import ChatLogprobs, Chunk, Delta, ModeratedChunk, ToolCallDelta
 from server.openai.events import Event, TextEvent
@@ -97,7 +97,7 @@ class Output:
         self.came = False
         self.called: list[Called] = []
         self._call = call
-        self._calls = [call]  # of the engine
+        self._calls: list[Call] = []  # of the engine, after the first
         self._asked = asked
         self._sealer = sealer
         self._open: Open | None = None
@@ -149,9 +149,12 @@ class Output:
         """As many tokens as may be have been used."""
         self._finish = "length"
 
-    def used(self) -> int:
-        """Tokens of all that the model wrote."""
-        return sum(one.used().completion for one in self._calls)
+    def used(self) -> Tokens:
+        """By all calls of the engine together."""
+        total = self._call.used()
+        for further in self._calls:
+            total = total + further.used()
+        return total
 
     def call_approved(self, request_id: str, named: Named, arguments: str) -> None:
         """The model asked for it in an earlier response, and the client has approved it: it is in `called`."""
@@ -179,7 +182,7 @@ class Output:
         return [{"id": f"mcpl_{self._stem}{index:04x}", **item} for index, item in enumerate(lists)]
 
     def _response(self, status: Status, facts: Mapping[str, Any]) -> dict[str, Any]:
-        told = {"usage": usage_of(*(one.used() for one in self._calls)), **facts}
+        told = {"usage": usage_of(self.used()), **facts}
         if self._moderation is not None:
             told["moderation"] = self._moderation
         return response_of(self._call, self._asked, status, self.items, **told)

@@ -23,15 +23,13 @@ def response_id(request_id: str) -> str:
     return f"resp_{request_id.removeprefix('req_')}"
 
 
-def usage_of(*calls: Tokens) -> dict[str, Any]:
-    """Of all calls of the engine together."""
-    prompt, completion = sum(one.prompt for one in calls), sum(one.completion for one in calls)
+def usage_of(tokens: Tokens) -> dict[str, Any]:
     return {
-        "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": sum(one.cached for one in calls), "cache_write_tokens": 0},
-        "output_tokens": completion,
-        "output_tokens_details": {"reasoning_tokens": sum(one.reasoning for one in calls)},
-        "total_tokens": prompt + completion,
+        "input_tokens": tokens.prompt,
+        "input_tokens_details": {"cached_tokens": tokens.cached, "cache_write_tokens": 0},
+        "output_tokens": tokens.completion,
+        "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
+        "total_tokens": tokens.prompt + tokens.completion,
     }
 
 

@@ -21,6 +21,7 @@ from server.responses.request import ResponsesRequest
 from server.responses.seal import Sealer
 from server.responses.translate import Asked, TranslatedResponse
 
+MOST_CALLS = 128  # for one response
 TOO_MANY = Outcome(None, execution_error("No more calls of tools may be made for this response."))
 CLIENTS = frozenset(("function_call", "custom_tool_call", "mcp_approval_request"))
 """Kinds of items with which it is the client's turn."""
@@ -47,7 +48,8 @@ class Rounds:
         self._sealer = sealer
         self._project_id = project_id
         self._rounds_left = most_rounds - 1
-        self._calls_left = request.max_tool_calls if isinstance(request, ResponsesRequest) else None
+        asked_for = request.max_tool_calls if isinstance(request, ResponsesRequest) else None
+        self._calls_left = min(asked_for or MOST_CALLS, MOST_CALLS)
         self._begin = 0  # of the round's items among all
 
     def approved(self, output: Output) -> Plan:
@@ -76,7 +78,7 @@ class Rounds:
         """What the engine is asked next; None if as many tokens as the client allows have been used."""
         request, asked = self._asked.request, self._asked
         most = request.max_output_tokens if isinstance(request, ResponsesRequest) else None
-        left = None if most is None else most - output.used()
+        left = None if most is None else most - output.used().completion
         if left is not None and left <= 0:
             return None
         talk = Conversation(self._sealer, self._project_id)
@@ -94,7 +96,7 @@ class Rounds:
             max_completion_tokens=left,
             asked=None,
         )
-        if not self._rounds_left or self._calls_left == 0:
+        if not self._rounds_left or not self._calls_left:
             names = asked.tools.names
             chat.tools = [one for one in chat.tools or () if not names[one.function.name].server] or None
         self._asked = replace(asked, origins=[*asked.origins, *talk.origins])
@@ -115,9 +117,8 @@ class Rounds:
         return Outcome(left) if outcome.error is None else Outcome(None, execution_error(left))
 
     def _plan(self, called: Sequence[Called], *, goes_on: bool) -> Plan:
-        most = len(called) if self._calls_left is None else min(len(called), self._calls_left)
-        if self._calls_left is not None:
-            self._calls_left -= most
+        most = min(len(called), self._calls_left)
+        self._calls_left -= most
         return Plan(called[:most], called[most:], goes_on)
 
 

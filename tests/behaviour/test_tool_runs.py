@@ -89,7 +89,7 @@ async def test_a_call_and_the_answer_made_of_it(form: dict[str, Any]) -> None:
 
 
 async def test_every_event_of_a_stream_in_its_order() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         engine.plan(answer(ADD), answer("It is 3."))
         events = await events_of(gate, tools=[DESK], store=False)
         item_ = ["output_item.added", "output_item.done"]
@@ -125,7 +125,7 @@ async def test_several_rounds_and_each_is_a_call_of_its_own() -> None:
 
 
 async def test_a_limit_counts_each_round_and_nothing_is_done_twice() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         key = await Tenants(gate).limited(requests_per_minute=1)
         engine.always = answer(ADD)
         reply = await gate.request("POST", PATH, {"model": MODEL, "input": "Hi", "tools": [DESK]}, key)
@@ -138,7 +138,7 @@ async def test_a_limit_counts_each_round_and_nothing_is_done_twice() -> None:
 
 
 async def test_a_first_round_that_fails_is_an_ordinary_error() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         engine.plan(error(500), error(500))
         for stream in (False, True):
             reply = await ask(gate, tools=[DESK], stream=stream)
@@ -147,7 +147,7 @@ async def test_a_first_round_that_fails_is_an_ordinary_error() -> None:
 
 
 async def test_a_later_round_that_fails_ends_the_stream() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         engine.plan(answer(ADD), error(500))
         events = await events_of(gate, tools=[DESK])
         assert [one["type"] for one in events[-2:]] == ["error", "response.failed"]
@@ -256,7 +256,7 @@ async def test_an_approved_call_is_limited_before_it_is_made() -> None:
     ],
 )
 async def test_a_call_that_fails_is_told(call: tuple[str, str], outcome: str, told: str) -> None:
-    async with desk(timeout_s=0.5) as (tools, engine, gate):
+    async with desk(timeout_s=0.5) as (_tools, engine, gate):
         engine.plan(answer(Reply("", tool_calls=(call,))), answer("It does not work."))
         events = await events_of(gate, tools=[DESK])
         response = events[-1]["response"]
@@ -273,7 +273,7 @@ async def test_a_call_that_fails_is_told(call: tuple[str, str], outcome: str, to
 
 
 async def test_long_output_is_cut() -> None:
-    async with desk(bounds={"max_output_bytes": 300}) as (tools, engine, gate):
+    async with desk(bounds={"max_output_bytes": 300}) as (_tools, engine, gate):
         engine.plan(answer(Reply("", tool_calls=(("desk__huge", '{"letters": 100000}'),))), answer("Long."))
         called = item((await ask(gate, tools=[DESK])).json, "mcp_call")
         assert called["output"] == "x" * 294 + "\n(cut)"
@@ -302,7 +302,7 @@ async def test_a_server_that_hangs_is_left_when_the_client_leaves() -> None:
 
 
 async def test_a_client_that_leaves_amid_a_later_round_ends_it() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         engine.plan(answer(ADD), hang(after=2))
         async with opened(gate, stream=True):
             await eventually(lambda: len(engine.calls) == 2)
@@ -322,7 +322,7 @@ async def test_lists_are_remembered_and_told_once_in_a_conversation() -> None:
 
 
 async def test_a_call_of_a_clients_function_ends_the_response() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         both = Reply("", tool_calls=(("desk__add", '{"a": 1, "b": 2}'), ("weather", "{}")))
         engine.plan(answer(both), answer("Cold, and 3."))
         first = (await ask(gate, tools=[DESK, WEATHER])).json
@@ -366,7 +366,7 @@ async def test_tokens_of_all_rounds_together_are_bounded() -> None:
 
 
 async def test_a_forced_tool_is_forced_once() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         for choice in ("required", {"type": "mcp", "server_label": "desk", "name": "add"}):
             engine.plan(answer(ADD), answer("3."))
             await ask(gate, tools=[DESK], tool_choice=choice)
@@ -377,7 +377,7 @@ async def test_a_forced_tool_is_forced_once() -> None:
 
 
 async def test_which_tools_are_offered() -> None:
-    async with desk(allowed_tools=["add", "echo", "fails"]) as (tools, engine, gate):
+    async with desk(allowed_tools=["add", "echo", "fails"]) as (_tools, engine, gate):
         for asked, offered in (
             (DESK, ["add", "echo", "fails"]),
             (DESK | {"allowed_tools": ["echo", "hangs"]}, ["echo"]),
@@ -443,7 +443,7 @@ LANTERN = Reply("", tool_calls=(("desk__echo", '{"text": "a lant\\u0065rn"}'),))
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_policy_sees_what_tools_say_before_anybody(stream: bool, tmp_path: Path) -> None:
     blocks = policy(tmp_path, "action: block, directions: [input], channels: [content]")
-    async with desk(moderation=blocks) as (tools, engine, gate):
+    async with desk(moderation=blocks) as (_tools, engine, gate):
         engine.always = answer(LANTERN)
         if stream:
             events = await events_of(gate, tools=[DESK])
@@ -459,7 +459,7 @@ async def test_a_policy_sees_what_tools_say_before_anybody(stream: bool, tmp_pat
 
 async def test_a_policy_replaces_what_tools_say(tmp_path: Path) -> None:
     redacts = policy(tmp_path, "action: redact, replacement: '[x]', directions: [input], channels: [content]")
-    async with desk(moderation=redacts) as (tools, engine, gate):
+    async with desk(moderation=redacts) as (_tools, engine, gate):
         engine.plan(answer(LANTERN), answer("Good."), answer("Good."))
         first = (await ask(gate, tools=[DESK])).json
         assert item(first, "mcp_call")["output"] == "a [x]"
@@ -477,7 +477,7 @@ async def test_what_a_policy_keeps_from_answers_reaches_no_tool(tmp_path: Path) 
 
 
 async def test_in_the_background() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, engine, gate):
         engine.plan(answer(ADD), answer("It is 3."))
         reply = await begin(gate, tools=[DESK])
         assert (reply.status, reply.json["status"]) == (200, "queued")
@@ -517,7 +517,7 @@ async def test_a_server_that_stops_lets_rounds_go_on_and_then_ends_them() -> Non
 
 
 async def test_the_tokens_of_tools_are_counted() -> None:
-    async with desk() as (tools, engine, gate):
+    async with desk() as (_tools, _engine, gate):
         plain = await gate.request("POST", f"{PATH}/input_tokens", {"model": MODEL, "input": "Hi"})
         body = {"model": MODEL, "input": "Hi", "tools": [DESK]}
         more = await gate.request("POST", f"{PATH}/input_tokens", body)
