@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from server.errors import InvalidValue, MissingParameter, UnsupportedValue
+from server.errors import InvalidValue, MissingParameter, ToolUnavailable, UnsupportedValue
 from server.openai.chat_request import ChatRequest, Function, NamedFunction, NamedToolChoice, Strict, Tool
 from server.openai.parse import parse_part
 from server.responses.hosted import NO_OFFERS, CodeTool, Offer, Offers, functions_of, list_item
@@ -147,6 +147,8 @@ def tools_of(raw: list[Raw] | None, offers: Offers = NO_OFFERS, listed: frozense
 
 def _hosted(offer: Offer) -> Iterator[tuple[Function, Named]]:
     asked = offer.asked
+    if isinstance(asked, CodeTool) and offer.error is not None:  # no item could tell of it
+        raise ToolUnavailable(f"Code cannot be run now: {offer.error}", param="tools", retry_after=5)
     for tool, function in functions_of(offer):
         if isinstance(asked, CodeTool):
             yield function, Named("code_interpreter_call", tool.name, None, offer.server)

@@ -291,6 +291,14 @@ async def test_a_server_that_is_down() -> None:
         assert gate.metric("portico_tool_lists_total", server="desk", outcome="unreachable") == 1
 
 
+async def test_code_that_nobody_can_run() -> None:
+    config = {"servers": {"py": NOBODY["servers"]["desk"] | {"role": "code_interpreter"}}}
+    async with EngineDouble() as engine, portico(engine, tools=config) as gate:
+        reply = await ask(gate, tools=[{"type": "code_interpreter", "container": {"type": "auto"}}])
+        assert (reply.status, reply.error["code"]) == (503, "tool_unavailable")
+        assert not engine.calls
+
+
 async def test_a_server_that_hangs_is_left_when_the_client_leaves() -> None:
     async with desk() as (tools, engine, gate):
         engine.always = answer(Reply("", tool_calls=(("desk__hangs", "{}"),)))

@@ -60,7 +60,7 @@ async def served(say: Say, **settings: Any) -> AsyncIterator[tuple[Server, Told,
     async with listener:
         url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/mcp"
         told = Told()
-        server = Server("desk", ToolServer(url=url, **{"timeout_s": 0.5} | settings), 300, 1000, told)
+        server = Server("desk", ToolServer.model_validate({"url": url, "timeout_s": 0.5} | settings), 300, 1000, told)
         yield server, told, asked
         await server.stop()
 
