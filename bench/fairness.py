@@ -17,10 +17,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +41,8 @@ from bench.results import RESULTS, write_section
 from bench.tenants import Load, Tenant, run
 
 ONE, OTHER = "sk-bench-of-the-one-0123456789abcdef", "sk-bench-of-the-other-0123456789abcdef"
+FLOODS_KEY, TRICKLES_KEY = "flood", "trickle"
+DATABASE = "portico.db"
 NO_BOUND = 100_000
 SHARES_OFF, SLOWER, LATER = 0.05, 0.98, 2.0
 """The targets: shares off their weights, throughput of fair / fifo, first token beside a flood / alone."""
@@ -90,6 +94,7 @@ class Line:
     name: str
     ttft_p50_ms: float = float("nan")
     ttft_p99_ms: float = float("nan")
+    queued_p99_ms: float = float("nan")  # of that in Portico's queue; the rest is the engine's
     share: float = float("nan")
     wanted: float = float("nan")
     per_second: float = float("nan")
@@ -99,15 +104,15 @@ def configuration(backend: Backend, plan: Plan, way: Way, ports: tuple[int, int]
     """Two static keys of two projects (or of one)."""
     names = [("one", ONE), ("one" if way.one_project else "other", OTHER)]
     keys = [
-        {"name": f"key-{at}", "project": project, "key_sha256": hashlib.sha256(key.encode()).hexdigest()}
-        for at, (project, key) in enumerate(names)
+        {"name": name, "project": project, "key_sha256": hashlib.sha256(key.encode()).hexdigest()}
+        for name, (project, key) in zip((FLOODS_KEY, TRICKLES_KEY), names, strict=True)
     ]
     bound = NO_BOUND if way.unbounded else plan.seqs
     engine = {"url": f"{backend.base}/v1", "max_in_flight": bound, "vllm": backend.vllm}
     tree = {
         "server": {"port": ports[0]},
         "metrics": {"port": ports[1]},
-        "stores": {"durable": f"sqlite:///{folder}/portico.db"},
+        "stores": {"durable": f"sqlite:///{folder / DATABASE}"},
         "auth": {"static_keys": keys},
         "engines": {"engine": engine},
         "models": {backend.model: {"engines": ["engine"], "context_length": 8192}},
@@ -146,11 +151,22 @@ def measured(name: str, load: Load, wanted: float | None) -> Line:
     return Line(name, percentile(times, 50), percentile(times, 99), per_second=load.per_second())
 
 
+def queued_ms(database: Path, key: str, begin: float, end: float) -> list[float]:
+    """How long the calls of a key that ended between two moments (Unix seconds) waited in Portico's queue."""
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            "SELECT queued_ms FROM usage WHERE key_id LIKE ? AND at_ms BETWEEN ? AND ?",
+            (f"%{key}%", int(begin * 1000), int(end * 1000)),
+        )
+        return [float(wait) for (wait,) in rows]
+
+
 def report(lines: dict[str, Line]) -> str:
     """The table and how the targets were met."""
     cells = [
-        ["load and queue", "trickle TTFT p50 ms", "p99 ms", "p99 / alone", "share of one", "its weight", "tokens/s"]
-    ]
+        ["load and queue", "trickle TTFT p50 ms", "p99 ms", "p99 / alone", "in the queue p99 ms", "share of one",
+         "its weight", "tokens/s"]
+    ]  # fmt: skip
     alone = lines["alone"].ttft_p99_ms
     for line in lines.values():
         cells.append(
@@ -159,6 +175,7 @@ def report(lines: dict[str, Line]) -> str:
                 table.number(line.ttft_p50_ms, 0),
                 table.number(line.ttft_p99_ms, 0),
                 table.number(line.ttft_p99_ms / alone, 2),
+                table.number(line.queued_p99_ms, 0),
                 table.number(line.share, 3),
                 table.number(line.wanted, 3),
                 table.number(line.per_second, 0),
@@ -188,8 +205,8 @@ def described(plan: Plan) -> str:
         f"{plan.long_prompt} tokens and answers of {plan.answer[0]} to {plan.answer[1]}; trickle: one client, "
         f"{plan.short_prompt} tokens and {plan.short_answer[0]} to {plan.short_answer[1]}, a pause of "
         f"{plan.pause_s:g} s. Shares: {3 * plan.seqs} clients each, long prompts and half an answer beside short "
-        f"prompts and a whole one; a token of an answer counts as two of a prompt. {plan.seconds:g} s each. Tokens/s: "
-        f"of answers."
+        f"prompts and a whole one; a token of an answer counts as two of a prompt. {plan.seconds:g} s each. In the "
+        f"queue: in Portico's, of the time to the first token. Tokens/s: of answers."
     )
 
 
@@ -220,18 +237,25 @@ class Bench:
         self._measure(engine, ("shares engine's own", backlogged(plan), plan.seconds, 1 / 2))
 
     def _measure(self, way: Way, *loads: tuple[str, list[Tenant], float, float | None]) -> None:
-        running = self._start(way)
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        running = self._start(way, folder)
+        times: dict[str, tuple[float, float]] = {}
         try:
             for name, tenants, seconds, wanted in loads:
+                begun = time.time() + self._plan.warm_s
                 load = uvloop.run(run(running.base, self._backend.model, tenants, self._plan.warm_s, seconds))
-                line = measured(name, load, wanted)
-                self.lines[name] = line
-                say(f"{line}")
+                self.lines[name] = measured(name, load, wanted)
+                if wanted is None:
+                    times[name] = begun, begun + seconds
         finally:
-            running.process.stop()
+            running.process.stop()  # what was used is in its database then
+        for name, (begin, end) in times.items():
+            queued = percentile(queued_ms(folder / DATABASE, TRICKLES_KEY, begin, end), 99)
+            self.lines[name] = replace(self.lines[name], queued_p99_ms=queued)
+        for name, *_ in loads:
+            say(f"{self.lines[name]}")
 
-    def _start(self, way: Way) -> Running:
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
+    def _start(self, way: Way, folder: Path) -> Running:
         port, metrics_port = free_ports(2)
         path = folder / "portico.yaml"
         path.write_text(configuration(self._backend, self._plan, way, (port, metrics_port), folder), encoding="utf-8")

@@ -237,7 +237,9 @@ def _limit_store(config: Config, worker: WorkerPlace, metrics: Metrics) -> Limit
     replicas = config.limits.replicas
     shares = config.server.workers * replicas
     metrics.stores.up("volatile", True)
-    local = ShareOf(MemoryLimits(), shares, worker.slot if replicas == 1 else None)
+    local = MemoryLimits()
+    if shares > 1:
+        local = ShareOf(local, shares, worker.slot if replicas == 1 else None)
     if config.stores.volatile == "memory://":
         return local
     if config.limits.store_down == "closed":

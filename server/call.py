@@ -90,16 +90,16 @@ class ServedModel:
     def engine_name(self) -> str:
         return self.config.engine_model or self.id
 
-    def cost(self, tokens: Tokens) -> int:
-        """In millionths of the unit of the prices, rounded up: nothing that was used is free for being little.
+    def cost(self, prompt: int, completion: int = 0, cached: int = 0) -> int:
+        """Of so many tokens, in millionths of the unit of the prices.
 
-        Prices are per million tokens, so tokens times price is millionths already. `NOISE` is an error of the
-        arithmetic and not a price, and is not rounded up.
+        Rounded up: nothing that was used is free for being little. Prices are per million tokens, so tokens times price
+        is millionths already. `NOISE` is an error of the arithmetic and not a price, and is not rounded up.
         """
         price = self.config.price
-        exact = tokens.prompt * price.input + tokens.completion * price.output
-        if tokens.cached and price.cached_input is not None:
-            exact -= min(tokens.cached, tokens.prompt) * (price.input - price.cached_input)
+        exact = prompt * price.input + completion * price.output
+        if cached and price.cached_input is not None:
+            exact -= min(cached, prompt) * (price.input - price.cached_input)
         return ceil(exact - NOISE)
 
 

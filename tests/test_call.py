@@ -31,7 +31,7 @@ def model(price: Price) -> ServedModel:
     ],
 )
 def test_cost(price: Price, tokens: Tokens, expected: int) -> None:
-    assert model(price).cost(tokens) == expected
+    assert model(price).cost(tokens.prompt, tokens.completion, tokens.cached) == expected
 
 
 @given(TOKENS, TOKENS, TOKENS, st.floats(0, 1000))
@@ -39,8 +39,8 @@ def test_cost_is_never_less_than_the_price_and_never_a_millionth_more(
     prompt: int, completion: int, more: int, price: float
 ) -> None:
     exact = (prompt + completion) * price
-    assert exact - 1e-3 <= model(Price(input=price, output=price)).cost(Tokens(prompt, completion)) < exact + 1 + 1e-3
-    assert model(Price(input=price)).cost(Tokens(prompt)) <= model(Price(input=price)).cost(Tokens(prompt + more))
+    assert exact - 1e-3 <= model(Price(input=price, output=price)).cost(prompt, completion) < exact + 1 + 1e-3
+    assert model(Price(input=price)).cost(prompt) <= model(Price(input=price)).cost(prompt + more)
 
 
 def test_what_the_engine_never_told_is_estimated() -> None:

@@ -72,7 +72,8 @@ def rate_headers(rate: RateState, tokens: Tokens | None) -> bytes:
 
 
 def _rate(what: bytes, rate: Rate, remaining: int) -> bytes:
-    return b"%b%d\r\n%b" % (_limit_line(what, rate.limit), remaining, _reset_line(what, duration(rate.reset_s)))
+    wait = rate.reset_s if rate.reset_s < 1 else math.ceil(rate.reset_s)
+    return b"%b%d\r\n%b" % (_limit_line(what, rate.limit), remaining, _reset_line(what, wait))
 
 
 @lru_cache(1000)
@@ -81,17 +82,15 @@ def _limit_line(what: bytes, limit: int) -> bytes:
 
 
 @lru_cache(1000)
-def _reset_line(what: bytes, wait: str) -> bytes:
-    return b"x-ratelimit-reset-%b: %b\r\n" % (what, wait.encode())
+def _reset_line(what: bytes, wait_s: float) -> bytes:
+    return b"x-ratelimit-reset-%b: %b\r\n" % (what, duration(wait_s).encode())
 
 
 def duration(seconds: float) -> str:
     """As OpenAI writes it: `12ms`, `1s`, `6m0s`, `23h59m59s`."""
-    return f"{math.ceil(seconds * 1000)}ms" if seconds < 1 else _whole(math.ceil(seconds))
-
-
-@lru_cache(1000)
-def _whole(whole: int) -> str:
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    whole = math.ceil(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours:
         return f"{hours}h{minutes}m{rest}s"

@@ -24,10 +24,5 @@ def rate_state_of_refusal(quota: Quota, refused: Refused) -> RateState:
 
 
 def _tightest(indexes: Sequence[int], plan: Plan, amounts: Sequence[int], taken: Taken) -> Rate:
-    index, *others = indexes
-    least = taken.remaining[index]
-    for other in others:
-        remaining = taken.remaining[other]
-        if remaining < least:
-            index, least = other, remaining
-    return Rate(plan.quotas[index].limit, least, taken.resets_s[index], amounts[index])
+    index, remaining, reset_s = taken.tightest(indexes)
+    return Rate(plan.quotas[index].limit, remaining, reset_s, amounts[index])

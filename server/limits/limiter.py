@@ -14,13 +14,14 @@ from server.call import Call
 from server.config import Limits
 from server.errors import StoreUnavailable
 from server.limits.headers import rate_state, rate_state_of_refusal
-from server.limits.plan import COUNTED, NOTHING, Plan, amounts, answer_tokens, need, plan_of, requests_plan_of, used
+from server.limits.plan import COUNTED, Plan, amounts, answer_tokens, plan_of, requests_plan_of, used
 from server.limits.refusal import refusal
 from server.limits.seeding import Totals, used_so_far
 from server.stores.base import LimitStore, Outcome, Quotas, Refused, StoreDown, Taken, Unseeded
 
 RENEW_S = 15.0  # a quarter of the lease
 MOST_TRIES = 4  # a count that was new, an exact count, and once more of each
+NOT_SETTLED = "limits: a call could not be settled; its hold will expire: %s"
 log = logging.getLogger("portico")
 
 Failed = Callable[[Exception], None]
@@ -55,7 +56,7 @@ class Limiter:
         self.counter = counter
         self.settings = settings
         self.refused = refused
-        self._open: set[Hold] = set()
+        self.open: set[Hold] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._renewed = 0.0
 
@@ -83,7 +84,7 @@ class Limiter:
         if now - self._renewed < RENEW_S:
             return
         self._renewed = now
-        ids = [hold.id for hold in self._open]
+        ids = [hold.id for hold in self.open]
         if ids:
             self.spawn(self._renew(ids), "renew holds")
 
@@ -105,12 +106,6 @@ class Limiter:
             await _now_or_later(self.store.renew(ids))
         except StoreDown as error:
             log.warning("limits: open calls could not be noted: %s", error)
-
-    def opened(self, hold: Hold) -> None:
-        self._open.add(hold)
-
-    def closed(self, hold: Hold) -> None:
-        self._open.discard(hold)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run `work` in a task of ours."""
@@ -157,18 +152,25 @@ class Hold:
         self._over = True
         if self._taken:
             self._taken = False
-            self._limiter.closed(self)
-            self._settle_to(used(self._plan, self._call))
+            limiter, plan = self._limiter, self._plan
+            limiter.open.discard(self)
+            try:
+                later = limiter.store.settle(self.id, plan.quotas, used(plan, self._call))
+            except StoreDown as error:
+                log.warning(NOT_SETTLED, error)
+                return
+            if later is not None:
+                limiter.spawn(_quietly(later), "settle limits")
 
     # Inside
 
     def _ask(self) -> Outcome | Awaitable[Outcome]:
         call, plan = self._call, self._plan
         if plan.counts_tokens:
-            call.answer_tokens = answer_tokens(call, plan, self._prompt, self._limiter.settings.answer_tokens)
-            self._amounts = amounts(plan, need(plan, call, self._prompt, call.answer_tokens))
+            answer = call.answer_tokens = answer_tokens(call, plan, self._prompt, self._limiter.settings.answer_tokens)
+            self._amounts = amounts(plan, call, self._prompt, answer)
         else:
-            self._amounts = amounts(plan, NOTHING)
+            self._amounts = plan.request
         try:
             return self._limiter.store.take(self.id, plan.quotas, self._amounts)
         except StoreDown:
@@ -218,24 +220,15 @@ class Hold:
 
     def _note(self, taken: Taken) -> None:
         self._taken = True
-        self._limiter.opened(self)
+        self._limiter.open.add(self)
         self._call.rate = rate_state(self._plan, self._amounts, taken)
-
-    def _settle_to(self, used_in_all: tuple[int, ...]) -> None:
-        try:
-            later = self._limiter.store.settle(self.id, self._plan.quotas, used_in_all)
-        except StoreDown as error:
-            log.warning("limits: a call could not be settled; its hold will expire: %s", error)
-            return
-        if later is not None:
-            self._limiter.spawn(_quietly(later), "settle limits")
 
 
 async def _quietly(settled: Awaitable[object]) -> None:
     try:
         await settled
     except StoreDown as error:
-        log.warning("limits: a call could not be settled; its hold will expire: %s", error)
+        log.warning(NOT_SETTLED, error)
 
 
 async def _now_or_later(result: Result | Awaitable[Result]) -> Result:

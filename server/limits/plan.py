@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from operator import itemgetter
 
-from server.call import Call, Key, ServedModel, Tokens
+from server.call import Call, Key, ServedModel
 from server.config import Limit
 from server.openai.chat_request import ChatRequest, choices_of
 from server.stores.base import LimitKind, Quota, Quotas
@@ -29,25 +29,17 @@ class Plan:
     """All limits of a key's calls to one model; spend in millionths."""
 
     quotas: Quotas
-    sorts: tuple[int, ...]  # of each: where its amount is in (requests, tokens, cost, open)
+    spread: Callable[[tuple[int, int, int, int]], tuple[int, ...]]
+    """From requests, tokens, cost and places among the open requests to an amount for each quota."""
     requests: tuple[int, ...]  # which of them limit requests
     tokens: tuple[int, ...]
     counts_tokens: bool  # tokens or what they cost
     counts_cost: bool
+    request: tuple[int, ...]  # the amounts of a call whose tokens do not matter
     least_tokens: int | None  # the smallest limit on tokens
 
 
 NO_MODEL = ""
-
-
-class Need(NamedTuple):
-    """What a call takes at most: `tokens` of prompt and answers together, `cost` in millionths."""
-
-    tokens: int = 0
-    cost: int = 0
-
-
-NOTHING = Need()
 
 
 def plan_of(key: Key, model: ServedModel) -> Plan:
@@ -69,13 +61,15 @@ def requests_plan_of(key: Key) -> Plan:
 def _plan(quotas: Quotas) -> Plan:
     tokens = tuple([index for index, one in enumerate(quotas) if one.kind in TOKENS])
     cost = any(one.kind == SPEND for one in quotas)
+    spread = _spread([_sort(one.kind) for one in quotas])
     return Plan(
         quotas,
-        sorts=tuple([_sort(one.kind) for one in quotas]),
+        spread,
         requests=tuple([index for index, one in enumerate(quotas) if one.kind in REQUESTS]),
         tokens=tokens,
         counts_tokens=cost or bool(tokens),
         counts_cost=cost,
+        request=spread((1, 0, 0, 1)),
         least_tokens=min([quotas[index].limit for index in tokens], default=None),
     )
 
@@ -84,6 +78,10 @@ def _sort(kind: LimitKind) -> int:
     if kind in REQUESTS:
         return 0
     return 1 if kind in TOKENS else 2 if kind == SPEND else 3
+
+
+def _spread(sorts: Sequence[int]) -> Callable[[tuple[int, int, int, int]], tuple[int, ...]]:
+    return itemgetter(*sorts) if len(sorts) > 1 else lambda one: tuple([one[sort] for sort in sorts])
 
 
 def _applied(key: Key, model: ServedModel) -> Iterator[Quota]:
@@ -111,39 +109,29 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
     What was not asked for shrinks to what the smallest limit leaves beside the prompt; what was asked for does not.
     """
     body = call.body
-    defaults = call.model.config.defaults
-    asked = body.max_completion_tokens if isinstance(body, ChatRequest) else None
+    chat = isinstance(body, ChatRequest)
+    asked = body.max_completion_tokens if chat else None
     asked = body.max_tokens if asked is None else asked
     if asked is not None:
         return asked
-    if not isinstance(body, ChatRequest) and defaults.max_tokens is None:
+    defaults = call.model.config.defaults
+    if not chat and defaults.max_tokens is None:
         return LEGACY_ANSWER_TOKENS
     granted = min(defaults.max_tokens or most, max(1, call.model.config.context_length - prompt))
     if plan.least_tokens is not None:
-        granted = min(granted, max(1, (plan.least_tokens - prompt) // choices(call)))
+        granted = min(granted, max(1, (plan.least_tokens - prompt) // choices_of(body)))
     return granted
 
 
-def choices(call: Call) -> int:
-    """How many answers, each with a prompt of its own if there are several prompts."""
-    return choices_of(call.body)
-
-
-def need(plan: Plan, call: Call, prompt: int, answer: int) -> Need:
-    """The most that a call of `prompt` tokens can use."""
-    answers = answer * choices(call)
-    return Need(prompt + answers, call.model.cost(Tokens(prompt, answers)) if plan.counts_cost else 0)
-
-
-def amounts(plan: Plan, one: Need) -> tuple[int, ...]:
-    """What is taken before the call goes to an engine, in the order of the quotas."""
-    by_sort = (1, one.tokens, one.cost, 1)
-    return tuple([by_sort[sort] for sort in plan.sorts])
+def amounts(plan: Plan, call: Call, prompt: int, answer: int) -> tuple[int, ...]:
+    """The most that a call can use, in the order of the quotas: a prompt and answers of so many tokens."""
+    answers = answer * choices_of(call.body)
+    return plan.spread((1, prompt + answers, call.model.cost(prompt, answers) if plan.counts_cost else 0, 1))
 
 
 def used(plan: Plan, call: Call) -> tuple[int, ...]:
     """What the call used in the end."""
     tokens = call.used()
-    cost = call.model.cost(tokens) if plan.counts_cost else 0
-    by_sort = (int(call.dispatched is not None), tokens.prompt + tokens.completion, cost, 0)
-    return tuple([by_sort[sort] for sort in plan.sorts])
+    prompt, completion = tokens.prompt, tokens.completion
+    cost = call.model.cost(prompt, completion, tokens.cached) if plan.counts_cost else 0
+    return plan.spread((0 if call.dispatched is None else 1, prompt + completion, cost, 0))

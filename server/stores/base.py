@@ -7,7 +7,7 @@ Implementations: `sql/` (SQLite and PostgreSQL) for `Directory`, `AuditLog`, `Le
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -22,8 +22,6 @@ from server.stores.records import (
     UsageRecord,
     UsageTotal,
 )
-
-Number_co = TypeVar("Number_co", int, float, covariant=True)
 
 
 class StoreError(Exception):
@@ -271,17 +269,29 @@ class Quota(Struct, frozen=True):
     limit: int
 
 
-class Each(Protocol[Number_co]):
-    """A number for each quota. It may be told when asked, and changes then: ask at once."""
+class Taken:
+    """All amounts were taken. It tells how limits stand when it is asked, so ask at once: it may be used again."""
 
-    def __getitem__(self, index: int, /) -> Number_co: ...
+    __slots__ = ()
+
+    def tightest(self, indexes: Sequence[int]) -> tuple[int, int, float]:
+        """Of these quotas that with the least left: its index, what is left (never below 0), and seconds until all of
+        it is there again if nothing more is taken; 1 is a guess for open calls."""
+        raise NotImplementedError
 
 
-class Taken(Struct, frozen=True):
-    """All amounts were taken. How the limits stand then, in the order of the quotas."""
+class Standings(Taken):
+    """As a store told them, in the order of the quotas."""
 
-    remaining: Each[int]  # never below 0
-    resets_s: Each[float]  # until all of it is there again if nothing more is taken; 1 is a guess for open calls
+    __slots__ = ("_remaining", "_resets_s")
+
+    def __init__(self, remaining: Sequence[int], resets_s: Sequence[float]) -> None:
+        self._remaining = remaining
+        self._resets_s = resets_s
+
+    def tightest(self, indexes: Sequence[int]) -> tuple[int, int, float]:
+        index = min(indexes, key=self._remaining.__getitem__)
+        return index, self._remaining[index], self._resets_s[index]
 
 
 class Refused(Struct, frozen=True):

@@ -6,7 +6,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from math import inf
 
-from server.stores.base import LEASE_S, LimitKind, Outcome, Quota, Quotas, Refused, StoreDown, Taken, Unseeded
+from server.stores.base import (
+    LEASE_S,
+    LimitKind,
+    Outcome,
+    Quota,
+    Quotas,
+    Refused,
+    Standings,
+    StoreDown,
+    Taken,
+    Unseeded,
+)
 from server.stores.windows import NEW_WINDOW, Calendar, Slot, Window
 
 MOST_COUNTERS = 100_000
@@ -18,46 +29,55 @@ FOR_GOOD: frozenset[LimitKind] = frozenset(("requests_per_minute", "requests_per
 Name = tuple[str, LimitKind]
 
 
-class Held:
-    """What an open call has taken: of which counter, in which slot of it, and how much, in the order of the quotas."""
+class Account(Taken):
+    """The counters of one set of quotas, made ready together: what is done once a second is not done for every call."""
 
-    __slots__ = ("amounts", "expires", "quotas", "slots", "windows")
+    __slots__ = ("due", "limits", "now", "open", "quotas", "slots", "windows")
 
-    def __init__(
-        self, expires: float, quotas: Quotas, amounts: Sequence[int], windows: Sequence[Window], slots: list[Slot]
-    ) -> None:
-        self.expires = expires
+    def __init__(self, quotas: Quotas, windows: list[Window]) -> None:
         self.quotas = quotas
-        self.amounts = amounts
         self.windows = windows
+        self.limits = [quota.limit for quota in quotas]
+        self.open = [index for index, quota in enumerate(quotas) if quota.kind == "concurrent_requests"]
+        self.slots: list[Slot] = []
+        """Where what is taken now belongs. Replaced and never changed: holds keep it."""
+        self.now = 0.0
+        """When something was last taken."""
+        self.due = 0.0
+        """Before this moment there is nothing to do for `ready`. None of the counters can be due earlier, whoever else
+        uses them: what makes one due, a new second or day, makes this one due."""
+
+    def tightest(self, indexes: Sequence[int]) -> tuple[int, int, float]:
+        limits, windows = self.limits, self.windows
+        tightest = indexes[0]
+        least = limits[tightest] - windows[tightest].used
+        for index in indexes[1:]:
+            left = limits[index] - windows[index].used
+            if left < least:
+                tightest, least = index, left
+        return tightest, max(0, least), windows[tightest].reset(self.now)
+
+    def ready(self, now: float) -> bool:
+        """Something will be taken now. False if what a day or month has used is not known."""
+        known = [window.ready(now) for window in self.windows]
+        if not all(known):
+            self.due = 0.0
+            return False
+        self.slots = [window.slot for window in self.windows]
+        self.due = min([window.due for window in self.windows], default=inf)
+        return True
+
+
+class Held:
+    """What an open call has taken: of which counters, in which slots of them, and how much, in the quotas' order."""
+
+    __slots__ = ("account", "amounts", "expires", "slots")
+
+    def __init__(self, expires: float, account: Account, amounts: Sequence[int], slots: list[Slot]) -> None:
+        self.expires = expires
+        self.account = account
+        self.amounts = amounts
         self.slots = slots
-
-
-class Remaining:
-    """Of each limit, told when asked: who takes asks for a few of them."""
-
-    __slots__ = ("_quotas", "_windows")
-
-    def __init__(self, quotas: Quotas, windows: Sequence[Window]) -> None:
-        self._quotas = quotas
-        self._windows = windows
-
-    def __getitem__(self, index: int, /) -> int:
-        left = self._quotas[index].limit - self._windows[index].used
-        return left if left > 0 else 0
-
-
-class Resets:
-    """When each counter is back at nothing, in seconds."""
-
-    __slots__ = ("_now", "_windows")
-
-    def __init__(self, windows: Sequence[Window], now: float) -> None:
-        self._windows = windows
-        self._now = now
-
-    def __getitem__(self, index: int, /) -> float:
-        return self._windows[index].reset(self._now)
 
 
 class Counters:
@@ -70,7 +90,7 @@ class Counters:
     def __init__(self, most: int = MOST_COUNTERS) -> None:
         self._most = most
         self._windows: OrderedDict[Name, Window] = OrderedDict()
-        self._known: dict[int, tuple[Quotas, list[Window]]] = {}  # by identity: to look for six names costs every call
+        self._known: dict[int, Account] = {}  # by identity: to look for six names costs every call
         self._held: dict[str, Held] = {}  # in the order of their expiry
         self._next_expiry = inf  # none expires before
 
@@ -83,25 +103,31 @@ class Counters:
             self._expire(now)
         if hold_id in self._held:
             return self._standing(quotas, now)
-        windows = self._windows_of(quotas, now)
-        done = 0
-        for quota, amount, window in zip(quotas, amounts, windows, strict=True):
-            if now >= window.due and not window.ready(now):
-                break
+        account = self._known.get(id(quotas))
+        if account is None or account.quotas is not quotas:
+            account = self._account_of(quotas, now)
+        windows = account.windows
+        if now >= account.due and not account.ready(now):
+            return _not_taken(quotas, amounts, windows, now)
+        slots = account.slots
+        for limit, amount, window, slot in zip(account.limits, amounts, windows, slots, strict=True):
             used = window.used + amount
-            if used > quota.limit and amount:
+            if used > limit and amount:
+                full = window
                 break
             window.used = used
-            window.slot.amount += amount
-            done += 1
+            slot.amount += amount
         else:
             expires = now + LEASE_S
-            self._held[hold_id] = Held(expires, quotas, amounts, windows, [window.slot for window in windows])
+            self._held[hold_id] = Held(expires, account, amounts, slots)
             self._next_expiry = min(self._next_expiry, expires)
-            return Taken(Remaining(quotas, windows), Resets(windows, now))
-        for amount, window in zip(amounts[:done], windows, strict=False):  # all or nothing
+            account.now = now
+            return account
+        for amount, window, slot in zip(amounts, windows, slots, strict=True):  # all or nothing
+            if window is full:
+                break
             window.used -= amount
-            window.slot.amount -= amount
+            slot.amount -= amount
         return _not_taken(quotas, amounts, windows, now)
 
     def settle(self, hold_id: str, used: Sequence[int], now: float) -> None:
@@ -110,12 +136,15 @@ class Counters:
         held = self._held.pop(hold_id, None)
         if held is None:
             return
-        for quota, amount, window, slot, real in zip(
-            held.quotas, held.amounts, held.windows, held.slots, used, strict=True
-        ):
-            by = (0 if quota.kind == "concurrent_requests" else real) - amount
+        account = held.account
+        for index in account.open:
+            if used[index]:
+                used = [0 if index in account.open else one for index, one in enumerate(used)]
+        due = now >= account.due
+        for real, amount, window, slot in zip(used, held.amounts, account.windows, held.slots, strict=True):
+            by = real - amount
             if by:
-                if now >= window.due:
+                if due:
                     window.roll(now)
                 if slot.counts:
                     slot.amount += by
@@ -134,7 +163,7 @@ class Counters:
 
     def seed(self, quotas: Quotas, used: Sequence[int], at: float, now: float) -> None:
         """Raises `StoreDown` (full)."""
-        for window, amount in zip(self._windows_of(quotas, now), used, strict=True):
+        for window, amount in zip(self._account_of(quotas, now).windows, used, strict=True):
             if isinstance(window, Calendar):
                 window.seed(amount, at, now)
 
@@ -155,20 +184,18 @@ class Counters:
             known = window is not None and window.roll(now)
             remaining.append(max(0, quota.limit - window.used) if window and known else quota.limit)
             resets.append(window.reset(now) if window and known else 0.0)
-        return Taken(remaining, resets)
+        return Standings(remaining, resets)
 
-    def _windows_of(self, quotas: Quotas, now: float) -> list[Window]:
-        known = self._known.get(id(quotas))
-        if known is not None and known[0] is quotas:
-            return known[1]
+    def _account_of(self, quotas: Quotas, now: float) -> Account:
+        """Known by identity from now on. Raises `StoreDown` (full)."""
         names: list[Name] = [(quota.scope, quota.kind) for quota in quotas]
         if any(name not in self._windows for name in names):
             self._forget_idle(LOOKED_AT * len(names), now)
-        windows = [self._windows.get(name) or self._add(name) for name in names]
+        account = Account(quotas, [self._windows.get(name) or self._add(name) for name in names])
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        self._known[id(quotas)] = quotas, windows
-        return windows
+        self._known[id(quotas)] = account
+        return account
 
     def _add(self, name: Name) -> Window:
         if len(self._windows) >= self._most:
@@ -195,7 +222,10 @@ class Counters:
             expired.append(hold_id)
         for hold_id in expired:
             held = self._held.pop(hold_id)
-            for quota, amount, window, slot in zip(held.quotas, held.amounts, held.windows, held.slots, strict=True):
+            account = held.account
+            for quota, amount, window, slot in zip(
+                account.quotas, held.amounts, account.windows, held.slots, strict=True
+            ):
                 if quota.kind not in FOR_GOOD:
                     window.roll(now)
                     if slot.counts:

@@ -12,7 +12,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from server.stores.base import Outcome, Quotas, Refused, Taken, Unseeded
+from server.stores.base import Outcome, Quotas, Refused, Standings, Unseeded
 from server.stores.redis_pipe import COMMAND_S, NoScript, RedisPipe
 
 SCRIPT = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ class RedisLimits:
 
 def _outcome(answer: list[Any]) -> Outcome:
     if answer[0] == b"taken":
-        return Taken(tuple(answer[1::2]), tuple(map(float, answer[2::2])))
+        return Standings(tuple(answer[1::2]), tuple(map(float, answer[2::2])))
     if answer[0] == b"unseeded":
         return Unseeded(tuple(answer[2:]), float(answer[1]))
     _, index, remaining, wait = answer

@@ -39,6 +39,8 @@ class TokenCounter:
     Counting ends where a prompt is longer than the model's context: no engine takes it, whatever its exact length.
     """
 
+    upper_bound = staticmethod(upper_bound)
+
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         return Vocabulary()
@@ -50,9 +52,6 @@ class TokenCounter:
     def prepare(self) -> None:
         """Load the vocabulary, where limits of tokens are sure to be asked for. Blocks for 0.2 s."""
         self._vocabulary  # noqa: B018  # pyright: ignore[reportUnusedExpression]
-
-    def upper_bound(self, call: Call) -> int:
-        return upper_bound(call)
 
     def count(self, call: Call) -> int | Awaitable[int]:
         """A short prompt at once, a long one later: its slices take turns with the event loop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import time
 
-from server.call import Call, Tokens
+from server.call import Call
 from server.stores.records import UsageRecord
 
 LOST = "lost"
@@ -29,7 +29,7 @@ def record_of(call: Call) -> UsageRecord:
         tokens.cached,
         tokens.completion,
         tokens.reasoning,
-        call.model.cost(tokens),
+        call.model.cost(tokens.prompt, tokens.completion, tokens.cached),
         call.queued_s * 1000,
         None if first is None else (first - received) * 1000,
         0.0 if call.finished is None else (call.finished - received) * 1000,
@@ -54,7 +54,7 @@ def lost_record_of(call: Call) -> UsageRecord:
         0,
         0,
         0,
-        call.model.cost(Tokens(prompt)),
+        call.model.cost(prompt),
         call.queued_s * 1000,
         decisions=call.decisions,
     )

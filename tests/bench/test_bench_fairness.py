@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,14 @@ def test_the_floods_size() -> None:
     assert (flood.clients, trickle.clients) == (640, 1)
     assert flood.prompt > 10 * trickle.prompt
     assert min(tenant.clients for tenant in fairness.backlogged(SIMULATED)) > SIMULATED.seqs
+
+
+def test_waits_of_a_key_come_from_the_ledger(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "portico.db")) as connection, connection:
+        connection.execute("CREATE TABLE usage (key_id TEXT, at_ms INTEGER, queued_ms REAL)")
+        rows = [("key_trickle", 999, 1), ("key_trickle", 1000, 2), ("key_flood", 1500, 3), ("key_trickle", 3000, 4)]
+        connection.executemany("INSERT INTO usage VALUES (?, ?, ?)", rows)
+    assert fairness.queued_ms(tmp_path / "portico.db", "trickle", 1.0, 3.0) == [2.0, 4.0]
 
 
 def lines(p99: float = 150.0, speed: float = 99.0, share: float = 0.64) -> dict[str, Line]:

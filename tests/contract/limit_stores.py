@@ -50,8 +50,7 @@ def told(outcome: Outcome, number: int) -> Granted | Refused | Unseeded:
     """Of so many quotas."""
     if not isinstance(outcome, Taken):
         return outcome
-    each = range(number)
-    return Granted(tuple([Standing(outcome.remaining[index], outcome.resets_s[index]) for index in each]))
+    return Granted(tuple([Standing(*outcome.tightest((index,))[1:]) for index in range(number)]))
 
 
 class Clock:

@@ -12,7 +12,7 @@ from server.call import Call, Tokens
 from server.config import Limit, Limits
 from server.errors import GatewayError, StoreUnavailable, TooManyRequests
 from server.limits.limiter import Hold, Limiter
-from server.stores.base import Outcome, Quotas, Refused, StoreDown, Taken, Unseeded
+from server.stores.base import Outcome, Quotas, Refused, Standings, StoreDown, Unseeded
 from server.stores.records import UsageTotal
 from tests.limits.calls import a_call
 
@@ -45,7 +45,7 @@ class Store:
         if isinstance(outcome, StoreDown):
             raise outcome
         left = [quota.limit - amount for quota, amount in zip(quotas, amounts, strict=True)]
-        taken = outcome or Taken(left, [30.0] * len(left))
+        taken = outcome or Standings(left, [30.0] * len(left))
         return self._later(taken) if self.later else taken
 
     async def _later(self, outcome: Outcome) -> Outcome:

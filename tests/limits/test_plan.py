@@ -6,7 +6,7 @@ import pytest
 
 from server.call import Tokens
 from server.config import Limit, Price
-from server.limits.plan import Need, amounts, answer_tokens, choices, need, plan_of, used
+from server.limits.plan import amounts, answer_tokens, plan_of, used
 from tests.limits.calls import a_call
 
 
@@ -34,12 +34,23 @@ def test_every_limit_of_every_scope_applies() -> None:
 
 def test_amounts() -> None:
     limit = Limit(requests_per_minute=9, tokens_per_day=9000, concurrent_requests=2, spend_per_month=1)
-    call = a_call(limit)
+    call = a_call(limit, price=Price(input=2, output=10), n=2)
     plan = plan_of(call.key, call.model)
-    taken = dict(zip([one.kind for one in plan.quotas], amounts(plan, Need(70, 12)), strict=True))
+    taken = dict(zip([one.kind for one in plan.quotas], amounts(plan, call, 100, 30), strict=True))
     assert taken == {
-        "concurrent_requests": 1, "requests_per_minute": 1, "tokens_per_day": 70, "spend_per_month": 12,
+        "concurrent_requests": 1, "requests_per_minute": 1, "tokens_per_day": 160,
+        "spend_per_month": 2 * 100 + 10 * 60,
     }  # fmt: skip
+
+
+def test_the_amount_of_a_single_limit() -> None:
+    call = a_call(Limit(tokens_per_day=9000))
+    assert amounts(plan_of(call.key, call.model), call, 40, 30) == (70,)
+
+
+def test_each_answer_to_each_prompt_counts() -> None:
+    call = a_call(Limit(tokens_per_day=9000), prompt=["a", "b"], n=3)
+    assert amounts(plan_of(call.key, call.model), call, 40, 5) == (70,)
 
 
 @pytest.mark.parametrize(
@@ -66,17 +77,6 @@ def test_the_granted_answer_fits_the_context_and_the_setting() -> None:
     assert answer_tokens(call, plan, 96, 8192) == 4000
     assert answer_tokens(call, plan, 96, 300) == 300
     assert answer_tokens(call, plan, 5000, 300) == 1
-
-
-def test_choices_of_several_prompts() -> None:
-    assert choices(a_call(prompt=["a", "b"], n=3)) == 6
-    assert choices(a_call(prompt="a", n=3)) == 3
-    assert choices(a_call()) == 1
-
-
-def test_need_with_prices() -> None:
-    call = a_call(Limit(spend_per_month=1), price=Price(input=2, output=10), n=2)
-    assert need(plan_of(call.key, call.model), call, 100, 30) == Need(160, 2 * 100 + 10 * 60)
 
 
 LIMIT = Limit(requests_per_minute=9, tokens_per_minute=9000, concurrent_requests=2, spend_per_month=1)

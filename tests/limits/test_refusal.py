@@ -8,7 +8,7 @@ from server.config import Limit
 from server.limits.headers import rate_state, rate_state_of_refusal
 from server.limits.plan import plan_of
 from server.limits.refusal import refusal
-from server.stores.base import LimitKind, Quota, Refused, Taken
+from server.stores.base import LimitKind, Quota, Refused, Standings
 from tests.contract.limit_stores import Charge, quotas
 from tests.limits.calls import a_call
 
@@ -59,7 +59,7 @@ def test_the_tightest_limit_is_shown() -> None:
     call = a_call(limit)
     plan = plan_of(call.key, call.model)
     left = {"requests_per_minute": 59, "requests_per_day": 7, "tokens_per_minute": 400, "tokens_per_day": 500}
-    taken = Taken([left.get(one.kind, 1) for one in plan.quotas], [30.0] * len(plan.quotas))
+    taken = Standings([left.get(one.kind, 1) for one in plan.quotas], [30.0] * len(plan.quotas))
     state = rate_state(plan, [100] * len(plan.quotas), taken)
     assert state == RateState(Rate(100, 7, 30, 100), Rate(1000, 400, 30, 100))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from server.stores.base import LEASE_S, Refused, StoreDown, Unseeded
 from server.stores.counters import Counters
-from tests.contract.limit_stores import NOON, Charge, Granted, asked, charge, quotas, tokens, told
+from tests.contract.limit_stores import MIDNIGHT, NOON, Charge, Granted, asked, charge, quotas, tokens, told
 
 LIMIT = 100
 
@@ -158,3 +158,39 @@ def test_days_can_be_forgotten() -> None:
     outcome = take(counters, "b", [day, minute], NOON)
     assert isinstance(outcome, Granted)
     assert [one.remaining for one in outcome.standings] == [40, 80]
+
+
+KEYS = [
+    [tokens(LIMIT, 0, name), charge("requests_per_minute", 20, 1, name), tokens(LIMIT + 50, 0, "project:p"),
+     charge("tokens_per_day", 1000, 0, "project:p"), charge("concurrent_requests", 3, 1, "project:p")]
+    for name in ("key:a", "key:b")
+]  # fmt: skip
+
+
+@given(st.lists(st.tuples(GAPS, st.sampled_from(VERBS), st.integers(0, 60), st.integers(0, 7)), max_size=60))
+def test_keys_that_share_counters_are_counted_as_if_each_call_came_with_quotas_of_its_own(
+    steps: list[tuple[float, str, int, int]],
+) -> None:
+    """What is remembered of a key's counters from call to call makes no difference, whoever else uses them."""
+    remembered, afresh, now = Counters(), Counters(), MIDNIGHT - 100
+    known = [quotas(charges) for charges in KEYS]
+    held: list[str] = []
+    for number, (gap, verb, amount, which) in enumerate(steps):
+        now += gap
+        key = which % 2
+        asks = [amount if one.kind.startswith("tokens") else one.amount for one in KEYS[key]]
+        if verb == "take":
+            first = remembered.take(str(number), known[key], asks, now)
+            second = afresh.take(str(number), quotas(KEYS[key]), asks, now)
+            assert told(first, 5) == told(second, 5)
+            if isinstance(first, Unseeded):
+                remembered.seed(known[key], [10] * 5, now, now)
+                afresh.seed(quotas(KEYS[key]), [10] * 5, now, now)
+            held.append(str(number))
+        elif held:
+            one = held[which % len(held)]
+            for counters in (remembered, afresh):
+                if verb == "renew":
+                    counters.renew([one], now)
+                else:
+                    counters.settle(one, asks, now)
