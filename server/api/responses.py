@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import time
+from typing import TypeVar
 
 from server.api.answer import Answers, StreamAnswer, WholeAnswer
 from server.api.background import Background, BackgroundReply
@@ -33,6 +34,7 @@ from server.state.records import finished_of
 from server.state.writer import ResponseWriter
 from server.toolbox.toolbox import Toolbox
 
+Found = TypeVar("Found")
 Done = Callable[[], None]
 Keep = Callable[[Status, bytes, Done], None]
 """Keeps a Response object that has ended, in that status; the answer leaves when it calls back."""
@@ -57,15 +59,7 @@ class ResponseCalls:
     def _found(
         self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past | Exception
     ) -> None:
-        try:
-            if isinstance(past, Exception):
-                raise past
-            call = self._with_tools(asked, size, key, request_id, made, past)
-        except Exception as error:
-            made(error)
-        else:
-            if call is not None:
-                made(call)
+        hand_over(made, lambda: self._with_tools(asked, size, key, request_id, made, known(past)))
 
     def _with_tools(
         self, asked: ResponsesRequest, size: int, key: Key, request_id: str, made: Made, past: Past
@@ -75,14 +69,7 @@ class ResponseCalls:
             return self._call(asked, size, key, request_id, past, NO_OFFERS)
 
         def told(offers: Offers | Exception) -> None:
-            try:
-                if isinstance(offers, Exception):
-                    raise offers
-                call = self._call(asked, size, key, request_id, past, offers)
-            except Exception as error:
-                made(error)
-            else:
-                made(call)
+            hand_over(made, lambda: self._call(asked, size, key, request_id, past, known(offers)))
 
         offers = self._toolbox.find(key.project.id, asked.tools, told)
         return None if offers is None else self._call(asked, size, key, request_id, past, offers)
@@ -94,6 +81,24 @@ class ResponseCalls:
                 f"The conversation has become larger than {self._max_bytes} bytes. Begin a new one.", param=past.where
             )
         return call
+
+
+def hand_over(made: Made, make: Callable[[], Call | None]) -> None:
+    """What `make` gives or raises; of None another will tell."""
+    try:
+        call = make()
+    except Exception as error:
+        made(error)
+    else:
+        if call is not None:
+            made(call)
+
+
+def known(found: Found | Exception) -> Found:
+    """What was looked up, or raised as it was there."""
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 class ResponseAnswers(Answers):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from server.errors import InvalidRequest, InvalidState, InvalidValue, NotFound, StoreUnavailable
+from server.lookups import Lookups
 from server.responses.kept import owner_of
 from server.responses.request import Prompted
 from server.responses.translate import NO_PAST, Past, refers
 from server.stores.base import NotAllowed, NotThere, StoreError
 from server.stores.responses import BrokenChain, ChainTooLong, Item
 
-MOST_LOOKUPS = 1024  # at the same time
 MOST_OWNERS = 16  # responses whose items one request may refer to: a query for each
 LOOKUP_S = 5.0
 Told = Callable[[Past | Exception], None]
@@ -31,19 +31,14 @@ class Histories(Protocol):
 class PastFinder:
     def __init__(self, store: Histories) -> None:
         self._store = store
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups = Lookups("conversations")
 
     def find(self, project_id: str, request: Prompted, told: Told) -> Past | None:
         """At once where nothing is to be looked up; None if `told` will hear. Raises `GatewayError`."""
         refers_to = refers(request)
         if request.previous_response_id is None and request.conversation is None and not refers_to:
             return NO_PAST
-        if len(self._tasks) >= MOST_LOOKUPS:
-            raise StoreUnavailable("Too many conversations are being looked up. Try again.", retry_after=1)
-        work = self._tell(self.look(project_id, request, refers_to), told)
-        task = asyncio.get_running_loop().create_task(work, name="look up a conversation")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._lookups.begin(self.look(project_id, request, refers_to), told)
         return None
 
     async def look(self, project_id: str, request: Prompted, refers_to: frozenset[str] | None = None) -> Past:
@@ -62,17 +57,7 @@ class PastFinder:
         """Nothing has to be begun."""
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _tell(self, work: Coroutine[Any, Any, Past], told: Told) -> None:
-        try:
-            found = await work
-        except Exception as error:
-            told(error)
-        else:
-            told(found)
+        await self._lookups.stop()
 
     async def _turns(self, project_id: str, request: Prompted) -> tuple[Sequence[Item], str]:
         if request.previous_response_id is not None:

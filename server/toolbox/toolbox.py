@@ -6,18 +6,18 @@ No other server is ever spoken to: a request names one by its label, or by exact
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Raw
 
 from server.config import Tools as Settings
-from server.errors import StoreUnavailable, UnsupportedValue
+from server.errors import UnsupportedValue
+from server.lookups import Lookups
 from server.responses.hosted import NO_OFFERS, CodeTool, McpTool, Offer, Offers, Outcome, hosted_tools
 from server.toolbox.server import Counted, Listing, Server
 from server.toolbox.session import Session
 
-MOST_WAITING = 1024  # requests that wait for a list of tools
 Told = Callable[[Offers | Exception], None]
 
 
@@ -38,7 +38,7 @@ class Toolbox:
             name: Server(name, one, settings.list_s, settings.max_output_bytes, counted)
             for name, one in settings.servers.items()
         }
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lookups = Lookups("tool servers")
 
     def find(self, project_id: str, tools: Sequence[Raw] | None, told: Told) -> Offers | None:
         """At once where all is known; None if `told` will hear. Raises `InvalidRequest`."""
@@ -48,11 +48,7 @@ class Toolbox:
         known = [listing for one in wanted if (listing := one.server.listing) is not None]
         if len(known) == len(wanted):
             return _offers(wanted, known)
-        if len(self._tasks) >= MOST_WAITING:
-            raise StoreUnavailable("Too many requests wait for tool servers. Try again.", retry_after=1)
-        task = asyncio.get_running_loop().create_task(_tell(_looked_up(wanted), told), name="look up tools")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._lookups.begin(_looked_up(wanted), told)
         return None
 
     async def look(self, project_id: str, tools: Sequence[Raw] | None) -> Offers:
@@ -67,9 +63,8 @@ class Toolbox:
         """Nothing has to be begun: a server is asked when it is first wanted."""
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *(one.stop() for one in self._servers.values()), return_exceptions=True)
+        await self._lookups.stop()
+        await asyncio.gather(*(one.stop() for one in self._servers.values()))
 
     def _wanted(self, project_id: str, tools: Sequence[Raw] | None) -> list[Wanted]:
         asked = hosted_tools(tools or ())
@@ -130,12 +125,3 @@ def _offers(wanted: Sequence[Wanted], listings: Sequence[Listing]) -> Offers:
 
 async def _looked_up(wanted: Sequence[Wanted]) -> Offers:
     return _offers(wanted, await asyncio.gather(*(one.server.tools() for one in wanted)))
-
-
-async def _tell(work: Coroutine[Any, Any, Offers], told: Told) -> None:
-    try:
-        found = await work
-    except Exception as error:
-        told(error)
-    else:
-        told(found)
