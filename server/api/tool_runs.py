@@ -144,7 +144,7 @@ class ToolRun:
         self.heard()
         if not self._output.came:
             raise EngineFailure("The engine sent an empty answer. Try again.")
-        plan = self._rounds.ended(self._output, self._output.round_ended())
+        plan = self._rounds.ended(self._output)
         call.status = 200
         if self._output.called:
             self._spawn(self._make(plan, looked_at=call.check is not None))

@@ -171,7 +171,7 @@ class Output:
         called.item["status"] = "completed" if outcome.error is None else "failed"
         self._settled(called)
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Nothing more comes: calls that were not made never will be."""
         called, self.called = self.called, []
         for one in called:
@@ -309,7 +309,7 @@ class ResponseCollector(Output):
     def failed(self, error: GatewayError) -> bytes:
         """The Response object of one that could not be finished."""
         self._close("incomplete")
-        self._abandon()
+        self.abandon()
         return _encode(self._response("failed", {"error": error_of(error)}))
 
 

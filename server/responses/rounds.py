@@ -66,12 +66,14 @@ class Rounds:
         for one in self._asked.approved:
             one.message.content = told_to_model(*by_request[one.request_id])
 
-    def ended(self, output: Output, reason: str | None) -> Plan:
-        """A round has ended; `reason` if it was cut short. In the last one tools were not offered: none is called."""
+    def ended(self, output: Output) -> Plan:
+        """A round has ended. One that was cut short leads to nothing, and in the last one no tools were offered."""
+        if output.round_ended() is not None:
+            output.abandon()
         if not self._rounds_left:
             return Plan((), output.called, goes_on=False)
         turn = any(one["type"] in CLIENTS for one in output.kept[self._begin :])
-        goes_on = reason is None and bool(output.called) and not turn
+        goes_on = bool(output.called) and not turn
         return self._plan(output.called, goes_on=goes_on)
 
     def following(self, output: Output, outcomes: Mapping[str, Outcome]) -> TranslatedResponse | None:

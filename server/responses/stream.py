@@ -90,7 +90,7 @@ class ResponseStream(Output):
         """The same for one that could not be finished."""
         self.begin()
         self._close("incomplete")
-        self._abandon()
+        self.abandon()
         body = _encode(self._response("failed", {"error": error_of(error)}))
         about = {"code": error.code, "message": error.message, "param": error.param}
         self._event("error", about)
