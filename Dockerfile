@@ -12,12 +12,13 @@ RUN apt-get update \
  && cp --dereference /usr/lib/*-linux-gnu/libnuma.so.1 /opt/
 WORKDIR /src
 # Dependencies before sources: a change of code does not install them again. Wheels only, so that nothing is ever
-# compiled here; the environment has no pip of its own, the one of the build stage fills it from outside. With the extra
-# `otel` (3 MB), so that traces need nothing but `tracing.endpoint`.
-COPY requirements/gateway.lock requirements/otel.lock requirements/
+# compiled here; the environment has no pip of its own, the one of the build stage fills it from outside. With the extras
+# `otel` (3 MB) and `s3` (15 MB), so that traces need nothing but `tracing.endpoint`, and files in a bucket `files.storage`.
+COPY requirements/gateway.lock requirements/otel.lock requirements/s3.lock requirements/
 RUN python -m venv --without-pip /opt/portico \
  && pip --python /opt/portico/bin/python install --no-cache-dir --require-hashes --only-binary :all: \
-        --requirement requirements/gateway.lock --requirement requirements/otel.lock
+        --requirement requirements/gateway.lock --requirement requirements/otel.lock \
+        --requirement requirements/s3.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements/ requirements/
 COPY config/ config/

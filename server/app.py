@@ -37,6 +37,7 @@ from server.api.failures import answer_failures
 from server.api.messages import MessageAnswers, count_routes
 from server.api.moderations import moderation_routes
 from server.api.plain import Portico
+from server.api.pooling import PooledAnswers
 from server.api.relay import Relay, at_once
 from server.api.routes import health_routes, model_routes
 from server.auth.directory import KeyDirectory
@@ -72,6 +73,7 @@ from server.tokens.counter import TokenCounter
 from server.usage.usage_log import UsageLog
 from server.watchdog import Ticking, Watchdog
 
+RERANK_PATHS = ("/v1/rerank", "/v2/rerank", "/rerank")  # as vLLM has: clients in Jina's shape and in Cohere's differ
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -146,8 +148,8 @@ def build(
     responses = responding(durable, gateway, keys, factory, counter, sealer, metrics, config)
     refusals, judged = Refusals(metrics, request_log), metrics.moderation.judged
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
-    batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics)
-    rest = (_probe(durable, metrics.stores), *sweeping(config.stores, durable), batches.sweeper, tracer)
+    batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics, responses.lines)
+    rest = (_probe(durable, metrics.stores), *sweeping(config.stores, durable), *batches.rest, tracer)
     background = (batches.runner, *responses.background, usage, directory, limiter, *policies.background, *rest)
     writers: list[Ticking] = [*([log] if log is not None else []), *_status_file(worker, gateway, engines)]
     app = _fastapi(
@@ -183,6 +185,8 @@ def _relays(relay: Callable[..., Relay], factory: CallFactory, signer: Signer) -
         "/v1/chat/completions": relay("chat.completions", at_once(factory.chat)),
         "/v1/completions": relay("completions", at_once(factory.completion)),
         "/v1/messages": relay("messages", at_once(factory.message), answers=MessageAnswers(signer)),
+        "/v1/embeddings": relay("embeddings", at_once(factory.embedding), answers=PooledAnswers()),
+        **dict.fromkeys(RERANK_PATHS, relay("rerank", at_once(factory.rerank), answers=PooledAnswers())),
     }
 
 

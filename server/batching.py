@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from time import time
 
 from fastapi import APIRouter
@@ -12,20 +14,27 @@ from server.api.batches import batch_routes
 from server.api.calls import CallFactory
 from server.api.files import file_routes
 from server.api.http import new_request_id
+from server.api.pooling import PooledCollector
 from server.auth.keys import KeyRing
 from server.auth.owners import KeyOwners
-from server.batches.answer import LineAnswer
+from server.batches.answer import LineAnswer, collected
+from server.batches.journal import FolderOutputs
+from server.batches.outputs import Outputs
 from server.batches.room import Room, Standing, standing_of
 from server.batches.runner import BatchRunner
+from server.batches.segments import SegmentedOutputs
 from server.batches.tools import LineKind, Tools
 from server.call import Call
-from server.config import Config, home
-from server.duty import Duty
+from server.config import Config, Files, home
+from server.duty import Duty, Repeated
 from server.engines.engine import Engine
 from server.files.library import Library
+from server.files.probe import BucketProbe
 from server.files.sweeper import DEFAULT_PACE, DUTY, FileSweeper
 from server.gateway import Gateway, Trip
 from server.openai.collect import Collector
+from server.stores.bucket_contents import BucketContents
+from server.stores.files import Contents, Objects
 from server.stores.folder import FolderContents
 from server.stores.sql.store import SqlStore
 from server.telemetry.metrics import Metrics
@@ -38,14 +47,16 @@ class Batching:
 
     routers: tuple[APIRouter, ...]
     runner: BatchRunner
-    sweeper: Duty
+    rest: tuple[Repeated, ...]
 
 
-def line_kinds(factory: CallFactory) -> dict[str, LineKind]:
+def line_kinds(factory: CallFactory, responses: LineKind) -> dict[str, LineKind]:
     """What may be in a batch, by the path of its endpoint. Adding one is a line here."""
     return {
-        "/v1/chat/completions": LineKind("chat.completions", factory.chat, Collector),
-        "/v1/completions": LineKind("completions", factory.completion, Collector),
+        "/v1/chat/completions": LineKind("chat.completions", factory.chat, collected(Collector)),
+        "/v1/completions": LineKind("completions", factory.completion, collected(Collector)),
+        "/v1/responses": responses,
+        "/v1/embeddings": LineKind("embeddings", factory.embedding, collected(PooledCollector)),
     }
 
 
@@ -58,10 +69,11 @@ def batching(
     fleets: Mapping[str, Sequence[Engine]],
     tracer: Tracer,
     metrics: Metrics,
+    responses: LineKind,
 ) -> Batching:
     """`fleets`: the engines of each model."""
-    contents = FolderContents(home() / config.files.folder)
-    library, kinds = Library(durable, contents, config.files), line_kinds(factory)
+    contents, outputs, probes = _places(config.files, metrics)
+    library, kinds = Library(durable, contents, config.files), line_kinds(factory, responses)
 
     def start(call: Call, answer: LineAnswer) -> Trip:
         call.trace = tracer.begin(None)
@@ -70,6 +82,7 @@ def batching(
     tools = Tools(
         store=durable,
         contents=contents,
+        outputs=outputs,
         kinds=kinds,
         owner=KeyOwners(keys, durable, config.limits.default).key,
         start=start,
@@ -87,7 +100,19 @@ def batching(
         batch_routes(durable, kinds, keys, config.server, config.batches.max_open, runner.wake),
     )
     sweeper = Duty(durable, DUTY, FileSweeper(durable, contents).sweep, DEFAULT_PACE)
-    return Batching(routers, runner, sweeper)
+    return Batching(routers, runner, (sweeper, *probes))
+
+
+def _places(files: Files, metrics: Metrics) -> tuple[Contents, Callable[[str], Outputs], tuple[BucketProbe, ...]]:
+    """Where contents are, where batches that run keep what they have, and who looks whether that can be used."""
+    folder = home() / files.folder
+    if files.storage is None:
+        contents = FolderContents(folder)
+        return contents, partial(FolderOutputs, contents), ()
+    bucket: Objects = import_module("server.stores.bucket").Bucket(files.storage)
+    kept = BucketContents(bucket, folder / "scratch")
+    probe = BucketProbe(kept.probe, partial(metrics.stores.up, "files"))
+    return kept, partial(SegmentedOutputs, bucket, kept), (probe,)
 
 
 def _standing(fleets: Mapping[str, Sequence[Engine]]) -> Standing:

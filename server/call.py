@@ -130,6 +130,7 @@ class Call:
     body: Any  # the parsed request of the endpoint
     stream: bool
     include_usage: bool
+    generates: bool = True  # the engine writes text for it; else it reads texts, and answers with vectors or scores
     size: int = 0  # of the body, bytes
     counted: int | None = None  # tokens of the prompt, where limits had to know before the engine said
     priority: PriorityClass = "standard"  # in the queue: the key's class, or a lower one that the client asked for
@@ -170,7 +171,7 @@ class Call:
             body,
             self.stream,
             self.include_usage,
-            size,
+            size=size,
             priority=self.priority,
             cache_salt=self.cache_salt,
             guards=self.guards,
@@ -192,7 +193,7 @@ class Call:
     @property
     def chats(self) -> bool:
         """It is a chat for the engine, in whatever shape it came."""
-        return self.endpoint != "completions"
+        return self.endpoint != "completions" and self.generates
 
     @property
     def prompt(self) -> int:

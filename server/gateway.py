@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -38,6 +38,8 @@ ENGINE_PATHS: Mapping[str, str] = {
     "completions": "/completions",
     "messages": "/chat/completions",
     "responses": "/chat/completions",
+    "embeddings": "/embeddings",
+    "rerank": "/rerank",
 }
 log = logging.getLogger("portico")
 
@@ -103,9 +105,12 @@ class Gateway:
         self._views: dict[tuple[str, str, bool, bool], View] = {}
         self._ended: list[Call] = []  # in this round
 
-    def start(self, call: Call, answer: Answer) -> Trip:
-        """Send a call on its way; all else happens to the trip and to `answer`."""
-        trip = Trip(self, call, answer)
+    def start(self, call: Call, answer: Answer, checked: Callable[[], None] | None = None) -> Trip:
+        """Send a call on its way; all else happens to the trip and to `answer`.
+
+        `checked` hears that limits and policies let its request pass.
+        """
+        trip = Trip(self, call, answer, checked)
         self.trips.add(trip)
         self.watchdog.add(trip)
         self.metrics.began(call)
@@ -113,6 +118,8 @@ class Gateway:
         return trip
 
     def stages(self, call: Call) -> list[Stage]:
+        if not call.generates:
+            return []
         return [stage for new_stage in self._stages if (stage := new_stage(call)) is not None]
 
     def view(self, call: Call) -> View:
@@ -161,14 +168,15 @@ class Trip:
     """One call, from its request to its end. It ends once; what it held is given back then."""
 
     __slots__ = (
-        "_annotated", "_answer", "_call", "_check", "_exchange", "_gateway", "_hold", "_judged", "_meter", "_over",
-        "_paused", "_slot", "_stages",
+        "_annotated", "_answer", "_call", "_check", "_checked", "_exchange", "_gateway", "_hold", "_judged", "_meter",
+        "_over", "_paused", "_slot", "_stages",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, call: Call, answer: Answer) -> None:
+    def __init__(self, gateway: Gateway, call: Call, answer: Answer, checked: Callable[[], None] | None) -> None:
         self._gateway = gateway
         self._call = call
         self._answer = answer
+        self._checked = checked
         self._hold: Hold | None = None
         self._check: Check | None = None
         self._slot: Slot[Engine] | None = None
@@ -202,6 +210,8 @@ class Trip:
 
     def _admit(self) -> None:
         try:
+            if self._checked is not None:
+                self._checked()
             slot = self._slot = self._gateway.admission.slot(self._call)
             if slot.request(self._dispatch, self.fail):
                 self._dispatch()
@@ -214,7 +224,7 @@ class Trip:
             return
         try:
             self._stages = self._gateway.stages(call)
-            if self._check is not None:
+            if self._check is not None and call.generates:
                 self._judged = self._check.answer(edited, self._leaves, self.fail)
             self._annotated = annotated(call)
             self._exchange = Exchange(call, slot, self._gateway.view(call), ENGINE_PATHS[call.endpoint], self)
@@ -322,11 +332,6 @@ class Trip:
             self._slot = None
 
     # Flow and time
-
-    @property
-    def checked(self) -> bool:
-        """Whether its request has passed limits and policies, or it is over."""
-        return self._slot is not None or self._call.dispatched is not None or self._over
 
     def pause(self) -> None:
         """The client does not keep up."""

@@ -22,10 +22,10 @@ from server.watchdog import Watchdog
 
 
 def judging_models(config: Config) -> dict[str, str]:
-    """By engine, the model that a judge there is if its policy names none: the first that is served from it."""
+    """By engine, the model that a judge there is if its policy names none: the first that chats."""
     first: dict[str, str] = dict.fromkeys(config.engines, "")
     for name, model in config.models.items():
-        for engine in model.engines:
+        for engine in model.engines if "chat" in model.serves else ():
             first[engine] = first[engine] or model.engine_model or name
     return first
 

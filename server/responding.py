@@ -12,18 +12,22 @@ from fastapi import APIRouter
 from server.api.background import Background
 from server.api.calls import CallFactory
 from server.api.relay import Relay
-from server.api.response_routes import TokenCounter, prompt_routes, response_routes
-from server.api.responses import ResponseAnswers, ResponseCalls
+from server.api.response_calls import ResponseCalls
+from server.api.response_routes import prompt_routes, response_routes
+from server.api.responses import CompactAnswers, ResponseAnswers
 from server.api.tool_runs import ToolRuns
 from server.auth.keys import KeyRing
+from server.batches.tools import LineKind
 from server.config import Config
 from server.gateway import Gateway
 from server.responses.seal import Sealer
+from server.state.beside import Beside
 from server.state.past import PastFinder
 from server.state.runs import Runs
 from server.state.writer import ResponseWriter
 from server.stores.responses import ConversationStore, ResponseStore
 from server.telemetry.metrics import Metrics
+from server.tokens.counter import TokenCounter
 from server.toolbox.toolbox import Toolbox
 
 
@@ -31,7 +35,7 @@ class StateStore(ResponseStore, ConversationStore, Protocol):
     """What keeps both."""
 
 
-class Beside(Protocol):
+class Stopping(Protocol):
     """What runs beside the requests."""
 
     async def start(self) -> None: ...
@@ -44,10 +48,19 @@ class Responding:
     calls: ResponseCalls
     answers: ResponseAnswers
     routers: tuple[APIRouter, ...]
-    background: tuple[Beside, ...]  # in the order in which they are to stop
+    compactions: CompactAnswers
+    background: tuple[Stopping, ...]  # in the order in which they are to stop
+
+    @property
+    def lines(self) -> LineKind:
+        """Of batches."""
+        return LineKind("responses", self.calls.line, self.answers.line)
 
     def relays(self, relay: Callable[..., Relay]) -> dict[str, Relay]:
-        return {"/v1/responses": relay("responses", self.calls.new, answers=self.answers)}
+        return {
+            "/v1/responses": relay("responses", self.calls.new, answers=self.answers),
+            "/v1/responses/compact": relay("responses", self.calls.compact, answers=self.compactions),
+        }
 
 
 def responding(
@@ -61,14 +74,14 @@ def responding(
     config: Config,
 ) -> Responding:
     settings, lost = config.server, metrics.stores.response_lost
-    past, writer = PastFinder(store), ResponseWriter(store, lost)
+    beside, writer = Beside(), ResponseWriter(store, lost)
     runs = Runs(store, lost, gethostname())
     toolbox = Toolbox(config.tools, metrics.tools) if config.tools.servers else None
     tools = None if toolbox is None else ToolRuns(gateway, toolbox, sealer)
     begin = gateway.start if tools is None else tools.begin
     background = Background(gateway, begin, store, runs, sealer, settings.shutdown_grace_s)
-    routers = (prompt_routes(keys, factory, past, toolbox, counter, settings), response_routes(keys, store, runs))
-    calls = ResponseCalls(factory, past, toolbox, settings.max_body_bytes)
-    answers = ResponseAnswers(sealer, writer, background, tools)
-    beside = (background, past, writer, *(() if toolbox is None else (toolbox,)))
-    return Responding(calls, answers, routers, beside)
+    calls = ResponseCalls(factory, PastFinder(store), toolbox, counter, beside, settings.max_body_bytes)
+    routers = (prompt_routes(keys, factory, calls, counter, settings), response_routes(keys, store, runs))
+    answers, compactions = ResponseAnswers(sealer, writer, background, tools), CompactAnswers(sealer)
+    stopping = (background, beside, writer, *(() if toolbox is None else (toolbox,)))
+    return Responding(calls, answers, routers, compactions, stopping)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from server import cli
 from server.commands.config import without_secrets
-from server.config import Config, ConfigError, home, is_loopback, load, tracing
+from server.config import Config, ConfigError, EngineMake, files, home, is_loopback, load, tracing
 
 GOOD = "engines: {e: {url: 'http://127.0.0.1:1/v1'}}\nmodels: {m: {engines: [e]}}\n"
 SECRET = "hunter2-canary"
@@ -319,6 +319,16 @@ def test_tracing_without_its_packages(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read(tmp_path).tracing.endpoint is None
 
 
+def test_files_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = GOOD + "files: {storage: 's3://a-bucket/portico'}"
+    assert read(tmp_path, stored).files.storage == "s3://a-bucket/portico"
+    for bad in ("a-bucket", "s3://", "s3://key:secret@a-bucket", "gs://a-bucket", "s3://A_B/x"):
+        assert "files.storage" in refusal(tmp_path, GOOD + f"files: {{storage: '{bad}'}}")
+    monkeypatch.setattr(files, "find_spec", lambda name: None)
+    assert "pip install 'portico[s3]'" in refusal(tmp_path, stored)
+    assert read(tmp_path).files.storage is None
+
+
 def test_what_is_secret_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "portico.yaml"
     file.write_text(TRACED + f", headers: {{x-key: {SECRET}}}}}\nmetrics: {{token: {SECRET}}}\n")
@@ -344,3 +354,44 @@ def test_tool_servers(tmp_path: Path) -> None:
         )
     for bad in (", role: browser}}}", ", timeout_s: 0}}}", ", headers: {'a b': x}}}}", "}}, max_rounds: 1}"):
         assert "tools." in refusal(tmp_path, TOOLS + bad)
+
+
+def model_of(**settings: Any) -> str:
+    return (
+        f"engines: {{e: {{url: 'http://127.0.0.1:1/v1', make: {settings.pop('make', 'vllm')}}}}}\nmodels: {settings}\n"
+    )
+
+
+def test_what_a_model_serves(tmp_path: Path) -> None:
+    assert read(tmp_path).models["m"].serves == ("chat",)
+    both = model_of(m={"engines": ["e"], "serves": ["embeddings", "rerank"]})
+    assert read(tmp_path, both).models["m"].serves == ("embeddings", "rerank")
+    assert "models.m.serves" in refusal(tmp_path, model_of(m={"engines": ["e"], "serves": []}))
+    assert "models.m.serves.0" in refusal(tmp_path, model_of(m={"engines": ["e"], "serves": ["images"]}))
+
+
+@pytest.mark.parametrize(
+    ("make", "serves", "good"),
+    [
+        *((make, "embeddings", make != "transformers") for make in get_args(EngineMake)),
+        *((make, "rerank", make in ("vllm", "sglang", "llamacpp")) for make in get_args(EngineMake)),
+    ],
+)
+def test_a_make_that_does_not_serve_it(tmp_path: Path, make: str, serves: str, good: bool) -> None:
+    text = model_of(make=make, m={"engines": ["e"], "serves": [serves]})
+    if good:
+        assert read(tmp_path, text)
+    else:
+        assert f"models.m.serves: engine e ({make}) does not serve {serves}" in refusal(tmp_path, text)
+
+
+def test_a_fallback_serves_what_the_model_does(tmp_path: Path) -> None:
+    text = model_of(
+        a={"engines": ["e"], "serves": ["rerank"], "fallback": "b"}, b={"engines": ["e"], "serves": ["chat"]}
+    )
+    assert "models.a.fallback: b does not serve rerank" in refusal(tmp_path, text)
+    text = model_of(
+        a={"engines": ["e"], "serves": ["embeddings"], "fallback": "b"},
+        b={"engines": ["e"], "serves": ["embeddings"]},
+    )
+    assert "models.a.fallback: not with embeddings" in refusal(tmp_path, text)

@@ -24,8 +24,8 @@ PIECE = 1024  # letters of a text
 
 
 def prefix_of(call: Call) -> int | None:
-    """64 bits, the same in every process; None where the prompt is too short for it to matter."""
-    if call.size < LEAST:
+    """64 bits, the same in every process; None where the prompt is too short for it to matter, or is not continued."""
+    if call.size < LEAST or not call.generates:
         return None
     digest = blake2b(call.key.project.id.encode(), digest_size=8)
     body = call.body

@@ -12,6 +12,7 @@ from server.errors import EngineFailure, GatewayError
 from server.gateway import Gateway
 from server.openai.collect import Collecting, Collector
 from server.openai.events import DONE, KEEP_ALIVE, Batch
+from server.openai.whole import Whole
 
 
 def error_body(error: GatewayError, request_id: str) -> bytes:
@@ -56,25 +57,12 @@ class Answer:
         return head if call.rate is None else head + rate_headers(call.rate, used)
 
 
-class WholeAnswer(Answer):
-    def __init__(
-        self, call: Call, request: Inbound, more: bytes, stall_s: float, collector: Collecting | None = None
-    ) -> None:
+class WholeAnswer(Whole, Answer):
+    def __init__(self, call: Call, request: Inbound, more: bytes, stall_s: float, collector: Collecting) -> None:
         super().__init__(call, request, more, stall_s)
-        self._collector: Collecting = collector or Collector()
+        self._collector = collector
 
-    def feed(self, batch: Batch) -> None:
-        for event in batch:
-            self._collector.feed(event)
-
-    def beat(self, now: float) -> None:
-        """Nothing can be sent before the status is known."""
-
-    def end(self) -> None:
-        body = self._collector.body()
-        if body is None:
-            raise EngineFailure("The engine sent an empty answer. Try again.")
-        self._call.status = 200
+    def _complete(self, body: bytes) -> None:
         self._request.answer(200, self._head(self._call.used()), body)
 
 
@@ -143,7 +131,7 @@ class Answers:
     ) -> WholeAnswer | StreamAnswer:
         if call.stream:
             return StreamAnswer(call, request, more, stall_s, grace_s)
-        return WholeAnswer(call, request, more, stall_s)
+        return WholeAnswer(call, request, more, stall_s, Collector())
 
     def start(
         self, gateway: Gateway, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float

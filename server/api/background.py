@@ -15,8 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from server.api.answer import Answer
-from server.api.inbound import Inbound
-from server.api.tool_runs import Going, Start
+from server.api.inbound import Flow, Inbound
+from server.api.tool_runs import Start
 from server.call import Call
 from server.errors import EngineFailure, GatewayError, StoreUnavailable
 from server.gateway import Gateway
@@ -40,10 +40,14 @@ _encode = msgspec.json.encode
 
 
 class BackgroundAnswer:
-    """As `gateway.Answer`: what comes goes to the run. `refused` is what ended the call."""
+    """As `gateway.Answer`: what comes goes to the run. `refused` is what ended the call.
+
+    `known` is set when it is known whether limits and policies let the call pass.
+    """
 
     def __init__(self, call: Call, stream: ResponseStream, run: Run) -> None:
         self.refused: GatewayError | None = None
+        self.known = asyncio.Event()
         self._call = call
         self.output = stream
         self._run = run
@@ -68,6 +72,7 @@ class BackgroundAnswer:
     def fail(self, error: GatewayError) -> None:
         self._call.status = error.status
         self.refused = placed(error, self._call)
+        self.known.set()
         body, events = self.output.failed(error)
         self._tell(events)
         self._run.end("failed", body, stored(self.output.kept))
@@ -152,7 +157,7 @@ class Background:
         asked: Asked = call.body.asked
         queued = _encode(response_of(call, asked, "queued", []))
         record = replace(record_of(call, asked, "queued", queued), background=True)
-        trips: list[Going] = []
+        trips: list[Flow] = []
 
         def stop() -> None:
             for trip in trips:
@@ -160,9 +165,9 @@ class Background:
 
         run = Run(self._store, record, input_of(call, asked), stop, self._runs.lost)
         answer = BackgroundAnswer(call, ResponseStream(call, asked, self._sealer), run)
-        trips.append(self._begin(call, answer))
+        trips.append(self._begin(call, answer, answer.known.set))
         request.attach(Detached())
-        work = self._open(run, call, answer, trips[0], reply)
+        work = self._open(run, call, answer, reply)
         task = asyncio.get_running_loop().create_task(work, name="open a response")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -183,11 +188,10 @@ class Background:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runs.stop()
 
-    async def _open(self, run: Run, call: Call, answer: BackgroundAnswer, trip: Going, reply: BackgroundReply) -> None:
+    async def _open(self, run: Run, call: Call, answer: BackgroundAnswer, reply: BackgroundReply) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CHECK_S):
-                while not trip.checked:  # noqa: ASYNC110 - it tells nobody
-                    await asyncio.sleep(LOOK_S)
+                await answer.known.wait()
         if answer.refused is not None:
             reply.fail(answer.refused)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import time
+from typing import TypeVar
 
 import msgspec
 
@@ -11,13 +12,14 @@ from server.anthropic.request import CountRequest, MessagesRequest, Prompted
 from server.anthropic.signature import Signer
 from server.anthropic.translate import chat_of
 from server.call import Call, Key, ServedModel
-from server.config import PriorityClass
-from server.errors import ModelNotFound, PermissionDenied
+from server.config import PriorityClass, Served
+from server.errors import ModelNotFound, PermissionDenied, UnsupportedValue
 from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
+from server.openai.pooling_request import EMBEDDING, RERANK, PoolingRequest, validate_embedding, validate_rerank
 from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
 from server.responses.hosted import NO_OFFERS, Offers
-from server.responses.request import ALLOWED, InputTokensRequest, ResponsesRequest
+from server.responses.request import ALLOWED, CompactRequest, InputTokensRequest, ResponsesRequest
 from server.responses.request import Prompted as ResponsePrompt
 from server.responses.seal import Sealer
 from server.responses.translate import Past, refuse_unserved, translated
@@ -26,7 +28,14 @@ MESSAGES = msgspec.json.Decoder(MessagesRequest)
 COUNT = msgspec.json.Decoder(CountRequest)
 RESPONSES = msgspec.json.Decoder(ResponsesRequest)
 INPUT_TOKENS = msgspec.json.Decoder(InputTokensRequest)
+COMPACT = msgspec.json.Decoder(CompactRequest)
+P = TypeVar("P", bound=ResponsePrompt)
 _ENCODE = msgspec.json.Encoder().encode
+PATHS: Mapping[Served, str] = {
+    "chat": "/v1/chat/completions",
+    "embeddings": "/v1/embeddings",
+    "rerank": "/v1/rerank",
+}
 
 
 class Catalogue:
@@ -55,6 +64,18 @@ class Catalogue:
         if model is None:
             raise ModelNotFound(f"This server has no model of that name. Models: {there}.", param="model")
         raise PermissionDenied(f"This key may not use that model. Models: {there}.", param="model")
+
+    def find_for(self, served: Served, name: str, key: Key) -> ServedModel:
+        """As `find`. Raises `UnsupportedValue` for a model that is for something else, and says what to use."""
+        model = self.find(name, key)
+        if served not in model.config.serves:
+            its = " and ".join(f"{one} (POST {PATHS[one]})" for one in model.config.serves)
+            able = [one.id for one in self.models.values() if served in one.config.serves]
+            there = ", ".join(one for one in able if key.models is None or one in key.models) or "none"
+            raise UnsupportedValue(
+                f"The model '{model.id}' serves {its}, not {served}. Models for {served}: {there}.", param="model"
+            )
+        return model
 
 
 class CallFactory:
@@ -121,14 +142,19 @@ class CallFactory:
 
     def asked_response(self, body: bytes, key: Key) -> ResponsesRequest:
         """The request for a response, of which what it goes on from is to be looked up before it becomes a call."""
-        check_endpoint(key, "responses")
-        request = parse(RESPONSES, body, self._max_depth, ALLOWED)
-        refuse_unserved(request)
-        return request
+        return self._asked(RESPONSES, body, key)
 
     def asked_input_tokens(self, body: bytes, key: Key) -> InputTokensRequest:
+        return self._asked(INPUT_TOKENS, body, key)
+
+    def asked_compaction(self, body: bytes, key: Key) -> CompactRequest:
+        return self._asked(COMPACT, body, key)
+
+    def _asked(self, decoder: msgspec.json.Decoder[P], body: bytes, key: Key) -> P:
         check_endpoint(key, "responses")
-        return parse(INPUT_TOKENS, body, self._max_depth, ALLOWED)
+        request = parse(decoder, body, self._max_depth, ALLOWED)
+        refuse_unserved(request)
+        return request
 
     def response(
         self, request: ResponsePrompt, past: Past, size: int, key: Key, request_id: str, offers: Offers = NO_OFFERS
@@ -142,13 +168,29 @@ class CallFactory:
         chat.asked = asked
         call = self._call("responses", chat, key, request_id, model, wanted, size)
         call.include_usage = True
-        if isinstance(request, ResponsesRequest):
+        if isinstance(request, ResponsesRequest | CompactRequest):
             call.priority = asked_class(key.priority, request.service_tier)
         return call
 
+    def embedding(self, body: bytes, key: Key, request_id: str) -> Call:
+        check_endpoint(key, "embeddings")
+        request = parse(EMBEDDING, body, self._max_depth)
+        model = self._catalogue.find_for("embeddings", request.model, key)
+        validate_embedding(request, model.config.context_length)
+        return self._call("embeddings", request, key, request_id, model, model, len(body))
+
+    def rerank(self, body: bytes, key: Key, request_id: str) -> Call:
+        check_endpoint(key, "rerank")
+        request = parse(RERANK, body, self._max_depth)
+        validate_rerank(request)
+        wanted = model = self._catalogue.find_for("rerank", request.model, key)
+        if wanted.config.fallback is not None:
+            model = self._catalogue.serving(wanted, key, self._available)
+        return self._call("rerank", request, key, request_id, model, wanted, len(body))
+
     def _model(self, request: Sampling, key: Key) -> tuple[ServedModel, ServedModel]:
         """The one that is asked for and the one that serves."""
-        wanted = model = self._catalogue.find(request.model, key)
+        wanted = model = self._catalogue.find_for("chat", request.model, key)
         if wanted.config.fallback is not None:
             model = self._catalogue.serving(wanted, key, self._available)
         check_extra_fields(request, model.config.extra_fields)
@@ -158,21 +200,23 @@ class CallFactory:
     def _call(
         self,
         endpoint: str,
-        request: ChatRequest | CompletionRequest,
+        request: ChatRequest | CompletionRequest | PoolingRequest,
         key: Key,
         request_id: str,
         model: ServedModel,
         wanted: ServedModel,
         size: int,
     ) -> Call:
-        options = request.stream_options
+        generates = not isinstance(request, PoolingRequest)
+        options = request.stream_options if generates else None
         return Call(
             id=request_id,
             endpoint=endpoint,
             key=key,
             model=model,
             body=request,
-            stream=bool(request.stream),
+            stream=generates and bool(request.stream),
+            generates=generates,
             include_usage=bool(options and options.include_usage),
             size=size,
             priority=key.priority,

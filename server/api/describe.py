@@ -11,7 +11,8 @@ from server.anthropic.request import CountRequest, MessagesRequest
 from server.openai.batch_request import BatchRequest
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from server.openai.moderation_request import ModerationRequest
-from server.responses.request import InputTokensRequest, ResponsesRequest
+from server.openai.pooling_request import EmbeddingRequest, RerankRequest
+from server.responses.request import CompactRequest, InputTokensRequest, ResponsesRequest
 
 ENDPOINTS = {
     "/v1/chat/completions": ("Create a chat completion", ChatRequest),
@@ -19,7 +20,10 @@ ENDPOINTS = {
     "/v1/messages": ("Create a message, in Anthropic's shape", MessagesRequest),
     "/v1/messages/count_tokens": ("Count the tokens of a message", CountRequest),
     "/v1/responses": ("Create a response", ResponsesRequest),
+    "/v1/responses/compact": ("Compact a conversation", CompactRequest),
     "/v1/responses/input_tokens": ("Count the tokens of what a response would be made of", InputTokensRequest),
+    "/v1/embeddings": ("Create embeddings", EmbeddingRequest),
+    "/v1/rerank": ("Order documents by how well they fit a query", RerankRequest),
     "/v1/batches": ("Create a batch", BatchRequest),
     "/v1/moderations": ("Say what the policies of this server find in texts", ModerationRequest),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -18,12 +19,14 @@ from server.config import Server
 from server.errors import RequestTimedOut
 from server.files.library import Library
 from server.openai.file_form import file_too_large
+from server.stores.base import StoreError
 from server.stores.files import FileRecord
 
 ENDPOINT = "files"
 FORM_BYTES = 65_536  # of an upload beside its file
 READ_BYTES = 262_144
 Json = dict[str, Any]
+log = logging.getLogger("portico")
 
 
 class FilesAsked(Asked):
@@ -100,8 +103,12 @@ class Content(Response):
         try:
             async with self._library.reading(self._record) as reader:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                while (part := await reader.read(READ_BYTES)) and not gone.done():
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                try:
+                    while (part := await reader.read(READ_BYTES)) and not gone.done():
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
+                except StoreError as error:  # the connection breaks, as the end was not sent
+                    log.warning("the content of a file is broken off: %s", error)
+                    return
                 await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()

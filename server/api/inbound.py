@@ -199,14 +199,12 @@ class Inbound:
         )
         self._done()
 
-    def stream(self, head: bytes, data: bytes) -> None:
-        """Begin an event stream."""
+    def stream(self, head: bytes, data: bytes, kind: bytes = EVENT_STREAM) -> None:
+        """Begin an answer that comes piece by piece; `kind` are the header lines that say of what kind it is."""
         if self.response_complete:
             return
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._write(
-            b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._head(), EVENT_STREAM, head, framing, self._framed(data))
-        )
+        self._write(b"%b%b%b%b%b\r\n%b" % (STATUS_LINE[200], self._head(), kind, head, framing, self._framed(data)))
 
     def write(self, data: bytes) -> None:
         """Some more of the stream; never empty, which would end it."""

@@ -14,18 +14,16 @@ from server.api.caller import caller
 from server.api.calls import CallFactory
 from server.api.paging import PageAsked, asked_of, listed
 from server.api.plain import read_body
+from server.api.response_calls import ResponseCalls
 from server.auth.keys import KeyRing
 from server.call import Call
 from server.config import Server
-from server.errors import InvalidState, InvalidValue, NotFound, StoreUnavailable, UnsupportedValue
-from server.responses.hosted import NO_OFFERS
+from server.errors import InvalidState, InvalidValue, NotFound, StoreUnavailable
 from server.state.following import followed
-from server.state.past import PastFinder
 from server.state.run import with_status
 from server.state.runs import Runs
 from server.stores.base import NotThere, StoreError
 from server.stores.responses import Item, ResponseRecord
-from server.toolbox.toolbox import Toolbox
 
 ENDPOINT = "responses"
 
@@ -111,12 +109,7 @@ def response_routes(keys: KeyRing, store: Responses, runs: Runs) -> APIRouter:
 
 
 def prompt_routes(
-    keys: KeyRing,
-    factory: CallFactory,
-    past: PastFinder,
-    toolbox: Toolbox | None,
-    counter: TokenCounter,
-    settings: Server,
+    keys: KeyRing, factory: CallFactory, calls: ResponseCalls, counter: TokenCounter, settings: Server
 ) -> APIRouter:
     router = APIRouter()
 
@@ -125,19 +118,10 @@ def prompt_routes(
         key = await caller(request, keys, ENDPOINT)
         body = await read_body(request, settings)
         asked = factory.asked_input_tokens(body, key)
-        found = await past.look(key.project.id, asked)
-        offers = NO_OFFERS if toolbox is None else await toolbox.look(key.project.id, asked.tools)
-        call = factory.response(asked, found, len(body), key, request.scope["state"]["request_id"], offers)
+        call = await calls.make(asked, len(body), key, request.scope["state"]["request_id"])
         counted = counter.count(call)
         tokens = counted if isinstance(counted, int) else await counted
         return {"object": "response.input_tokens", "input_tokens": tokens}
-
-    @router.post("/v1/responses/compact")
-    async def compact(request: Request) -> None:  # pyright: ignore[reportUnusedFunction]
-        await caller(request, keys, ENDPOINT)
-        raise UnsupportedValue(
-            "Conversations are not compacted here: ask for a summary with a request of its own, and go on from that."
-        )
 
     return router
 

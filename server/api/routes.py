@@ -56,6 +56,7 @@ def _model(model: ServedModel) -> dict[str, Any]:
     facts: dict[str, Any] = {"id": model.id, "object": "model", "created": model.created, "owned_by": "portico"}
     facts["aliases"] = list(model.config.aliases)
     facts["context_length"] = model.config.context_length
+    facts["serves"] = list(model.config.serves)
     if model.config.description:
         facts["description"] = model.config.description
     return facts

@@ -43,14 +43,13 @@ class RunAnswer(Answer, Protocol):
         ...
 
 
-class Going(Flow, Protocol):
-    @property
-    def checked(self) -> bool:
-        """Whether its request has passed limits and policies, or it is over."""
-        ...
+Checked = Callable[[], None]
 
 
-Start = Callable[[Call, RunAnswer], Going]
+class Start(Protocol):
+    """Sends a response on its way; `checked` hears that limits and policies let its request pass."""
+
+    def __call__(self, call: Call, answer: RunAnswer, checked: Checked) -> Flow: ...
 
 
 class ToolRuns:
@@ -61,12 +60,12 @@ class ToolRuns:
         self.toolbox = toolbox
         self.sealer = sealer
 
-    def begin(self, call: Call, answer: RunAnswer) -> Going:
+    def begin(self, call: Call, answer: RunAnswer, checked: Checked | None = None) -> Flow:
         """Send a response on its way; one without such tools is an ordinary call."""
         asked: Asked = call.body.asked
         if not asked.tools.hosted:
-            return self.gateway.start(call, answer)
-        run = ToolRun(self, call, answer)
+            return self.gateway.start(call, answer, checked)
+        run = ToolRun(self, call, answer, checked)
         self.gateway.runs.add(run)
         self.gateway.watchdog.add(run)
         run.begin()
@@ -110,8 +109,9 @@ class Round:
 class ToolRun:
     """One response. `inbound.Flow` for its client's connection; it ends once."""
 
-    def __init__(self, runs: ToolRuns, call: Call, answer: RunAnswer) -> None:
+    def __init__(self, runs: ToolRuns, call: Call, answer: RunAnswer, checked: Checked | None) -> None:
         self._runs = runs
+        self._checked = checked
         self._first = call
         self._answer = answer
         self._output = answer.output
@@ -170,10 +170,6 @@ class ToolRun:
 
     # What the client's connection and the watchdog tell
 
-    @property
-    def checked(self) -> bool:
-        return self._over or self._acted or (self._trip is not None and self._trip.checked)
-
     def pause(self) -> None:
         self._paused = True
         if self._trip is not None:
@@ -204,7 +200,7 @@ class ToolRun:
     # Inside
 
     def _start(self, call: Call) -> None:
-        trip = self._trip = self._runs.gateway.start(call, Round(self, call, self._answer))
+        trip = self._trip = self._runs.gateway.start(call, Round(self, call, self._answer), self._checked)
         if self._over:
             self._trip = None
         elif self._paused:
@@ -259,6 +255,8 @@ class ToolRun:
     async def _outcomes(self, plan: Plan) -> dict[str, Outcome]:
         """By the ids of their items."""
         self._acted = True
+        if self._checked is not None:
+            self._checked()
         self._answer.told()
         made = await asyncio.gather(*(self._call(one) for one in plan.make))
         found = dict(zip((one.item["id"] for one in plan.make), made, strict=True))

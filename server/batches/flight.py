@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
-from server.batches.answer import LineAnswer
 from server.batches.hold import Hold
 from server.batches.tools import Flow, LineKind, Tools
+from server.batches.validation import call_of
 from server.call import Call
 from server.errors import GatewayError
 from server.openai.batch_request import BatchLine
@@ -47,9 +47,9 @@ class Flight:
     def __len__(self) -> int:
         return len(self._open)
 
-    def call(self, body: bytes) -> Call:
-        """For a line's body. Raises `GatewayError`."""
-        call = self._kind.new_call(body, self._hold.key, self._tools.new_id())
+    async def call(self, line: BatchLine) -> Call:
+        """Raises `GatewayError`."""
+        call = await call_of(line, self._kind, self._hold.key, self._tools.new_id())
         call.priority = "batch"
         return call
 
@@ -60,8 +60,7 @@ class Flight:
         call.client_request_id = f"{self._batch_id}:{waiting.number}"
         self._open[waiting] = None
         self._tools.room.enter(self._batch_id, call)
-        answer = LineAnswer(call, self._kind.collector(), partial(self._end, waiting, call))
-        flow = self._tools.start(call, answer)
+        flow = self._tools.start(call, self._kind.answer(call, partial(self._end, waiting, call)))
         if waiting in self._open:
             self._open[waiting] = flow
             waiting.call = call
@@ -82,7 +81,9 @@ class Flight:
         return list(left)
 
     def _end(self, waiting: Waiting, call: Call, outcome: bytes | GatewayError) -> None:
-        self._open.pop(waiting, None)
+        if waiting not in self._open:  # it was left while its answer was being stored
+            return
+        del self._open[waiting]
         self._tools.room.leave(call)
         self._ended.append(Ended(waiting, call.id, outcome))
         self.changed.set()

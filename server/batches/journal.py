@@ -1,59 +1,59 @@
-"""What a batch has done so far: its two outputs, which are their own journal.
+"""What a batch has done so far, in a folder: its two outputs, which are their own journal.
 
 A result is one line that names its request. A process that is killed while it writes leaves at most a part of a line,
 which is cut off before the next one goes on; what has no line is run again. So each request has exactly one result,
 without a second record of it that could disagree. A lock keeps all others away, also an owner that was only slow.
-
-Everything here blocks: call it in a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import BinaryIO
 
-from server.batches.results import Kind, Result, read
-from server.stores.base import StoreDown
-from server.stores.batches import BatchTokens, Counts
+from server.batches.outputs import KINDS, Locked, Progress
+from server.batches.results import Kind, Result
+from server.stores.files import Contents
 from server.stores.folder import disk_errors, make_folder
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-@dataclass
-class Progress:
-    """What there is a result of."""
-
-    numbers: set[int] = field(default_factory=set[int])
-    counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    tokens: BatchTokens = field(default_factory=BatchTokens)
-
-    def add(self, number: int, kind: Kind, tokens: BatchTokens) -> None:
-        self.numbers.add(number)
-        self.counts[kind] += 1
-        if tokens != BatchTokens():
-            now = self.tokens
-            self.tokens = BatchTokens(
-                now.prompt + tokens.prompt,
-                now.cached + tokens.cached,
-                now.completion + tokens.completion,
-                now.reasoning + tokens.reasoning,
-            )
-
-    def of(self, total: int) -> Counts:
-        return Counts(total, self.counts["output"], self.counts["errors"])
+from server.stores.threads import finished
 
 
-class Locked(StoreDown):
-    """Another process still has the batch."""
+class FolderOutputs:
+    """See `batches.outputs.Outputs`."""
+
+    def __init__(self, contents: Contents, batch_id: str) -> None:
+        self._contents = contents
+        self._journal = Journal(contents.scratch, batch_id)
+        self.progress = self._journal.progress
+
+    async def open(self) -> None:
+        await finished(asyncio.to_thread(self._journal.open))
+
+    async def append(self, results: Sequence[Result]) -> None:
+        await finished(asyncio.to_thread(self._journal.append, results))
+
+    def size(self, kind: Kind) -> int:
+        return self._journal.size(kind)
+
+    async def publish(self, kind: Kind, file_id: str) -> None:
+        copy = self._contents.scratch / f"upload-{file_id}"
+        with disk_errors():
+            await finished(asyncio.to_thread(_copy, self._journal.place(kind), copy))
+        await self._contents.put(copy, file_id)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    async def remove(self) -> None:
+        await asyncio.to_thread(self._journal.remove)
 
 
 class Journal:
-    """`open` and `close` it. All methods raise `StorageFull`, `StoreDown`."""
+    """The same, and blocks: call it in a thread."""
 
     def __init__(self, folder: Path, batch_id: str) -> None:
         self.progress = Progress()
@@ -134,9 +134,16 @@ def recover(lines: Iterable[bytes], batch_id: str, kind: Kind, progress: Progres
     """Adds the whole results at the beginning to `progress`; how many bytes they take. Pure."""
     end = 0
     for line in lines:
-        found = read(line, batch_id)
-        if found is None or found[0] in progress.numbers:
+        if not progress.recover(line, batch_id, kind):
             break
-        progress.add(found[0], kind, found[1])
         end += len(line)
     return end
+
+
+def _copy(made: Path, copy: Path) -> None:
+    """Another name for the same content, where the disk knows such; nothing is written to it any more."""
+    copy.unlink(missing_ok=True)
+    try:
+        os.link(made, copy)
+    except OSError:
+        shutil.copyfile(made, copy)

@@ -9,15 +9,12 @@ from time import perf_counter
 
 from server.batches.flight import Flight
 from server.batches.hold import Hold
-from server.batches.journal import Journal
 from server.batches.lines import Numbered, lines_of
 from server.batches.publish import publish
 from server.batches.states import finalizing, progressed, refused, validated
-from server.batches.threads import finished
 from server.batches.tools import Tools
 from server.batches.validation import Validation
 from server.batches.work import Lines
-from server.call import Call
 from server.errors import InvalidApiKey
 from server.stores.base import NotThere, StoreDown
 from server.stores.batches import BatchRecord, Ending, LineError
@@ -33,7 +30,7 @@ class Run:
     def __init__(self, tools: Tools, hold: Hold) -> None:
         self._tools = tools
         self._hold = hold
-        self._journal = Journal(tools.contents.scratch, hold.record.id)
+        self._outputs = tools.outputs(hold.record.id)
         self._flight: Flight | None = None
         self._leaving = False
         self._began = perf_counter()
@@ -58,7 +55,7 @@ class Run:
 
     def note(self, record: BatchRecord) -> BatchRecord:
         """How far it is, for the beat."""
-        progress = self._journal.progress
+        progress = self._outputs.progress
         return progressed(record, progress.of(record.counts.total), progress.tokens)
 
     async def work(self) -> None:
@@ -66,7 +63,7 @@ class Run:
         ending: Ending = "completed"
         faults: tuple[LineError, ...] = ()
         try:
-            await finished(asyncio.to_thread(self._journal.open))
+            await self._outputs.open()
             try:
                 await self._hold.look_at_key()
                 if self._hold.record.status == "validating":
@@ -82,25 +79,21 @@ class Run:
             if self._hold.record.open and not self._leaving:
                 now = int(self._tools.clock())
                 await self._hold.change(lambda record: finalizing(self.note(record), ending, faults, now))
-                await publish(self._tools, self._hold, self._journal)
+                await publish(self._tools, self._hold, self._outputs)
             elif self._leaving:
                 await self._hold.change(self.note, release=True)
             else:  # its input was refused
-                await asyncio.to_thread(self._journal.remove)
+                await self._outputs.remove()
         finally:
-            self._journal.close()
+            self._outputs.close()
 
     async def _validate(self) -> None:
         tools, record = self._tools, self._hold.record
-        kind, key = tools.kinds[record.endpoint], self._hold.key
-
-        def new_call(body: bytes) -> Call:
-            return kind.new_call(body, key, "")
-
-        check, looked_at = Validation(record.endpoint, tools.settings.max_lines, new_call), 0
+        kind, looked_at = tools.kinds[record.endpoint], 0
+        check = Validation(record.endpoint, tools.settings.max_lines, kind, self._hold.key)
         async with self._input() as lines:
             async for number, text in lines:
-                check.check(number, text)
+                await check.check(number, text)
                 if check.hopeless or self._leaving or self._hold.record.status != "validating":
                     break
                 looked_at += len(text or b"")
@@ -125,7 +118,7 @@ class Run:
             try:
                 reader = await stack.enter_async_context(self._tools.contents.reading(record.input_file_id))
             except NotThere:  # its record is: another machine may have it
-                raise StoreDown("the content of its input is not in the folder of this process") from None
+                raise StoreDown("the content of its input is not where this process looks for contents") from None
             yield await stack.enter_async_context(aclosing(lines_of(reader, self._tools.longest_line)))
 
     async def _lines(self) -> Ending:
@@ -134,7 +127,7 @@ class Run:
         self._flight = Flight(self._tools, self._hold, kind)
         try:
             async with self._input() as lines:
-                loop = Lines(self._tools, self._hold, self._flight, self._journal, lines)
+                loop = Lines(self._tools, self._hold, self._flight, self._outputs, lines)
                 while not self._over(loop):
                     self._leaving = self._leaving or self._had_its_turn(loop)
                     await loop.start(0 if self._leaving else self.peers)

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from server.batches.answer import LineAnswer
+from server.batches.answer import Ended, LineAnswer
+from server.batches.outputs import Outputs
 from server.batches.room import Room
 from server.call import Call, Key
 from server.config import Batches as Settings
-from server.openai.collect import Collecting
 from server.stores.batches import BatchStore
 from server.stores.files import Contents, FileStore
 
@@ -24,11 +24,13 @@ class Flow(Protocol):
 
 
 class LineKind(NamedTuple):
-    """What the lines for an endpoint become. `new_call(body, key, request_id)` raises `GatewayError`."""
+    """What the lines for an endpoint become. `new_call(body, key, request_id)` raises `GatewayError`; where something
+    has to be looked up first it is to be awaited.
+    """
 
     name: str  # as keys name the endpoint
-    new_call: Callable[[bytes, Key, str], Call]
-    collector: Callable[[], Collecting]
+    new_call: Callable[[bytes, Key, str], Call | Awaitable[Call]]
+    answer: Callable[[Call, Ended], LineAnswer]
 
 
 class Store(BatchStore, FileStore, Protocol):
@@ -65,6 +67,7 @@ class Tools:
 
     store: Store
     contents: Contents
+    outputs: Callable[[str], Outputs]  # of the batch with that id
     kinds: Mapping[str, LineKind]  # by path
     owner: Callable[[str], Awaitable[Key]]
     start: Callable[[Call, LineAnswer], Flow]

@@ -1,29 +1,28 @@
-"""Whether an input is one that can be run: line by line, with what is wrong with each. Pure."""
+"""Whether an input is one that can be run: line by line, with what is wrong with each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from hashlib import blake2b
 
-from server.call import Call
-from server.errors import GatewayError, InvalidRequest, InvalidValue
+from server.batches.tools import LineKind
+from server.call import Call, Key
+from server.errors import GatewayError, InvalidRequest, InvalidValue, StoreUnavailable
 from server.openai.batch_request import LINE, BatchLine, validate_line
 from server.openai.parse import parse
 from server.stores.batches import LineError
 
 MOST_ERRORS = 100  # that are told; the rest of the input is not looked at
 FLAT = 1 << 30  # the depth of a line's body is looked at by whoever parses it
-NewCall = Callable[[bytes], Call]
-"""Of a line's body. Raises `GatewayError`."""
 
 
 class Validation:
     """`check` all lines, then `finish`. Remembers 16 bytes of each line."""
 
-    def __init__(self, endpoint: str, most_lines: int, new_call: NewCall) -> None:
+    def __init__(self, endpoint: str, most_lines: int, kind: LineKind, key: Key) -> None:
         self._endpoint = endpoint
         self._most_lines = most_lines
-        self._new_call = new_call
+        self._kind = kind
+        self._key = key
         self._seen: set[bytes] = set()
         self._models: set[str] = set()
         self.errors: list[LineError] = []
@@ -38,12 +37,15 @@ class Validation:
         """The one that all lines are for."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
-    def check(self, number: int, text: bytes | None) -> None:
+    async def check(self, number: int, text: bytes | None) -> None:
+        """Raises `StoreUnavailable`: what the line goes on from cannot be looked up now."""
         self.total += 1
         try:
             line = line_of(text, self._endpoint)
             self._check_id(line.custom_id)
-            call = call_of(line, self._new_call)
+            call = await call_of(line, self._kind, self._key, "")
+        except StoreUnavailable:
+            raise
         except GatewayError as error:
             self.errors.append(LineError(error.code or "invalid_request", error.message, error.param, number))
         else:
@@ -82,10 +84,11 @@ def line_of(text: bytes | None, endpoint: str) -> BatchLine:
     return line
 
 
-def call_of(line: BatchLine, new_call: NewCall) -> Call:
+async def call_of(line: BatchLine, kind: LineKind, key: Key, request_id: str) -> Call:
     """Raises `GatewayError`, whose `param` is below `body`."""
     try:
-        call = new_call(bytes(line.body))
+        made = kind.new_call(bytes(line.body), key, request_id)
+        call = made if isinstance(made, Call) else await made
         if call.stream:
             raise InvalidValue("A line of a batch has one answer: leave 'stream' out.", param="stream")
     except GatewayError as error:

@@ -9,13 +9,12 @@ from time import perf_counter
 
 from server.batches.flight import Ended, Flight, Waiting
 from server.batches.hold import Hold
-from server.batches.journal import Journal
 from server.batches.lines import Numbered
+from server.batches.outputs import Outputs
 from server.batches.patience import Patience, wait_s
 from server.batches.results import Result, answered, never_sent, refused
-from server.batches.threads import finished
 from server.batches.tools import Tools
-from server.batches.validation import call_of, line_of
+from server.batches.validation import line_of
 from server.errors import GatewayError
 from server.openai.batch_request import BatchLine
 
@@ -27,13 +26,13 @@ class Lines:
     """The lines of an input, through flight to their results."""
 
     def __init__(
-        self, tools: Tools, hold: Hold, flight: Flight, journal: Journal, lines: AsyncIterator[Numbered]
+        self, tools: Tools, hold: Hold, flight: Flight, outputs: Outputs, lines: AsyncIterator[Numbered]
     ) -> None:
         self._tools = tools
         self._batch_id = hold.record.id
         self._endpoint = hold.record.endpoint
         self._flight = flight
-        self._journal = journal
+        self._outputs = outputs
         self._lines = lines
         self._waiting = deque[Waiting]()  # were in flight, or found no room
         self._results: list[Result] = []
@@ -64,8 +63,10 @@ class Lines:
                 continue
             waiting = self._waiting[0]
             try:
-                call = waiting.call = waiting.call or call_of(waiting.line, self._flight.call)
+                call = waiting.call = waiting.call or await self._flight.call(waiting.line)
             except GatewayError as error:
+                if self._is_patient(waiting, error):
+                    return
                 self._waiting.popleft()
                 self._result(waiting, "", error)
                 continue
@@ -93,7 +94,7 @@ class Lines:
             self._take(ended)
         results, self._results = self._results, []
         if results:
-            await finished(asyncio.to_thread(self._journal.append, results))
+            await self._outputs.append(results)
             for one in results:
                 self._tools.counted.line("completed" if one.kind == "output" else "failed")
 
@@ -125,7 +126,7 @@ class Lines:
             self._at_end = True
             return False
         number, text = following
-        if number in self._journal.progress.numbers:
+        if number in self._outputs.progress.numbers:
             if number % IN_A_ROW == 0:
                 await asyncio.sleep(0)
             return True
@@ -143,15 +144,21 @@ class Lines:
                 answered(self._batch_id, waiting.number, waiting.line.custom_id, ended.request_id, outcome)
             )
             return
-        wait = wait_s(outcome, waiting.tries)
-        if wait is None:
+        if self._is_patient(waiting, outcome):
+            waiting.call = None
+            self._waiting.append(waiting)
+        else:
             self._patience.answered()
             self._result(waiting, ended.request_id, outcome)
-            return
+
+    def _is_patient(self, waiting: Waiting, error: GatewayError) -> bool:
+        """Whether the line is tried again; nothing starts until then."""
+        wait = wait_s(error, waiting.tries)
+        if wait is None:
+            return False
         self._patience.refused(perf_counter(), wait)
         self._tools.counted.line("retried")
-        waiting.call = None
-        self._waiting.append(waiting)
+        return True
 
     def _result(self, waiting: Waiting, request_id: str, error: GatewayError) -> None:
         self._results.append(refused(self._batch_id, waiting.number, waiting.line.custom_id, request_id, error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 
@@ -10,9 +11,15 @@ from rich.console import Console
 from rich.status import Status
 
 from server.commands.try_ import DEFAULT_URL
-from server.config import ENVIRONMENT, Config
+from server.config import ENVIRONMENT, Config, Served
 
 PLAIN_EVERY_S = 5.0
+FIRST_CALLS: Mapping[Served, tuple[str, str]] = {
+    "chat": ("chat/completions", '"messages": [{"role": "user", "content": "Who are you?"}]'),
+    "embeddings": ("embeddings", '"input": "Who are you?"'),
+    "rerank": ("rerank", '"query": "Who are you?", "documents": ["A cat.", "A model."]'),
+}
+"""By what a model is for: path and fields of a call to try it."""
 
 
 class Waiting:
@@ -52,12 +59,24 @@ def command() -> str:
 
 def ready_screen(config: Config, base_url: str, metrics_url: str, key: str | None) -> str:
     """The text of the final screen; everything in it works when pasted."""
-    model_id, model = next(iter(config.models.items()))
+    model_id, model = min(config.models.items(), key=lambda one: "chat" not in one[1].serves)  # the first that chats
+    path, fields = FIRST_CALLS[model.serves[0]]
     in_environment = key is None and any(one.name == ENVIRONMENT for one in config.auth.static_keys)
     unknown = "any" if config.auth.mode == "none" else "$PORTICO_API_KEY" if in_environment else "YOUR_KEY"
     shown = key or unknown
-    in_python = 'os.environ["PORTICO_API_KEY"]' if in_environment else f'"{shown}"'
     where = "" if base_url == DEFAULT_URL else f" --url {base_url}"
+    in_python = 'os.environ["PORTICO_API_KEY"]' if in_environment else f'"{shown}"'
+    further = f"""
+or in Python (pip install openai):
+
+  {"import os; " if in_environment else ""}from openai import OpenAI
+  client = OpenAI(base_url="{base_url}", api_key={in_python})
+  answer = client.chat.completions.create(
+      model="{model_id}", messages=[{{"role": "user", "content": "What is the capital of France?"}}])
+  print(answer.choices[0].message.content)
+
+or let it answer a dozen questions, in another terminal:  {command()} try{where}
+"""
     also = f" (also answers to {', '.join(model.aliases)})" if model.aliases else ""
     note = f"\n  {model.description}\n" if model.description else ""
     return f"""
@@ -70,19 +89,9 @@ Portico is ready.
 {note}
 Try it:
 
-  curl {base_url}/chat/completions \\
+  curl {base_url}/{path} \\
     -H "Authorization: Bearer {shown}" -H "Content-Type: application/json" \\
-    -d '{{"model": "{model_id}", "messages": [{{"role": "user", "content": "Who are you?"}}]}}'
-
-or in Python (pip install openai):
-
-  {"import os; " if in_environment else ""}from openai import OpenAI
-  client = OpenAI(base_url="{base_url}", api_key={in_python})
-  answer = client.chat.completions.create(
-      model="{model_id}", messages=[{{"role": "user", "content": "What is the capital of France?"}}])
-  print(answer.choices[0].message.content)
-
-or let it answer a dozen questions, in another terminal:  {command()} try{where}
-
+    -d '{{"model": "{model_id}", {fields}}}'
+{further if "chat" in model.serves else ""}
 Ctrl-C stops it.
 """

@@ -58,7 +58,7 @@ class Figures:
 def add_try_command(commands: Subparsers) -> None:
     parser = commands.add_parser("try", help="ask a running Portico a dozen questions")
     parser.add_argument("--url", default=DEFAULT_URL, help="base URL (default: %(default)s)")
-    parser.add_argument("--model", help="default: the first one that the server lists")
+    parser.add_argument("--model", help="default: the first one for chats that the server lists")
     parser.add_argument("--key", help="default: $PORTICO_API_KEY, else the development key")
     parser.add_argument("question", nargs="*", help="questions of your own")
     parser.set_defaults(run=_run)
@@ -132,9 +132,10 @@ class _Server:
         with self._in_one_line(), closing(self._connect()) as connection:
             answer = self._send(connection, "GET", "/models", None)
             models: list[dict[str, Any]] = json.load(answer)["data"]
-        if not models:
-            raise TryError("The server has no model.")
-        return models[0]["id"]
+        chatting = [one["id"] for one in models if "chat" in one.get("serves", ("chat",))]
+        if not chatting:
+            raise TryError("The server has no model for chats.")
+        return chatting[0]
 
     def stream(self, model: str, question: str) -> Iterator[dict[str, Any]]:
         body = {

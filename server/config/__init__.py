@@ -1,6 +1,7 @@
 """The configuration: `tree.py` says what there is, `load.py` reads it, `reload.py` says what of it can change."""
 
 from server.config.engine import Engine, EngineMake, Managed, Timeouts
+from server.config.files import Batches, Files
 from server.config.load import (
     ENV_PREFIX,
     ENVIRONMENT,
@@ -11,6 +12,7 @@ from server.config.load import (
     read_bytes,
     tree_of,
 )
+from server.config.model import Defaults, Limit, Model, Price, Served
 from server.config.places import home, is_loopback, policy_place, shipped
 from server.config.reload import reloaded
 from server.config.section import Name, PriorityClass, Sha256, Url
@@ -19,15 +21,9 @@ from server.config.tracing import Tracing
 from server.config.tree import (
     Admission,
     Auth,
-    Batches,
     Config,
-    Defaults,
     Encryption,
-    Files,
-    Limit,
     Limits,
-    Model,
-    Price,
     Retention,
     Server,
     StaticKey,
@@ -56,6 +52,7 @@ __all__ = [
     "Price",
     "PriorityClass",
     "Retention",
+    "Served",
     "Server",
     "Sha256",
     "StaticKey",

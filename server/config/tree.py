@@ -8,9 +8,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from server.config.engine import Engine, Managed
+from server.config.files import Batches, Files
+from server.config.model import Limit, Model, first_unserved
 from server.config.places import is_loopback, policy_place
 from server.config.section import (
-    Effort,
     Name,
     PriorityClass,
     SealingKey,
@@ -72,21 +73,6 @@ class Metrics(Section):
     token: str | None = Field(default=None, description="Bearer token that a scraper must send.", repr=False)
     projects: int = Field(
         default=100, ge=0, le=1000, description="Projects that have metrics of their own; all others count as `other`."
-    )
-
-
-class Limit(Section):
-    """What a key, a project or a model may use; null is no limit."""
-
-    requests_per_minute: int | None = Field(default=None, ge=1, description="Requests in any 60 seconds.")
-    requests_per_day: int | None = Field(default=None, ge=1, description="Requests in a day, which begins at 0:00 UTC.")
-    tokens_per_minute: int | None = Field(
-        default=None, ge=1, description="Tokens of prompts and answers in any 60 seconds."
-    )
-    tokens_per_day: int | None = Field(default=None, ge=1, description="Tokens of prompts and answers in a day (UTC).")
-    concurrent_requests: int | None = Field(default=None, ge=1, description="Requests that may be open at once.")
-    spend_per_month: float | None = Field(
-        default=None, gt=0, description="Cost in a month (UTC), by `models.*.price`, in the unit of the prices."
     )
 
 
@@ -153,37 +139,6 @@ class Stores(Section):
     encryption: Encryption = Field(default_factory=Encryption, description="Encryption of stored text.")
 
 
-class Files(Section):
-    folder: Path = Field(
-        default=Path("var/files"),
-        description="Folder of uploaded files and of the outputs of batches; a relative one is below $PORTICO_HOME. "
-        "Gateways on several machines need one that they share.",
-    )
-    max_file_bytes: int = Field(default=209_715_200, ge=1024, description="Largest file; more is refused with 413.")
-    max_project_bytes: int = Field(default=10_737_418_240, ge=1024, description="What the files of a project may take.")
-    max_project_files: int = Field(default=10_000, ge=1, description="Files that a project may keep.")
-    expires_days: int | None = Field(
-        default=30,
-        ge=1,
-        description="How long files for batches and their outputs are kept that were given no time of their own; "
-        "null: until they are deleted.",
-    )
-
-
-class Batches(Section):
-    running: int = Field(default=4, ge=0, description="Batches that a worker runs at once; 0: none on this gateway.")
-    max_in_flight: int = Field(default=64, ge=1, description="Lines that a worker has in flight at once.")
-    share: float = Field(
-        default=0.75,
-        gt=0,
-        le=1,
-        description="Share of a model's engines (`max_in_flight`) up to which lines are added to what is running; "
-        "the rest stays free for people.",
-    )
-    max_lines: int = Field(default=50_000, ge=1, description="Lines of one batch.")
-    max_open: int = Field(default=100, ge=1, description="Batches of a project that have not ended.")
-
-
 class StaticKey(Section):
     name: Name = Field(description="Name of the key in logs.")
     key_sha256: Sha256 = Field(
@@ -204,50 +159,6 @@ class Auth(Section):
     stale_s: float = Field(
         default=3600, ge=0, description="For how much longer it is believed while the database cannot be reached."
     )
-
-
-class Defaults(Section):
-    temperature: float | None = Field(default=None, ge=0, le=2, description="Used where the request names none.")
-    top_p: float | None = Field(default=None, gt=0, le=1, description="Used where the request names none.")
-    max_tokens: int | None = Field(default=None, ge=1, description="Bound of the answer where the request names none.")
-    reasoning_effort: Effort | None = Field(default=None, description="Used where the request names none.")
-
-
-ExtraField = Literal[
-    "top_k", "min_p", "repetition_penalty", "min_tokens", "length_penalty", "include_stop_str_in_output"
-]
-
-
-class Price(Section):
-    """Per million tokens, in any one currency."""
-
-    input: float = Field(default=0, ge=0, description="Of the prompt, per million tokens.")
-    cached_input: float | None = Field(default=None, ge=0, description="Of cached prompt tokens; default: as `input`.")
-    output: float = Field(default=0, ge=0, description="Of the answer with its reasoning, per million tokens.")
-
-
-class Model(Section):
-    engines: tuple[str, ...] = Field(min_length=1, description="Engines that serve it; several form a fleet.")
-    engine_model: str | None = Field(default=None, description="What the engine calls it, where that differs.")
-    fallback: str | None = Field(
-        default=None, description="The model that answers in its place while none of its engines can."
-    )
-    aliases: tuple[Name, ...] = Field(default=(), description="Further names that clients may use.")
-    context_length: int = Field(default=131_072, ge=16, description="Longest prompt and answer together, in tokens.")
-    description: str | None = Field(default=None, description="Shown by /v1/models.")
-    developer_prompt: str | None = Field(default=None, description="A developer message put in front of every chat.")
-    defaults: Defaults = Field(default_factory=Defaults, description="Values for fields that a request leaves out.")
-    reasoning: Literal["shown", "hidden"] = Field(
-        default="shown", description="Whether clients get the chain of thought."
-    )
-    extra_fields: tuple[ExtraField, ...] = Field(
-        default=(), description="Sampling fields of vLLM that clients may use."
-    )
-    raw_special_tokens: bool = Field(
-        default=False, description="Whether /v1/completions prompts may hold control tokens such as <|start|>."
-    )
-    limits: Limit = Field(default_factory=Limit, description="Limits of all its calls together.")
-    price: Price = Field(default_factory=Price, description="What its tokens cost.")
 
 
 class Limits(Section):
@@ -359,6 +270,9 @@ class Config(Section):
             for engine in model.engines:
                 if engine not in self.engines:
                     raise ValueError(f"models.{name}.engines: no engine is called {engine}")
+                make = self.engines[engine].make
+                if unserved := first_unserved(model.serves, make):
+                    raise ValueError(f"models.{name}.serves: engine {engine} ({make}) does not serve {unserved}")
             for public in (name, *model.aliases):
                 if public in taken:
                     raise ValueError(f"models.{name}: the name {public} already belongs to {taken[public]}")
@@ -366,10 +280,14 @@ class Config(Section):
             self._check_fallback(name)
 
     def _check_fallback(self, name: str) -> None:
+        if self.models[name].fallback is not None and "embeddings" in self.models[name].serves:
+            raise ValueError(f"models.{name}.fallback: not with embeddings, as vectors of two models do not compare")
         seen = [name]
         while (following := self.models[seen[-1]].fallback) is not None:
             if following not in self.models:
                 raise ValueError(f"models.{seen[-1]}.fallback: no model is called {following}")
             if following in seen:
                 raise ValueError(f"models.{name}.fallback: leads back to {following}")
+            if missing := set(self.models[name].serves) - set(self.models[following].serves):
+                raise ValueError(f"models.{name}.fallback: {following} does not serve {', '.join(sorted(missing))}")
             seen.append(following)

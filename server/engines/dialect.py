@@ -14,6 +14,7 @@ from server.engines.makes.make import Make
 from server.engines.makes.reader import MendingReader
 from server.engines.makes.request import adapt
 from server.engines.makes.table import MAKES, VLLM
+from server.engines.pooling import pooling_reader, pooling_request
 from server.engines.requests import ends_early, engine_request
 from server.openai.events import Batch
 from server.openai.reader import EngineAnswerError, StreamReader, View, read_whole
@@ -23,7 +24,7 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 class Reader(Protocol):
-    """Of one streamed answer."""
+    """Of one answer that is read as it comes."""
 
     done: bool
     """The answer is complete."""
@@ -60,10 +61,12 @@ class VllmDialect:
         self._owned = owned
 
     def request(self, call: Call, *, streams: bool) -> bytes:
+        if not call.generates:
+            return pooling_request(call, VLLM, vllm=self._owned)
         return engine_request(call, streams=streams, vllm=self._owned)
 
     def reader(self, call: Call, view: View) -> Reader:
-        return StreamReader(view)
+        return StreamReader(view) if call.generates else pooling_reader(call, vllm=True)
 
     def whole(self, call: Call, view: View, body: bytes) -> Batch:
         return read_whole(view, body)
@@ -76,9 +79,13 @@ class MakeDialect:
         self.make = make
 
     def request(self, call: Call, *, streams: bool) -> bytes:
+        if not call.generates:
+            return pooling_request(call, self.make)
         return _ENCODE(adapt(_DECODE(engine_request(call, streams=streams)), self.make))
 
     def reader(self, call: Call, view: View) -> Reader:
+        if not call.generates:
+            return pooling_reader(call, vllm=False)
         return MendingReader(self._answer(call, view, running=ends_early(call)))
 
     def whole(self, call: Call, view: View, body: bytes) -> Batch:

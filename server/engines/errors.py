@@ -16,6 +16,7 @@ from server.errors import (
     InvalidValue,
 )
 from server.openai.chat_request import ChatRequest, CompletionRequest
+from server.openai.pooling_request import EmbeddingRequest, RerankRequest
 
 # vLLM 0.32 has one text for chats and another for raw prompts: "Input length (9068) exceeds model's maximum context
 # length (8192).", "This model's maximum context length is 8192 tokens. ... contains at least 8193 input tokens ..."
@@ -32,14 +33,16 @@ _GRAMMAR = re.compile(r"grammar|json.?schema|structured output|guided", re.IGNOR
 _QUOTED = re.compile(r"""(["'`]).*?(?:\1|$)|\binput(?:_value)?[=:].*""")  # where a text may repeat what the user sent
 _REJECTED = re.compile(r" \(parameter=.*", re.DOTALL)  # vLLM appends the field and what stood in it
 _LONGEST = 300
-_FIELDS = {*ChatRequest.__struct_fields__, *CompletionRequest.__struct_fields__}
+WRITTEN_ON = ("messages", "prompt")  # fields of requests to which an answer is written
+_REQUESTS = (ChatRequest, CompletionRequest, EmbeddingRequest, RerankRequest)
+_FIELDS = {name for request in _REQUESTS for name in request.__struct_fields__}
 
 
-def translate(status: int, body: bytes) -> GatewayError:
-    """What a client is told for an engine's answer with `status` >= 400."""
+def translate(status: int, body: bytes, texts: str = "messages") -> GatewayError:
+    """What a client is told for an engine's answer with `status` >= 400. `texts`: the field that holds what is read."""
     text = message_of(body)
     if status in (400, 413, 422):
-        return _bad_request(text, _error_of(body).get("param"))
+        return _bad_request(text, _error_of(body).get("param"), texts)
     if status in (429, 503):
         return EngineOverloaded("The model is overloaded. Try again shortly.", retry_after=2)
     if status in (401, 403):
@@ -47,7 +50,7 @@ def translate(status: int, body: bytes) -> GatewayError:
     if status == 404:
         return EngineFailure(
             "The engine does not serve this model, or not at this endpoint. The operator must check "
-            "models.*.engine_model and engines.*.make."
+            "models.*.engine_model, models.*.serves and engines.*.make."
         )
     return EngineFailure("The engine failed to answer this request. Try again.")
 
@@ -92,15 +95,10 @@ def _detail(detail: object) -> str:
     return detail if isinstance(detail, str) else ""
 
 
-def _bad_request(text: str, param: object) -> InvalidRequest:
+def _bad_request(text: str, param: object, texts: str) -> InvalidRequest:
     if limit := _CONTEXT.search(text):
         tokens = _INPUT_TOKENS.search(text)
-        said = f" Your messages have {tokens[1]} tokens." if tokens else ""
-        return ContextLengthExceeded(
-            f"This model's maximum context length is {limit[1]} tokens for prompt and answer together.{said} "
-            "Shorten the messages or ask for fewer tokens.",
-            param="messages",
-        )
+        return _too_long(limit[1], tokens[1] if tokens else "", texts)
     if _GRAMMAR.search(text):
         return InvalidValue(
             "The engine cannot follow this JSON schema. Check it, and leave out unusual keywords.",
@@ -111,3 +109,18 @@ def _bad_request(text: str, param: object) -> InvalidRequest:
     if isinstance(param, str) and param in _FIELDS:
         return InvalidValue(message, param=param)
     return InvalidRequest(message)
+
+
+def _too_long(limit: str, tokens: str, texts: str) -> ContextLengthExceeded:
+    if texts in WRITTEN_ON:
+        said = f" Your messages have {tokens} tokens." if tokens else ""
+        return ContextLengthExceeded(
+            f"This model's maximum context length is {limit} tokens for prompt and answer together.{said} "
+            "Shorten the messages or ask for fewer tokens.",
+            param=texts,
+        )
+    said = f" One of yours has {tokens}." if tokens else ""
+    return ContextLengthExceeded(
+        f"This model's maximum context length is {limit} tokens for each of '{texts}'.{said} Cut what is longer.",
+        param=texts,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Literal, Protocol
 
@@ -19,6 +20,7 @@ from server.openai.reader import EngineAnswerError, View
 MAX_ERROR_BODY = 256 * 1024
 MAX_WHOLE_ANSWER = 64 * 1024 * 1024
 RETRY_AFTER_S = 2.0
+TEXTS: Mapping[str, str] = {"completions": "prompt", "embeddings": "input", "rerank": "documents"}
 RetryReason = Literal["connect", "lost", "silent", "status", "answer"]
 
 
@@ -182,10 +184,8 @@ class Exchange:
         refused = connection is not None and connection.status >= 400
         try:
             if connection is not None and refused:
-                error = translate(connection.status, b"".join(self._parts))
-                if error.param == "messages" and not self._view.chat:
-                    error.param = "prompt"
-                raise error
+                texts = TEXTS.get(self._call.endpoint, "messages")
+                raise translate(connection.status, b"".join(self._parts), texts)
             batch = self._last()
             self._call.engine_done = perf_counter()
             self._verdict(True)

@@ -52,14 +52,16 @@ class EngineRequest(Sampling, kw_only=True):
 
 
 def streams_from_engine(call: Call) -> bool:
-    """Whether the engine is asked for a stream.
+    """Whether the engine's answer is read as it comes: it is asked for a stream, or for vectors or scores.
 
     Also for unary calls with tools, because vLLM writes tool arguments differently on its two paths; with stop texts,
     because the gateway finds those itself and then ends the engine's work; and with a forced schema, because vLLM's
     unary path can lose the answer (answers/calls.py).
     """
     body = call.body
-    return call.stream or (isinstance(body, ChatRequest) and bool(body.tools or body.stop or body.response_format))
+    if isinstance(body, ChatRequest):
+        return call.stream or bool(body.tools or body.stop or body.response_format)
+    return call.stream or not call.generates
 
 
 def ends_early(call: Call) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import time
 from typing import Protocol
 
@@ -50,12 +48,12 @@ class FileSweeper:
         before = self._clock() - self._pace.young
         for one in await _unknown(await self._contents.older(before), self._store.known_files):
             await self._contents.remove(one)
-        scratch = await asyncio.to_thread(_older, self._contents.scratch, before)
-        batches = sorted({place.name.partition(".")[0] for place in scratch if place.name.startswith(OF_BATCH)})
+        names = await self._contents.unfinished(before)
+        batches = sorted({name.partition(".")[0] for name in names if name.startswith(OF_BATCH)})
         over = set(await _unknown(batches, self._store.open_batches))
-        for place in scratch:
-            if not place.name.startswith(OF_BATCH) or place.name.partition(".")[0] in over:
-                place.unlink(missing_ok=True)
+        for name in names:
+            if not name.startswith(OF_BATCH) or name.partition(".")[0] in over:
+                await self._contents.discard(name)
 
 
 async def _unknown(ids: Sequence[str], known: Callable[[Sequence[str]], Awaitable[set[str]]]) -> list[str]:
@@ -65,15 +63,4 @@ async def _unknown(ids: Sequence[str], known: Callable[[Sequence[str]], Awaitabl
         some = ids[start : start + SOME]
         there = await known(some)
         found += [one for one in some if one not in there]
-    return found
-
-
-def _older(folder: Path, before: float) -> list[Path]:
-    found: list[Path] = []
-    for place in folder.glob("*"):
-        try:
-            if place.stat().st_mtime < before:
-                found.append(place)
-        except FileNotFoundError:  # it was put where it belongs
-            continue
     return found

@@ -107,9 +107,12 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
     """The longest answer that is granted: what the call asks for, else what its model, else `most`, says.
 
     What was not asked for shrinks to what the smallest limit leaves beside the prompt; what was asked for does not.
+    Where a model writes nothing it is 0.
     """
     body = call.body
     chat = isinstance(body, ChatRequest)
+    if not (chat or call.generates):
+        return 0
     asked = body.max_completion_tokens if chat else None
     asked = body.max_tokens if asked is None else asked
     if asked is not None:
@@ -125,7 +128,7 @@ def answer_tokens(call: Call, plan: Plan, prompt: int, most: int) -> int:
 
 def amounts(plan: Plan, call: Call, prompt: int, answer: int) -> tuple[int, ...]:
     """The most that a call can use, in the order of the quotas: a prompt and answers of so many tokens."""
-    answers = answer * choices_of(call.body)
+    answers = answer * choices_of(call.body) if answer else 0
     return plan.spread((1, prompt + answers, call.model.cost(prompt, answers) if plan.counts_cost else 0, 1))
 
 

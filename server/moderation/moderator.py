@@ -22,8 +22,10 @@ from server.moderation.ruleset import Ruleset
 from server.moderation.segments import Segment, segments_of
 from server.openai.chat_request import ChatRequest, InlineModeration, choices_of
 from server.openai.events import Batch
+from server.openai.pooling_request import EmbeddingRequest
 
 AT_ONCE = 8192  # characters of a request: up to 4 ms
+MOST_AT_ONCE = 128  # texts of a request
 Failed = Callable[[Exception], None]
 Told = Callable[[Call, Decision], None]
 """Hears what was decided about a call: of its request when that goes on, of its answer when the call has ended."""
@@ -118,7 +120,7 @@ class Check:
         segments = segments_of(self._call.body)
         self._refuse_bidi(segments)
         waits = any(one.ruleset.judges("input") or not one.ready for one in self._guards)
-        if waits or sum(len(one.text) for one in segments) > AT_ONCE:
+        if waits or len(segments) > MOST_AT_ONCE or sum(len(one.text) for one in segments) > AT_ONCE:
             self._begin(self._in_turns(segments), go, failed)
             return False
         for guard in self._guards:
@@ -198,9 +200,11 @@ class Check:
                 return
 
     def _refuse_ways_around(self) -> None:
+        body = self._call.body
+        if isinstance(body, EmbeddingRequest) and body.of_token_ids:
+            raise UnsupportedValue("This server's content policy reads text, not token ids. Send text.", param="input")
         if not any(guard.output.cuts("output") for guard in self._guards):
             return
-        body = self._call.body
         for name in ("logprobs", "echo"):
             asked = getattr(body, name, None)
             if not (asked is None or asked is False):  # a completion's logprobs of 0 show the tokens too

@@ -77,7 +77,7 @@ class Walk:
 
 def walks(segments: Sequence[Segment], channel: Channel) -> Iterator[Walk]:
     """The ways of reading the texts of a channel, each of little more than `LONGEST` characters."""
-    pieces = [piece for index, one in enumerate(segments) if one.channel == channel for piece in _pieces(index, one)]
+    pieces = _pieces_of(segments, channel)
     if len(pieces) < 2:
         return
     texts = [piece for piece in pieces if not piece.beside]
@@ -99,7 +99,7 @@ def crossings(segments: Sequence[Segment], channel: Channel) -> Iterator[Walk]:
     """The texts of a channel one after the other, without the names beside them and with them; none of a schema."""
     if len(segments) < 3:
         return
-    pieces = [piece for index, one in enumerate(segments) if one.channel == channel for piece in _pieces(index, one)]
+    pieces = _pieces_of(segments, channel)
     written = [piece for piece in pieces if piece.offset is not None]
     texts = [piece for piece in written if not piece.beside]
     for some in (texts, written) if len(texts) < len(written) else (texts,):
@@ -123,6 +123,12 @@ def _slices(pieces: Sequence[_Piece]) -> Iterator[Sequence[_Piece]]:
             end -= 1
             back += len(pieces[end].text)
         start = end
+
+
+def _pieces_of(segments: Sequence[Segment], channel: Channel) -> list[_Piece]:
+    """Of the texts that a model reads with others."""
+    mine = [(index, one) for index, one in enumerate(segments) if one.channel == channel and not one.alone]
+    return [piece for index, one in mine for piece in _pieces(index, one)]
 
 
 def _pieces(index: int, segment: Segment) -> Iterator[_Piece]:

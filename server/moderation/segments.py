@@ -23,6 +23,7 @@ from server.openai.chat_request import (
     TextPart,
     Tool,
 )
+from server.openai.pooling_request import EmbeddingRequest, RerankRequest
 
 Put = Callable[[str], None]
 
@@ -37,6 +38,8 @@ class Segment:
     put: Put | None = None
     beside: bool = False
     """A name or a key: it stands beside the texts."""
+    alone: bool = False
+    """No model reads it together with the others."""
     strings: tuple[tuple[str, bool], ...] = ()
     """Of JSON text: the strings in it, in their order, and whether each is a key."""
 
@@ -47,6 +50,10 @@ def segments_of(body: object) -> list[Segment]:
         return [one for one in _chat(body) if one.text]
     if isinstance(body, CompletionRequest):
         return [one for one in _completion(body) if one.text]
+    if isinstance(body, EmbeddingRequest):
+        return list(_embedding(body))
+    if isinstance(body, RerankRequest):
+        return list(_rerank(body))
     raise TypeError(f"nobody has said where the texts of a {type(body).__name__} are")
 
 
@@ -72,6 +79,26 @@ def _completion(body: CompletionRequest) -> Iterator[Segment]:
     else:
         yield from _items("prompt", body.prompt)
     yield from _stop(body)
+
+
+def _embedding(body: EmbeddingRequest) -> Iterator[Segment]:
+    """Token ids are no text; `moderator.py` refuses them where there is something to be looked for."""
+    if isinstance(body.input, str):
+        yield Segment("input", "content", body.input, _setter(body, "input"))
+        return
+    for index, one in enumerate(body.input):
+        if isinstance(one, str):
+            yield Segment(f"input[{index}]", "content", one, _item_setter(body.input, index), alone=True)
+
+
+def _rerank(body: RerankRequest) -> Iterator[Segment]:
+    """The query is read with each document. A score is all that comes of it, so they are looked at one by one."""
+    yield Segment("query", "content", body.query, _setter(body, "query"), alone=True)
+    for index, one in enumerate(body.documents):
+        if isinstance(one, str):
+            yield Segment(f"documents[{index}]", "content", one, _item_setter(body.documents, index), alone=True)
+        else:
+            yield Segment(f"documents[{index}].text", "content", one.text, _setter(one, "text"), alone=True)
 
 
 def _stop(body: ChatRequest | CompletionRequest) -> Iterator[Segment]:
@@ -140,7 +167,7 @@ def _setter(owner: object, name: str) -> Put:
     return lambda text: setattr(owner, name, text)
 
 
-def _item_setter(texts: list[str], index: int) -> Put:
+def _item_setter(texts: list[Any], index: int) -> Put:
     def put(text: str) -> None:
         texts[index] = text
 

@@ -64,6 +64,7 @@ ALLOWED: Mapping[str, str] = {
     "reasoning_effort": "none, minimal, low, medium, high, xhigh, max",
     "service_tier": "auto, default, flex, scale, priority, fast",
     "verbosity": "low, medium, high",
+    "encoding_format": "float, base64",
     "response_format.type": "text, json_object, json_schema",
     "content.type": "text",
     "input.type": "text",

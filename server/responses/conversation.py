@@ -8,6 +8,7 @@
 | `mcp_call`, `code_interpreter_call` | a call, and its output |
 | `mcp_approval_request` | a call; its output is that of the `mcp_call` that names it, or that it was not allowed |
 | `mcp_list_tools` | nothing: the tools are told as functions |
+| `compaction` | its summary, as a user's message; of what is before it only users' words and instructions stay |
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from server.openai.chat_request import (
 from server.openai.chat_request import (
     Message as ChatMessage,
 )
+from server.responses.compaction import SUMMARY
 from server.responses.hosted import CODE, CODE_FIELD, hosted_name, told_to_model
 from server.responses.items import (
     AnyItem,
@@ -40,6 +42,8 @@ from server.responses.items import (
     ApprovalResponse,
     CallOutput,
     CodeCall,
+    Compaction,
+    CompactionTrigger,
     CustomCall,
     FunctionCall,
     InputAudio,
@@ -114,6 +118,10 @@ class Conversation:
             self._call(item.call_id, function_name(item.namespace, item.name), arguments, where)
         elif isinstance(item, CallOutput):
             self._answered(item.call_id, _texts(item.output, f"{where}.output"), where)
+        elif isinstance(item, Compaction):
+            self._compacted(item, where)
+        elif isinstance(item, CompactionTrigger):
+            raise InvalidValue("A compaction can only be asked for by the last item of the input.", param=where)
         elif isinstance(item, Reference):
             raise InvalidValue("A reference to an item of which nothing is stored here.", param=f"{where}.id")
         else:
@@ -134,6 +142,21 @@ class Conversation:
         ours = self._sealer.restored(self._project_id, item.encrypted_content, text)
         if ours:
             self._speaking(where).thought.append(ours)
+
+    def _compacted(self, item: Compaction, where: str) -> None:
+        summary = self._sealer.summary(self._project_id, item.encrypted_content)
+        if summary is None:
+            raise InvalidValue(
+                "This compaction was not made by this server for this project: leave it out, or send the items that it "
+                "was made of.",
+                param=f"{where}.encrypted_content",
+            )
+        self._pending, self._open = None, {}
+        self._requests, self.approved = {}, {}
+        stay = [at for at, one in enumerate(self.messages) if not isinstance(one, AssistantMessage | ToolMessage)]
+        self.messages = [self.messages[at] for at in stay]
+        self.origins = [self.origins[at] for at in stay]
+        self._put(UserMessage(content=SUMMARY + summary), where)
 
     def _said(self, item: Message, where: str) -> None:
         content = item.content

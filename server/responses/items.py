@@ -108,6 +108,16 @@ class ReasoningItem(Item, kw_only=True):
     encrypted_content: str | None = None
 
 
+class Compaction(Item, kw_only=True):
+    """What stands for the conversation before it, but for what users said."""
+
+    encrypted_content: str
+
+
+class CompactionTrigger(Item, kw_only=True):
+    """At the end of an input: it is to be compacted."""
+
+
 class Reference(Item, kw_only=True):
     """Of a stored item, by its id."""
 
@@ -150,6 +160,7 @@ class CodeCall(AnyState, kw_only=True):
 
 AnyItem = (
     Message | FunctionCall | CustomCall | CallOutput | ReasoningItem | Reference
+    | Compaction | CompactionTrigger
     | McpListTools | McpCall | ApprovalRequest | ApprovalResponse | CodeCall
 )  # fmt: skip
 
@@ -169,6 +180,8 @@ SHAPES: Mapping[str, type[AnyItem]] = {
     "custom_tool_call": CustomCall,
     "custom_tool_call_output": CallOutput,
     "reasoning": ReasoningItem,
+    "compaction": Compaction,
+    "compaction_trigger": CompactionTrigger,
     "item_reference": Reference,
     "mcp_list_tools": McpListTools,
     "mcp_call": McpCall,
@@ -181,7 +194,7 @@ ELSEWHERE = frozenset(
         "file_search_call", "web_search_call", "computer_call", "computer_call_output", "image_generation_call",
         "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call",
         "apply_patch_call_output", "tool_search_call", "tool_search_output", "additional_tools", "program",
-        "program_output", "compaction", "compaction_trigger",
+        "program_output",
     )
 )  # fmt: skip
 """Of tools that run at OpenAI, and of what else only its service makes."""
@@ -204,6 +217,10 @@ def referred(raw: Raw | bytes, where: str) -> str | None:
     if kind.type not in (None, "item_reference") or kind.role is not None:
         return None
     return kind.id if isinstance(kind.id, str) else None
+
+
+def is_trigger(raw: Raw | bytes, where: str) -> bool:
+    return parse_part(_KIND, raw, where).type == "compaction_trigger"
 
 
 def _kind_of(kind: Kind, where: str) -> str:

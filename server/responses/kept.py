@@ -20,6 +20,7 @@ PREFIXES = {
     "mcp_approval_request": "mcpr",
     "mcp_approval_response": "mcpa",
     "code_interpreter_call": "ci",
+    "compaction": "cmp",
 }
 STATELESS = frozenset(("mcp_list_tools", "mcp_approval_request", "mcp_approval_response"))
 """Kinds of items that have no status."""
@@ -29,10 +30,15 @@ _DECODE = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.encode
 
 
+def text_item(text: str) -> bytes:
+    """What an input that is one text stands for."""
+    return _encode({"type": "message", "role": "user", "content": text})
+
+
 def full_items(items: str | Sequence[Raw | bytes], stem: str) -> list[dict[str, Any]]:
     """Of one request's input. Those without an id get one made of `stem` and their place."""
     if isinstance(items, str):
-        items = [_encode({"type": "message", "role": "user", "content": items})]
+        items = [text_item(items)]
     return [_full(_DECODE(one), stem, index) for index, one in enumerate(items)]
 
 
@@ -52,6 +58,8 @@ def _full(item: dict[str, Any], stem: str, index: int) -> dict[str, Any]:
         if kind == "mcp_approval_response":
             item["request_id"] = item["approval_request_id"]  # OpenAI's schema asks for both
         return item
+    if kind == "compaction":
+        return {name: item[name] for name in ("type", "id", "encrypted_content")}
     item["status"] = item.get("status") or "completed"
     if kind == "message":
         item["content"] = _parts(item["content"], item["role"])

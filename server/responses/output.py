@@ -1,22 +1,26 @@
 """From the events of a chat completion to the output of a response: a list of items, one after the other. Pure.
 
 The channels of an answer become items as they come: reasoning a `reasoning` item, content a `message`, each call a
-`function_call` or, of a custom tool, a `custom_tool_call`. A call of a tool that the gateway runs becomes an item whose
-end waits until it was made (`Called`, `settle`); then the engine is asked again, and the answer goes on (`go_on`).
+`function_call` or, of a custom tool, a `custom_tool_call`. Where a conversation is compacted, the content becomes a
+`compaction`, and how the model came to it is left out.
+
+A call of a tool that the gateway runs becomes an item whose end waits until it was made (`Called`, `settle`); then the
+engine is asked again, and the answer goes on (`go_on`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
 from server.call import Call, Tokens
-from server.errors import GatewayError
+from server.errors import ContentFiltered, EngineFailure, GatewayError
 from server.openai.chunks import ChatLogprobs, Chunk, Delta, ModeratedChunk, ToolCallDelta
 from server.openai.events import Event, TextEvent
+from server.responses.compaction import retained
 from server.responses.hosted import CODE_FIELD, Outcome, outcome_fields
 from server.responses.request import ResponsesRequest
 from server.responses.response import CUT, Status, error_of, moderation_of, response_of, usage_of
@@ -27,7 +31,7 @@ from server.responses.translate import Asked
 
 Kind = Literal[
     "reasoning", "output_text", "refusal", "function_call", "custom_tool_call", "mcp_call", "mcp_approval_request",
-    "code_interpreter_call",
+    "code_interpreter_call", "compaction",
 ]  # fmt: skip
 ItemStatus = Literal["completed", "incomplete"]
 PREFIXES: Mapping[Kind, str] = {
@@ -39,6 +43,7 @@ PREFIXES: Mapping[Kind, str] = {
     "mcp_call": "mcp",
     "mcp_approval_request": "mcpr",
     "code_interpreter_call": "ci",
+    "compaction": "cmp",
 }
 KINDS: Mapping[str, Kind] = {
     "function": "function_call",
@@ -48,7 +53,7 @@ KINDS: Mapping[str, Kind] = {
     "code_interpreter_call": "code_interpreter_call",
 }
 """Of the item that a call is, by the kind of its tool."""
-CHANNELS: Mapping[Kind, str] = {"reasoning": "reasoning", "output_text": "content"}
+CHANNELS: Mapping[Kind, str] = {"reasoning": "reasoning", "output_text": "content", "compaction": "content"}
 WAITING = frozenset(("mcp_call", "code_interpreter_call"))
 """Kinds of items that end when their call was made."""
 CONTAINER = "cntr_none"  # OpenAI's items name one: here each call has its own, and nothing stays in it
@@ -104,15 +109,16 @@ class Output:
         self._finish: str | None = None
         self._moderation: dict[str, Any] | None = None
         self._shown = call.reasoning_shown
+        self._said_as: Kind = "compaction" if asked.compacts else "output_text"
         self._stem = call.id.removeprefix("req_")
         if asked.tools.lists:
-            self.items += self._lists(asked.tools.lists)
+            self.items += [{"id": f"mcpl_{self._stem}{at:04x}", **one} for at, one in enumerate(asked.tools.lists)]
             self.kept += self.items
 
     def feed(self, event: Event) -> None:
         self.came = True
         if isinstance(event, TextEvent):
-            self._text("reasoning" if event.template.channel == "reasoning" else "output_text", event.text)
+            self._text("reasoning" if event.template.channel == "reasoning" else self._said_as, event.text)
             return
         chunk = event.chunk
         if isinstance(chunk, ModeratedChunk) and chunk.moderation is not None:
@@ -178,9 +184,6 @@ class Output:
             one.item["status"] = "incomplete"
             self._settled(one)
 
-    def _lists(self, lists: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{"id": f"mcpl_{self._stem}{index:04x}", **item} for index, item in enumerate(lists)]
-
     def _response(self, status: Status, facts: Mapping[str, Any]) -> dict[str, Any]:
         told = {"usage": usage_of(self.used()), **facts}
         if self._moderation is not None:
@@ -192,7 +195,7 @@ class Output:
             self._text("reasoning", _encode(delta.reasoning)[1:-1])
         if delta.content or logprobs:
             told = _logprobs(logprobs)
-            self._text("output_text", _encode(delta.content or "")[1:-1], told)
+            self._text(self._said_as, _encode(delta.content or "")[1:-1], told)
         if delta.refusal:
             self._text("refusal", _encode(delta.refusal)[1:-1])
         for call in delta.tool_calls or ():
@@ -200,6 +203,8 @@ class Output:
 
     def _text(self, kind: Kind, escaped: bytes, logprobs: list[dict[str, Any]] | None = None) -> None:
         one = self._open
+        if kind == "reasoning" and self._asked.compacts:
+            return
         if one is None or one.kind != kind:
             one = self._begin(kind, _empty(kind))
         one.text.append(escaped)
@@ -239,7 +244,10 @@ class Output:
             return  # nobody has heard of it, and half a call cannot be approved
         text = one.plain()
         shown = kept = {**one.item, "status": status}
-        if one.kind == "reasoning":
+        if one.kind == "compaction":
+            sealed = self._sealer.seal_summary(self._call.key.project.id, text)
+            shown = kept = {**one.item, "encrypted_content": sealed}
+        elif one.kind == "reasoning":
             shown, kept = self._reasoning(one, shown, text)
         elif one.kind in ("function_call", "mcp_call"):
             shown["arguments"] = text
@@ -297,23 +305,55 @@ class Output:
 
 
 class ResponseCollector(Output):
-    """Feed it every event; `body` is the answer."""
+    """Feed it every event; `body` is the answer, and `status` from then on how it ended. `clock`: Unix seconds."""
 
-    def body(self, now: float) -> tuple[Status, bytes] | None:
-        """And the status; None if nothing came."""
+    def __init__(self, call: Call, asked: Asked, sealer: Sealer, clock: Callable[[], float]) -> None:
+        super().__init__(call, asked, sealer)
+        self.status: Status = "in_progress"
+        self._clock = clock
+
+    def body(self) -> bytes | None:
+        """None if nothing came."""
         if not self.came:
             return None
-        status, told = self.ended(now)
-        return status, _encode(told)
+        self.status, told = self.ended(self._clock())
+        return _encode(told)
 
     def failed(self, error: GatewayError) -> bytes:
         """The Response object of one that could not be finished."""
         self._close("incomplete")
         self.abandon()
+        self.status = "failed"
+        return _encode(self._response(self.status, {"error": error_of(error)}))
+
+
+class CompactionCollector(ResponseCollector):
+    """The same for POST /v1/responses/compact: what users said, and the item that stands for the rest."""
+
+    def body(self) -> bytes | None:
+        """Raises `ContentFiltered`, `EngineFailure`."""
+        if not self.came:
+            return None
+        self.status, told = self.ended(self._clock())
+        if self._finish == "content_filter":
+            raise ContentFiltered("A policy of this server ended the summary of the conversation.")
+        if [item["type"] for item in self.items] != ["compaction"]:
+            raise EngineFailure("The model wrote no summary of the conversation. Try again.")
+        window = retained(self._asked.window, self._stem, self._call.model.config.context_length)
+        facts = {"id": told["id"], "object": "response.compaction", "created_at": told["created_at"]}
+        return _encode({**facts, "output": [*window, *self.items], "usage": told["usage"]})
+
+    def failed(self, error: GatewayError) -> bytes:
+        """The Response object of one that could not be finished."""
+        self._close("incomplete")
+        self.abandon()
+        self.status = "failed"
         return _encode(self._response("failed", {"error": error_of(error)}))
 
 
 def _empty(kind: Kind) -> dict[str, Any]:
+    if kind == "compaction":
+        return {"type": "compaction", "encrypted_content": ""}
     if kind == "reasoning":
         return {"type": "reasoning", "summary": [], "encrypted_content": None}
     return {"type": "message", "role": "assistant", "content": []}

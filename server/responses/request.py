@@ -46,6 +46,8 @@ Id = Annotated[str, Meta(min_length=1, max_length=256)]
 ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]
 """The prompt format writes it unescaped into a header."""
 Input = str | Annotated[list[Raw], Meta(max_length=MOST_ITEMS)]
+CacheRetention = Literal["in_memory", "in-memory", "24h"]
+ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 Include = Literal[
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
@@ -122,6 +124,16 @@ class InputTokensRequest(Prompted, kw_only=True):
     personality: str | None = None
 
 
+class CompactRequest(Prompted, kw_only=True):
+    """The body of POST /v1/responses/compact. OpenAI's has no tools; Codex tells them."""
+
+    prompt_cache_key: Annotated[str, Meta(max_length=256)] | None = None
+    prompt_cache_options: CacheOptions | None = None
+    prompt_cache_retention: CacheRetention | None = None
+    service_tier: ServiceTier | None = None
+    client_metadata: Any = None
+
+
 class ResponsesRequest(Prompted, kw_only=True):
     background: bool | None = None
     include: list[Include] | None = None
@@ -131,9 +143,9 @@ class ResponsesRequest(Prompted, kw_only=True):
     moderation: InlineModeration | None = None
     prompt_cache_key: Annotated[str, Meta(max_length=256)] | None = None
     prompt_cache_options: CacheOptions | None = None
-    prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
+    prompt_cache_retention: CacheRetention | None = None
     safety_identifier: ShortText | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None = None
+    service_tier: ServiceTier | None = None
     store: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -1,7 +1,8 @@
-"""Reasoning that a client hands back: it is the model's own, and only that of its own project.
+"""What the model wrote and a client hands back: it is the model's own, and only that of its own project.
 
 What a client writes there itself would reach the model as its own reasoning, with more weight than a user's words. So
-what leaves is sealed (nobody else can read or make it) or, where the client may read it anyway, vouched for.
+what leaves is sealed (nobody else can read or make it) or, where the client may read it anyway, vouched for. Summaries
+of conversations are sealed so, too, and neither can be put in the other's place.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 SEALING, VOUCHING = b"portico reasoning", b"portico reasoning, vouched for"
 MARKING, MARK_BYTES = b"portico calls of tools", 16
 NONCE_BYTES = 12
-SEALED, VOUCHED = "s1.", "v1."
+SEALED, VOUCHED, SUMMARY = "s1.", "v1.", "c1."
 """How a token begins: the version of its form."""
 
 
@@ -31,9 +32,15 @@ class Sealer:
 
     def seal(self, project_id: str, text: str) -> str:
         """The text itself, for nobody else to read: AES-256-GCM, bound to the project."""
-        nonce = urandom(NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), project_id.encode())
-        return SEALED + urlsafe_b64encode(nonce + sealed).decode()
+        return self._sealed(SEALED, project_id.encode(), text)
+
+    def seal_summary(self, project_id: str, text: str) -> str:
+        """The same for a summary of a conversation."""
+        return self._sealed(SUMMARY, _of_summary(project_id), text)
+
+    def summary(self, project_id: str, token: str) -> str | None:
+        """None if it is not ours, or another project's."""
+        return self._opened(SUMMARY, _of_summary(project_id), token)
 
     def vouch(self, project_id: str, text: str) -> str:
         """That this text is ours."""
@@ -52,11 +59,19 @@ class Sealer:
         if token.startswith(VOUCHED):
             ours = self.vouch(project_id, text)
             return text if hmac.compare_digest(ours.encode(), token.encode("utf-8", "surrogatepass")) else None
-        if not token.startswith(SEALED):
+        return self._opened(SEALED, project_id.encode(), token)
+
+    def _sealed(self, form: str, bound_to: bytes, text: str) -> str:
+        nonce = urandom(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), bound_to)
+        return form + urlsafe_b64encode(nonce + sealed).decode()
+
+    def _opened(self, form: str, bound_to: bytes, token: str) -> str | None:
+        if not token.startswith(form):
             return None
         try:
-            sealed = urlsafe_b64decode(token.removeprefix(SEALED).encode("ascii"))
-            plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], project_id.encode())
+            sealed = urlsafe_b64decode(token.removeprefix(form).encode("ascii"))
+            plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
         except (binascii.Error, ValueError, InvalidTag):
             return None
         return plain.decode("utf-8", "surrogatepass")
@@ -71,3 +86,8 @@ def is_request_id(text: str, sealer: Sealer, project_id: str, *call: str) -> boo
     """Whether it is one that `request_id` made for this call."""
     ours = request_id(text.rpartition(".")[0], sealer, project_id, *call)
     return hmac.compare_digest(ours.encode("utf-8", "surrogatepass"), text.encode("utf-8", "surrogatepass"))
+
+
+def _of_summary(project_id: str) -> bytes:
+    """No project's id has a zero in it."""
+    return b"summary\0" + project_id.encode()

@@ -161,7 +161,7 @@ class ResponseStream(Output):
             self._event("response.code_interpreter_call_code.done", {**about, "code": text})
         elif one.kind == "mcp_approval_request":
             self._event("response.output_item.added", {"output_index": one.index, "item": item})
-        elif self._seen(one):
+        elif one.kind in _PARTS and self._seen(one):
             self._part_ended(one, item, text)
         if one.kind == "code_interpreter_call" and item["status"] == "in_progress":
             self._event("response.code_interpreter_call.interpreting", about)
@@ -211,7 +211,7 @@ def frame_of(data: bytes) -> bytes:
 
 
 def _begun(one: Open) -> dict[str, Any]:
-    return {**one.item, "status": "in_progress"}
+    return one.item if one.kind == "compaction" else {**one.item, "status": "in_progress"}
 
 
 def _item(one: Open) -> dict[str, Any]:

@@ -28,10 +28,12 @@ from server.openai.chat_request import (
     UserMessage,
 )
 from server.openai.chat_request import JsonSchemaFormat as ChatSchemaFormat
+from server.responses.compaction import TASK
 from server.responses.conversation import Conversation
 from server.responses.hosted import NO_OFFERS, Offers, hosted_name
-from server.responses.items import item_of, referred
-from server.responses.request import JsonSchemaFormat, Prompted, ResponsesRequest
+from server.responses.items import is_trigger, item_of, referred
+from server.responses.kept import text_item
+from server.responses.request import CompactRequest, JsonSchemaFormat, Prompted, ResponsesRequest
 from server.responses.seal import Sealer, is_request_id
 from server.responses.tools import Named, Tools, choose, tools_of
 
@@ -60,13 +62,18 @@ class Approval(NamedTuple):
 
 
 class Asked(Struct):
-    """What an answer has to know of its request. `own` are the items of its input, references resolved."""
+    """What an answer has to know of its request. `own` are the items of its input, references resolved.
+
+    `compacts`: the answer is a summary of the conversation, and is given as an item that stands for it.
+    """
 
     request: Prompted
     own: Sequence[Raw | bytes]
     tools: Tools
     created_at: int  # Unix seconds
     origins: Sequence[str]  # for each message of the chat, the path of the item that it comes from
+    compacts: bool = False
+    window: Sequence[Raw | bytes] = ()  # of POST /v1/responses/compact: all that the summary stands for
     approved: Sequence[Approval] = ()  # calls of tools to be made first
 
 
@@ -87,13 +94,37 @@ def translated(
     request: Prompted, past: Past, sealer: Sealer, project_id: str, now: int, offers: Offers = NO_OFFERS
 ) -> tuple[TranslatedResponse, Asked]:
     """Raises `InvalidRequest`, whose `param` is a path in the request as it was sent. `now` in Unix seconds."""
-    refuse_unserved(request)
     talk = Conversation(sealer, project_id)
+    own, compacts = _tell(talk, request, past)
+    chat = TranslatedResponse(model=request.model, messages=talk.messages)
+    tools = tools_of(request.tools, offers, frozenset(talk.listed))
+    asked = Asked(request, own, tools, now, talk.origins, compacts)
+    if talk.approved:
+        asked.approved = _approved(talk, tools, sealer, project_id)
+    if request.reasoning is not None:
+        chat.reasoning_effort = request.reasoning.effort
+    if not compacts:
+        choose(chat, request, asked.tools)
+        chat.parallel_tool_calls = request.parallel_tool_calls
+        _shape(chat, request)
+    if isinstance(request, ResponsesRequest):
+        _sample(chat, request)
+    elif isinstance(request, CompactRequest):
+        chat.prompt_cache_key = request.prompt_cache_key
+        text = [text_item(request.input)] if isinstance(request.input, str) else []
+        asked.window = [*past.items, *own, *text]
+    return chat, asked
+
+
+def _tell(talk: Conversation, request: Prompted, past: Past) -> tuple[list[Raw | bytes], bool]:
+    """The items of its input, and whether they are to be compacted."""
     if request.instructions:
         talk.tell(SystemMessage(content=request.instructions), "instructions")
     for stored in past.items:
         talk.add(item_of(stored, past.where), past.where)
-    own = _own(request, past)
+    own, compacts = _own(request, past), isinstance(request, CompactRequest)
+    if own and is_trigger(own[-1], f"input[{len(own) - 1}]"):
+        own, compacts = own[:-1], True
     ids: set[str] = set()
     for index, one in enumerate(own):
         item, where = item_of(one, f"input[{index}]"), f"input[{index}]"
@@ -106,15 +137,9 @@ def translated(
     talk.end()
     if not talk.messages:
         raise MissingParameter("Missing required parameter: 'input'.", param="input")
-    chat = TranslatedResponse(model=request.model, messages=talk.messages)
-    tools = tools_of(request.tools, offers, frozenset(talk.listed))
-    choose(chat, request, tools)
-    chat.parallel_tool_calls = request.parallel_tool_calls
-    _shape(chat, request)
-    if isinstance(request, ResponsesRequest):
-        _sample(chat, request)
-    approved = _approved(talk, tools, sealer, project_id) if talk.approved else ()
-    return chat, Asked(request, own, tools, now, talk.origins, approved)
+    if compacts:
+        talk.tell(UserMessage(content=TASK), "input")
+    return own, compacts
 
 
 def _approved(talk: Conversation, tools: Tools, sealer: Sealer, project_id: str) -> list[Approval]:
@@ -155,7 +180,9 @@ def refuse_unserved(request: Prompted) -> None:
         raise UnsupportedValue("There are no stored prompts here: send 'instructions' and 'input'.", param="prompt")
     if request.context_management is not None:
         raise UnsupportedValue(
-            "Conversations are not shortened here: send fewer items, and leave it out.", param="context_management"
+            "Conversations are not compacted by themselves here: end the input with an item 'compaction_trigger', or "
+            "ask POST /v1/responses/compact.",
+            param="context_management",
         )
     if request.background and not request.stored:
         raise InvalidValue("A response that runs in the background must be stored.", param="store")
@@ -164,8 +191,6 @@ def refuse_unserved(request: Prompted) -> None:
 
 
 def _shape(chat: TranslatedResponse, request: Prompted) -> None:
-    if request.reasoning is not None:
-        chat.reasoning_effort = request.reasoning.effort
     if request.text is None:
         return
     chat.verbosity = request.text.verbosity

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from server.errors import InvalidRequest, InvalidState, InvalidValue, NotFound, StoreUnavailable
-from server.lookups import Lookups
 from server.responses.kept import owner_of
 from server.responses.request import Prompted
-from server.responses.translate import NO_PAST, Past, refers
+from server.responses.translate import Past, refers
 from server.stores.base import NotAllowed, NotThere, StoreError
 from server.stores.responses import BrokenChain, ChainTooLong, Item
 
 MOST_OWNERS = 16  # responses whose items one request may refer to: a query for each
 LOOKUP_S = 5.0
-Told = Callable[[Past | Exception], None]
 
 
 class Histories(Protocol):
@@ -28,23 +26,18 @@ class Histories(Protocol):
     async def conversation_history(self, project_id: str, conversation_id: str) -> list[Item]: ...
 
 
+def goes_on(request: Prompted) -> bool:
+    """Whether something has to be looked up for it. Raises `InvalidRequest`."""
+    return request.previous_response_id is not None or request.conversation is not None or bool(refers(request))
+
+
 class PastFinder:
     def __init__(self, store: Histories) -> None:
         self._store = store
-        self._lookups = Lookups("conversations")
 
-    def find(self, project_id: str, request: Prompted, told: Told) -> Past | None:
-        """At once where nothing is to be looked up; None if `told` will hear. Raises `GatewayError`."""
+    async def look(self, project_id: str, request: Prompted) -> Past:
+        """Raises `GatewayError`."""
         refers_to = refers(request)
-        if request.previous_response_id is None and request.conversation is None and not refers_to:
-            return NO_PAST
-        self._lookups.begin(self.look(project_id, request, refers_to), told)
-        return None
-
-    async def look(self, project_id: str, request: Prompted, refers_to: frozenset[str] | None = None) -> Past:
-        """The same for whoever can wait. Raises `GatewayError`."""
-        if refers_to is None:
-            refers_to = refers(request)
         try:
             async with asyncio.timeout(LOOKUP_S):
                 items, where = await self._turns(project_id, request)
@@ -52,12 +45,6 @@ class PastFinder:
         except (StoreError, TimeoutError):
             raise StoreUnavailable("Stored responses cannot be read now. Try again.", retry_after=1) from None
         return Past([one.body for one in items], where, referred)
-
-    async def start(self) -> None:
-        """Nothing has to be begun."""
-
-    async def stop(self) -> None:
-        await self._lookups.stop()
 
     async def _turns(self, project_id: str, request: Prompted) -> tuple[Sequence[Item], str]:
         if request.previous_response_id is not None:

@@ -73,7 +73,7 @@ class Run:
 
     async def open(self, owner: str, lease_s: float) -> None:
         """Raises `StoreError`."""
-        await self._store.open_response(self.record, self._input, b"", owner, lease_s)
+        await self._store.open_response(self.record, self._input, owner, lease_s)
 
     async def write(self) -> None:
         """Until all of it is written. One try after the other, as what is written later must not come before."""

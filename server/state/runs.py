@@ -104,7 +104,7 @@ class Runs:
     async def fail_left(self) -> None:
         """Those whose process is gone."""
         for left in await self._store.take_over(self._owner, LEASE_S):
-            if left.record.id in self._runs:
+            if left.id in self._runs:
                 continue  # ours: the store was away for longer than the lease
             log.warning("a response in the background was left by a process that is gone: it has failed")
-            await self._store.finish_response(with_status(left.record, "failed", error=GONE), ())
+            await self._store.finish_response(with_status(left, "failed", error=GONE), ())

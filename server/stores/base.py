@@ -223,8 +223,12 @@ class Ledger(Protocol):
         project_ids: Sequence[str] = (),
         key_ids: Sequence[str] = (),
         models: Sequence[str] = (),
+        without: Sequence[str] = (),
     ) -> list[UsageTotal]:
-        """Sums by time bucket (`start = since + n * bucket_s`) and group over [since, until); no empty ones."""
+        """Sums by time bucket (`start = since + n * bucket_s`) and group over [since, until); no empty ones.
+
+        `without`: models that are left out.
+        """
         ...
 
 

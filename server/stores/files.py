@@ -1,15 +1,16 @@
 """What is asked of stores for the files of projects: a record of each in the database, its content elsewhere.
 
-Implementations: `sql/files.py` for the records, `folder.py` for contents. A content is there before its record and is
-removed after it, so nobody sees half a file; contents without a record are swept (server/files/sweeper.py).
+Implementations: `sql/files.py` for the records, `folder.py` and `bucket_contents.py` for contents. A content is there
+before its record and is removed after it, so nobody sees half a file; contents without a record are swept
+(server/files/sweeper.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -109,4 +110,48 @@ class Contents(Protocol):
 
     async def older(self, before: float) -> list[str]:
         """Ids of the contents that were put before that time (Unix seconds)."""
+        ...
+
+    async def unfinished(self, before: float) -> list[str]:
+        """Names of what is in the making and did not change since that time: `upload-...`, `BATCH_ID.` and more."""
+        ...
+
+    async def discard(self, name: str) -> None:
+        """One of those."""
+        ...
+
+
+class Object(NamedTuple):
+    """`changed`: Unix seconds."""
+
+    key: str
+    size: int
+    changed: float
+
+
+class Conflict(StoreError):
+    """What was to be created is there."""
+
+
+class Objects(Protocol):
+    """A store of objects by key. All methods raise `StoreDown`, and `NotThere` for a key or a bucket that is not."""
+
+    async def upload(self, place: Path, key: str) -> None:
+        """What is at `place`; whole or not at all."""
+        ...
+
+    async def create(self, key: str, data: bytes) -> None:
+        """Raises `Conflict` if there is one: of several that create it, one does."""
+        ...
+
+    async def size(self, key: str) -> int: ...
+
+    async def read(self, key: str, start: int, length: int) -> bytes: ...
+
+    async def several(self, prefix: str) -> list[Object]:
+        """All whose keys begin so, in the order of their keys."""
+        ...
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Again is no harm."""
         ...

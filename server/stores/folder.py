@@ -49,6 +49,12 @@ class FolderContents:
     async def older(self, before: float) -> list[str]:
         return await _in_thread(lambda: [one.name for one in self._content.glob("*/*") if _age_of(one) < before])
 
+    async def unfinished(self, before: float) -> list[str]:
+        return await _in_thread(lambda: older_in(self._scratch, before))
+
+    async def discard(self, name: str) -> None:
+        await _in_thread(lambda: (self._scratch / name).unlink(missing_ok=True))
+
     def _place(self, file_id: str) -> Path:
         """Some hundred folders, as one with all would be slow to list."""
         return self._content / file_id[-2:] / file_id
@@ -110,6 +116,18 @@ def _age_of(path: Path) -> float:
         return path.stat().st_ctime
     except FileNotFoundError:
         return float("inf")
+
+
+def older_in(folder: Path, before: float) -> list[str]:
+    """Names of what did not change since that time."""
+    found: list[str] = []
+    for place in folder.glob("*"):
+        try:
+            if place.stat().st_mtime < before:
+                found.append(place.name)
+        except FileNotFoundError:  # it was put where it belongs
+            continue
+    return found
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

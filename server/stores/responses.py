@@ -72,14 +72,6 @@ class ResponseRecord(Struct, frozen=True):
     conversation_id: str | None = None
 
 
-class OpenResponse(Struct, frozen=True):
-    """A background response whose process is gone. `request` is what `open_response` was given."""
-
-    record: ResponseRecord
-    input: tuple[Item, ...]
-    request: bytes
-
-
 class ConversationRecord(Struct, frozen=True):
     id: str  # conv_...
     project_id: str
@@ -130,13 +122,10 @@ class ResponseStore(Protocol):
 
     # Responses that run in the background
 
-    async def open_response(
-        self, record: ResponseRecord, input: Sequence[Item], request: bytes, owner: str, lease_s: float
-    ) -> None:
+    async def open_response(self, record: ResponseRecord, input: Sequence[Item], owner: str, lease_s: float) -> None:
         """One that is queued or in progress, and run by `owner` (any name that no other process has).
 
-        An owner that does not `renew_responses` within `lease_s` is taken for dead. `request` is what a process needs
-        to run it, kept until it ends.
+        An owner that does not `renew_responses` within `lease_s` is taken for dead.
         """
         ...
 
@@ -160,7 +149,7 @@ class ResponseStore(Protocol):
         """The ids of those that are still open and this owner's; for all others it is to stop."""
         ...
 
-    async def take_over(self, owner: str, lease_s: float, limit: int = 100) -> list[OpenResponse]:
+    async def take_over(self, owner: str, lease_s: float, limit: int = 100) -> list[ResponseRecord]:
         """Become the owner of open responses whose owner is dead, oldest first. No two owners get the same one."""
         ...
 

@@ -98,7 +98,7 @@ class StoreSeries:
         self._responses_lost = local.counters(families.LOST_RESPONSES)[()]
         self._expiring = families.KEYS_EXPIRING.on(local.registry)
 
-    def up(self, store: Literal["durable", "volatile"], up: bool) -> None:
+    def up(self, store: Literal["durable", "volatile", "files"], up: bool) -> None:
         self._up.labels(store).set(up)
 
     def response_lost(self) -> None:

@@ -17,6 +17,8 @@ ROUTES: Mapping[str, str] = {
     "chat.completions": "/v1/chat/completions",
     "completions": "/v1/completions",
     "responses": "/v1/responses",
+    "embeddings": "/v1/embeddings",
+    "rerank": "/v1/rerank",
 }
 ASKED = {
     "max_tokens": "max_tokens",

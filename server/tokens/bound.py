@@ -18,21 +18,31 @@ most twice, every other string at most once; and every line, with its indentatio
 element of a list or object, of which there are no more than half the quotes and all of the commas and opening brackets.
 A line is indented by at most 2 for each bracket it is in, the outer two left out, and has at most `PER_LINE` signs of
 its own.
+
+Models for embeddings and rerank have vocabularies of their own, of which nobody here knows more than that a token
+stands for at least one byte. They put at most `PER_INPUT` tokens around an input. Of a rerank each document is read
+with the query, in a template of at most `PER_PAIR` tokens. A vocabulary that first writes a sign out as several (as one
+for "km/h") may exceed that by some; what a call really used is settled at its end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from server.call import Call
-from server.openai.chat_request import ChatRequest, Function
+from server.openai.chat_request import ChatRequest, Function, Message
 from server.openai.parse import depth
+from server.openai.pooling_request import EmbeddingRequest, RerankRequest
 
 PREAMBLE = 128
 PER_MESSAGE = 64
 TOOLS = 96  # the developer message, its headings, `namespace functions {`
 PER_TOOL = 32  # `type NAME = (_: ...) => any;`
 PER_LINE = 20
+PER_INPUT = 8  # [CLS] and [SEP], and the like
+PER_PAIR = 160  # that of Qwen3-Reranker has about 100
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -40,13 +50,26 @@ def upper_bound(call: Call) -> int:
     """Never below the exact count. Takes time for the tools and the operator's message alone."""
     body = call.body
     if not isinstance(body, ChatRequest):
-        return call.size
+        return call.size if call.generates else _pooling_bound(call)
     bound = call.size + PREAMBLE + PER_MESSAGE * len(body.messages)
     if prompt := call.model.config.developer_prompt:
         bound += PER_MESSAGE + len(prompt.encode())
     if body.tools and body.tool_choice != "none":
         bound += TOOLS + sum(tool_bound(tool_json(tool.function)) for tool in body.tools)
     return bound
+
+
+def message_bound(messages: Iterable[Message]) -> int:
+    """Never below what is less without them."""
+    return sum(len(_ENCODE(one)) + PER_MESSAGE for one in messages)
+
+
+def _pooling_bound(call: Call) -> int:
+    body: EmbeddingRequest | RerankRequest = call.body
+    if isinstance(body, EmbeddingRequest):
+        return call.size + PER_INPUT * body.count
+    query, pairs = len(body.query.encode("utf-8", "surrogatepass")), len(body.documents)
+    return call.size + (pairs - 1) * query + PER_PAIR * pairs
 
 
 def tool_json(function: Function) -> bytes:

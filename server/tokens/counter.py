@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import chain
+from typing import TypeVar
 
 from server.call import Call
 from server.openai.chat_request import ChatRequest, CompletionRequest
 from server.openai.prompt import ChatPrompt, chat_prompt
-from server.tokens.bound import tool_bound, tool_json, upper_bound
-from server.tokens.rendering import harmony_messages
+from server.openai.shorten import fewest
+from server.tokens.bound import message_bound, tool_bound, tool_json, upper_bound
+from server.tokens.rendering import HarmonyMessage, harmony_messages
 from server.tokens.slices import slices
 from server.tokens.vocabulary import Vocabulary
 
@@ -27,6 +31,7 @@ _CONTROL = re.compile(r"<\|(?:startoftext|endoftext|return|constrain|channel|sta
 """In a raw prompt these are one token each. The reserved ones are too in some engines; they are counted as text, which
 is more."""
 
+T = TypeVar("T")
 Counted = tuple[int, int]  # tokens, and the characters that had to be encoded for them
 
 
@@ -34,7 +39,7 @@ class TokenCounter:
     """`count` is the engine's own. In four cases it may be more, never less: a stretch of text that cannot be encoded
     in reasonable time (`slices.py`), a function of more than `LONGEST_TOOL` bytes or one that oss-harmony cannot read,
     reserved control tokens in a raw prompt, and too many long prompts that wait to be counted, or one that waited too
-    long (then it is the bound).
+    long (then it is the bound). Of embeddings and rerank it is always the bound: their models have other vocabularies.
 
     Counting ends where a prompt is longer than the model's context: no engine takes it, whatever its exact length.
     """
@@ -55,43 +60,58 @@ class TokenCounter:
 
     def count(self, call: Call) -> int | Awaitable[int]:
         """A short prompt at once, a long one later: its slices take turns with the event loop."""
+        if not call.generates:
+            return upper_bound(call)
         if _is_short(call):
             return self.exact(call)
         if self._waiting >= MOST_WAITING:
             return upper_bound(call)
         return self._later(call)
 
+    async def to_drop(self, call: Call, groups: Sequence[Sequence[int]], most: int) -> int:
+        """How many of `groups` of a chat's messages, from the first one on, have to go for a prompt of `most` tokens.
+
+        Counted from the newest on, so that the work is bounded by `most` and not by the length of the chat. It may be
+        one too many where a message becomes the first one that way, and more where `count` would be more.
+        """
+        if self._waiting < MOST_WAITING:
+            self._waiting += 1
+            try:
+                async with asyncio.timeout(TIMEOUT_S), self._turn:
+                    return await _driven(self._fitted(call, groups, most))
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting -= 1
+        return fewest(upper_bound(call), [message_bound(call.body.messages[at] for at in one) for one in groups], most)
+
     def exact(self, call: Call) -> int:
         """All at once."""
-        most = _most(call)
-        total = 0
-        for tokens, _ in self._counted(call):
-            total += tokens
-            if total > most:
-                break
-        return total
+        steps = self._total(call)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
 
     async def _later(self, call: Call) -> int:
         self._waiting += 1
         try:
             async with asyncio.timeout(TIMEOUT_S), self._turn:
-                return await self._in_turns(call)
+                return await _driven(self._total(call))
         except TimeoutError:
             return upper_bound(call)
         finally:
             self._waiting -= 1
 
-    async def _in_turns(self, call: Call) -> int:
-        most = _most(call)
-        total = encoded = 0
+    def _total(self, call: Call) -> Generator[int, None, int]:
+        """`exact`, in steps that each tell how many characters they had to encode."""
+        most, total = _most(call), 0
         for tokens, characters in self._counted(call):
             total += tokens
-            encoded += characters
             if total > most:
                 break
-            if encoded > SLICE // 2:
-                encoded = 0
-                await asyncio.sleep(0)
+            yield characters
         return total
 
     def _counted(self, call: Call) -> Iterator[Counted]:
@@ -103,11 +123,34 @@ class TokenCounter:
 
     def _chat(self, prompt: ChatPrompt) -> Iterator[Counted]:
         yield from self._preamble(prompt)
-        for header, texts in harmony_messages(prompt):
-            if header is not None:
-                yield self._vocabulary.header(header), 0
-            for text in texts:
-                yield from self._text(text)
+        for message in harmony_messages(prompt):
+            yield from self._message(message)
+
+    def _message(self, message: HarmonyMessage) -> Iterator[Counted]:
+        if message.header is not None:
+            yield self._vocabulary.header(message.header), 0
+        for text in message.texts:
+            yield from self._text(text)
+
+    def _fitted(self, call: Call, groups: Sequence[Sequence[int]], most: int) -> Generator[int, None, int]:
+        """`to_drop`, in steps that each tell how many characters they had to encode."""
+        prompt = chat_prompt(call.body, call.model.config)
+        before = len(prompt.messages) - len(call.body.messages)
+        group_of = {before + at: number for number, group in enumerate(groups) for at in group}
+        of_group = defaultdict[int | None, list[HarmonyMessage]](list)
+        for message in harmony_messages(prompt):
+            of_group[group_of.get(message.source)].append(message)
+        total = 0
+        for tokens, characters in chain(self._preamble(prompt), *map(self._message, of_group[None])):
+            total += tokens
+            yield characters
+        for number in reversed(range(len(groups))):
+            for tokens, characters in chain(*map(self._message, of_group[number])):
+                total += tokens
+                if total > most:
+                    return number + 1
+                yield characters
+        return 0 if total <= most else len(groups)
 
     def _preamble(self, prompt: ChatPrompt) -> Iterator[Counted]:
         effort, words = prompt.effort, self._vocabulary
@@ -134,6 +177,19 @@ class TokenCounter:
     def _text(self, text: str) -> Iterator[Counted]:
         for part, encodable in slices(text, SLICE):
             yield (self._vocabulary.text(part), len(part)) if encodable else (len(part.encode()), len(part) // 16)
+
+
+async def _driven(steps: Generator[int, None, T]) -> T:
+    """What they come to. Between them the event loop has its turn, as often as is worth it."""
+    encoded = 0
+    while True:
+        try:
+            encoded += next(steps)
+        except StopIteration as end:
+            return end.value
+        if encoded > SLICE // 2:
+            encoded = 0
+            await asyncio.sleep(0)
 
 
 def _is_short(call: Call) -> bool:

@@ -26,6 +26,7 @@ class Header(NamedTuple):
 class HarmonyMessage(NamedTuple):
     header: Header | None  # None: the text belongs to the developer message that shows the tools
     texts: Sequence[str]
+    source: int = 0  # which of the prompt's messages it is of
 
 
 ANALYSIS = Header("assistant", "analysis")
@@ -41,7 +42,11 @@ def harmony_messages(prompt: ChatPrompt) -> list[HarmonyMessage]:
     for message in rest:
         if isinstance(message, AssistantMessage):
             names.update((call.id, call.function.name) for call in message.tool_calls or ())
-    found = [*first, *(one for message in rest for one in _messages(message, names))]
+    start = len(prompt.messages) - len(rest)
+    found = [
+        *first,
+        *(one._replace(source=at) for at, message in enumerate(rest, start) for one in _messages(message, names)),
+    ]
     return _without_old_analysis(found)
 
 

@@ -6,19 +6,16 @@ No other server is ever spoken to: a request names one by its label, or by exact
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Raw
 
 from server.config import Tools as Settings
 from server.errors import UnsupportedValue
-from server.lookups import Lookups
 from server.responses.hosted import NO_OFFERS, CodeTool, McpTool, Offer, Offers, Outcome, hosted_tools
 from server.toolbox.server import Counted, Listing, Server
 from server.toolbox.session import Session
-
-Told = Callable[[Offers | Exception], None]
 
 
 class Wanted(NamedTuple):
@@ -38,21 +35,15 @@ class Toolbox:
             name: Server(name, one, settings.list_s, settings.max_output_bytes, counted)
             for name, one in settings.servers.items()
         }
-        self._lookups = Lookups("tool servers")
 
-    def find(self, project_id: str, tools: Sequence[Raw] | None, told: Told) -> Offers | None:
-        """At once where all is known; None if `told` will hear. Raises `InvalidRequest`."""
+    def known(self, project_id: str, tools: Sequence[Raw] | None) -> Offers | None:
+        """None where a server has to be asked first. Raises `InvalidRequest`."""
         wanted = self._wanted(project_id, tools)
-        if not wanted:
-            return NO_OFFERS
         known = [listing for one in wanted if (listing := one.server.listing) is not None]
-        if len(known) == len(wanted):
-            return _offers(wanted, known)
-        self._lookups.begin(_looked_up(wanted), told)
-        return None
+        return _offers(wanted, known) if len(known) == len(wanted) else None
 
     async def look(self, project_id: str, tools: Sequence[Raw] | None) -> Offers:
-        """The same for whoever can wait."""
+        """The same for whoever can wait. Raises `InvalidRequest`."""
         wanted = self._wanted(project_id, tools)
         return await _looked_up(wanted) if wanted else NO_OFFERS
 
@@ -63,7 +54,6 @@ class Toolbox:
         """Nothing has to be begun: a server is asked when it is first wanted."""
 
     async def stop(self) -> None:
-        await self._lookups.stop()
         await asyncio.gather(*(one.stop() for one in self._servers.values()))
 
     def _wanted(self, project_id: str, tools: Sequence[Raw] | None) -> list[Wanted]:

@@ -1,16 +1,19 @@
-"""What decides about lines and batches, without an event loop."""
+"""What decides about lines and batches, without any IO."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from server.batches.answer import collected
 from server.batches.patience import Patience, wait_s
 from server.batches.room import Room, standing_of
 from server.batches.states import cancelling, ended, finalizing, refused, validated
+from server.batches.tools import LineKind
 from server.batches.validation import MOST_ERRORS, Validation
 from server.call import Call, Key, Project, ServedModel
 from server.config import Model
@@ -27,6 +30,7 @@ from server.errors import (
     StoreUnavailable,
     TooManyRequests,
 )
+from server.openai.collect import Collector
 from server.stores.base import NotAllowed
 from server.stores.batches import BatchRecord, LineError
 
@@ -39,7 +43,7 @@ def a_call(model: str = "m", stream: bool = False) -> Call:
     return Call("req_1", "chat.completions", KEY, ServedModel(model, Model(engines=("one",)), 0), None, stream, False)
 
 
-def new_call(body: bytes) -> Call:
+def new_call(body: bytes, key: Key, request_id: str) -> Call:
     fields = json.loads(body)
     if fields["model"] == "none":
         raise ModelNotFound("no such model", param="model")
@@ -51,9 +55,13 @@ def line(name: str = "a", **changes: Any) -> bytes:
 
 
 def checked(*lines: bytes | None, most: int = 1000) -> Validation:
-    check = Validation(CHAT, most, new_call)
-    for number, text in enumerate(lines, 1):
-        check.check(number, text)
+    check = Validation(CHAT, most, LineKind("chat.completions", new_call, collected(Collector)), KEY)
+
+    async def read() -> None:
+        for number, text in enumerate(lines, 1):
+            await check.check(number, text)
+
+    asyncio.run(read())
     check.finish()
     return check
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.batches.journal import Journal, Locked, Progress, recover
+from server.batches.journal import Journal, recover
+from server.batches.outputs import Locked, Progress
 from server.batches.results import Result, answered, never_sent, read, refused
 from server.errors import ContentFiltered
 from server.stores.batches import BatchTokens, Counts

@@ -7,15 +7,18 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Raw
 from msgspec.structs import replace
 
-from server.batches.answer import LineAnswer
+from server.batches.answer import LineAnswer, collected
+from server.batches.flight import Flight, Waiting
 from server.batches.hold import Hold, Lost
-from server.batches.journal import Journal
+from server.batches.journal import FolderOutputs, Journal
 from server.batches.results import answered
 from server.batches.room import Room
 from server.batches.run import Run
@@ -25,6 +28,8 @@ from server.batches.tools import LineKind, Pace, Tools
 from server.call import Call, Key, Project, ServedModel
 from server.config import Batches, Model
 from server.errors import GatewayError, InvalidApiKey, TooManyRequests
+from server.openai.batch_request import BatchLine
+from server.openai.collect import Collector
 from server.stores.base import StoreDown
 from server.stores.batches import BatchRecord
 from server.stores.files import FileRecord, StorageFull
@@ -66,7 +71,8 @@ class Shop:
         self.tools = Tools(
             store=store,
             contents=self.contents,
-            kinds={URL: LineKind("chat.completions", self.new_call, lambda: None)},  # type: ignore[arg-type, return-value]
+            outputs=partial(FolderOutputs, self.contents),
+            kinds={URL: LineKind("chat.completions", self.new_call, collected(Collector))},
             owner=self.owner,
             start=self.start,
             new_id=lambda: "req_1",
@@ -159,6 +165,27 @@ async def test_from_its_lines_to_its_outputs(tmp_path: Path) -> None:
         kept = await one.store.file("p", record.output_file_id or "")
         assert (kept.purpose, kept.expires_at) == ("batch_output", 1000 + 86_400)
         assert one.scratch() == []
+
+
+async def test_a_line_that_was_left_is_heard_of_no_more(tmp_path: Path) -> None:
+    """Its answer may still be on its way to a store when others decide about it: two results it must not have."""
+    async with shop(tmp_path) as one:
+        await one.batch(1)
+        hold, answers = await one.held(), list[LineAnswer]()
+        await hold.look_at_key()
+
+        def start(call: Call, answer: LineAnswer) -> Flow:
+            answers.append(answer)
+            return Flow()
+
+        tools = dataclasses.replace(one.tools, start=start)
+        flight = Flight(tools, hold, tools.kinds[URL])
+        waiting = Waiting(1, BatchLine("r0", "POST", URL, Raw(b'{"name": "r0"}')))
+        flight.start(waiting, await flight.call(waiting.line))
+        assert flight.leave() == [waiting]
+        answers[0]._ended(BODY)
+        assert flight.take_ended() == [] and not flight.changed.is_set()
+        assert tools.room.in_flight == 0
 
 
 async def test_its_time_is_over_by_the_clock(tmp_path: Path) -> None:
@@ -296,7 +323,7 @@ async def test_an_input_that_is_on_another_machine(tmp_path: Path) -> None:
     async with shop(tmp_path) as one:
         await one.batch(5)
         await one.contents.remove("file-1")
-        with pytest.raises(StoreDown, match="not in the folder"):
+        with pytest.raises(StoreDown, match="not where this process looks"):
             await one.work()
         assert (await one.store.batch("p", "batch_1")).status == "validating"
 

@@ -219,7 +219,7 @@ DOORS = (
     "/v1/chat/completions/render", "/v1/completions/render", "/invocations", "/generate", "/inference/v1/generate",
     "/chat/completions", "/completions", "/v1/chat/completions/", "//v1/chat/completions", "/v1//chat/completions",
     "/v1/chat%2fcompletions", "/v1/./chat/completions", "/V1/chat/completions", "/v2/chat/completions",
-    "/v1/embeddings", "/pooling", "/classify", "/score", "/rerank", "/v1/score", "/v1/rerank",
+    "/v1/embeddings", "/pooling", "/classify", "/score", "/rerank", "/v1/score", "/v1/rerank", "/v2/embed",
     "/v1/audio/transcriptions", "/v1/realtime", "/tokenize", "/detokenize", "/v1/load_lora_adapter",
     "/reset_prefix_cache", "/sleep", "/collective_rpc", "/server_info",
 )  # fmt: skip

@@ -17,7 +17,7 @@ from openai import AsyncOpenAI
 from tests.behaviour.batches import all_results, chat_line, created, names, until
 from tests.behaviour.engine_double import EngineDouble, Exchange, Script, answer, error
 from tests.behaviour.processes import Served, serve
-from tests.behaviour.serving import KEY, eventually
+from tests.behaviour.serving import KEY, MODEL, eventually
 from tests.services.postgres import Postgres, running
 
 NUMBER = 60
@@ -34,6 +34,15 @@ def hold_runs_out(served: Served) -> None:
     """That of a dead process."""
     with closing(sqlite3.connect(served.home / "var/portico.db", isolation_level=None)) as connection:
         assert connection.execute("UPDATE batches SET owned_until = 0 WHERE owned_until > 0").rowcount == 1
+
+
+async def killed_amid(served: Served, engine: EngineDouble) -> None:
+    """The worker, with a third of the lines asked."""
+    await eventually(lambda: len(engine.calls) >= 20)
+    (worker,) = served.workers()
+    os.kill(worker, signal.SIGKILL)
+    await eventually(lambda: worker not in served.workers())
+    hold_runs_out(served)
 
 
 def paced() -> Script:
@@ -61,16 +70,34 @@ def check(found: list[dict[str, Any]]) -> None:
             assert response["body"]["choices"][0]["message"]["content"] == f"That was Say {name}."
 
 
+def response_line(number: int) -> dict[str, Any]:
+    asked = {"model": MODEL, "input": f"Say r{number}."}
+    return {"custom_id": f"r{number}", "method": "POST", "url": "/v1/responses", "body": asked}
+
+
+async def test_lines_of_responses_over_a_kill(tmp_path: Path) -> None:
+    """Their answers are stored before they have results."""
+    async with EngineDouble() as engine:
+        engine.always = paced()
+        async with serve(engine, tmp_path, batches={"max_in_flight": 4}) as served, client_of(served) as client:
+            batch = await created(client, [response_line(number) for number in range(NUMBER)], "/v1/responses")
+            await killed_amid(served, engine)
+            batch = await until(client, batch.id, "completed", within_s=25)
+            found = await all_results(client, batch)
+            assert names(found) == sorted(f"r{number}" for number in range(NUMBER))
+            answered = [one["response"]["body"] for one in found if one["response"]["status_code"] == 200]
+            assert len(answered) == NUMBER - 6
+            for one in answered[::10]:
+                assert (await client.responses.retrieve(one["id"])).to_dict() == one
+            assert await served.end() == 0
+
+
 async def test_a_worker_killed_in_the_middle(tmp_path: Path) -> None:
     async with EngineDouble() as engine:
         engine.always = paced()
         async with serve(engine, tmp_path, batches={"max_in_flight": 4}) as served, client_of(served) as client:
             batch = await created(client, LINES)
-            await eventually(lambda: len(engine.calls) >= 20)
-            (worker,) = served.workers()
-            os.kill(worker, signal.SIGKILL)
-            await eventually(lambda: worker not in served.workers())
-            hold_runs_out(served)
+            await killed_amid(served, engine)
             batch = await until(client, batch.id, "completed", within_s=25)
             check(await all_results(client, batch))
             assert batch.request_counts

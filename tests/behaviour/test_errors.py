@@ -88,7 +88,7 @@ async def test_the_sdks_classes() -> None:
         with pytest.raises(openai.AuthenticationError):
             await client.with_options(api_key="sk-wrong").models.list()
         with pytest.raises(openai.NotFoundError):
-            await client.embeddings.create(model=MODEL, input="a")
+            await client.images.generate(model=MODEL, prompt="a")
         with pytest.raises(openai.APIStatusError) as large:
             await create(model=MODEL, messages=[{"role": "user", "content": "x" * 20_000_000}])
         assert large.value.status_code == 413
@@ -131,7 +131,7 @@ async def test_the_sdk_tries_again_when_told_to() -> None:
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, "unknown_url"),
-        ("POST", "/v1/embeddings", 404, "unknown_url"),
+        ("POST", "/v1/images/generations", 404, "unknown_url"),
         ("POST", "/tokenize", 404, "unknown_url"),
         ("GET", "/metrics", 404, "unknown_url"),
         ("POST", "/v1/chat/completions/render", 404, "unknown_url"),

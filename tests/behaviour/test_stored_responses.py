@@ -151,8 +151,6 @@ async def test_what_cannot_be_done_with_a_response_that_has_ended() -> None:
         assert (cancelled.status, cancelled.error["code"]) == (400, "invalid_state")
         streamed = await gate.request("GET", f"{PATH}/{given}?stream=true")
         assert (streamed.status, streamed.error["param"]) == (400, "stream")
-        compacted = await gate.request("POST", f"{PATH}/compact", {"model": MODEL, "input": "x"})
-        assert (compacted.status, compacted.error["code"]) == (400, "unsupported_value")
 
 
 async def test_tokens_are_counted_with_all_that_is_gone_on_from() -> None:

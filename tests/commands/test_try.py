@@ -55,6 +55,20 @@ def test_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Hello" in out and "1 tokens" in out
 
 
+def listed(*models: str) -> bytes:
+    body = b'{"data": [%b]}' % b", ".join(one.encode() for one in models)
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def test_it_asks_a_model_that_chats(capsys: pytest.CaptureFixture[str]) -> None:
+    embeddings, chats = '{"id": "e5", "serves": ["embeddings"]}', '{"id": "big", "serves": ["chat"]}'
+    with answering(listed(embeddings, chats), chunked(EVENT, USAGE, b"data: [DONE]\n\n")) as url:
+        status, out, _ = tried(capsys, "--url", url, "--key", "sk-x")
+    assert (status, out.splitlines()[0]) == (0, f"Asking big at {url}")
+    with answering(listed(embeddings)) as url:
+        assert "no model for chats" in tried(capsys, "--url", url, "--key", "sk-x")[2]
+
+
 @pytest.mark.parametrize(
     ("answers", "says"),
     [

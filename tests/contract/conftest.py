@@ -12,13 +12,18 @@ from typing import Any
 import pytest
 import uvloop
 
+from server.stores.bucket import Bucket
+from server.stores.bucket_contents import BucketContents
+from server.stores.files import Contents
+from server.stores.folder import FolderContents
 from server.stores.sql.opening import open_durable
 from server.stores.sql.store import SqlStore
 from tests.services.durable import Backend, PostgresBackend, SqliteBackend
 from tests.services.postgres import Postgres, running
 from tests.services.redis import redis_server
+from tests.services.s3 import S3Server, environment_of, s3_server
 
-__all__ = ["redis_server"]
+__all__ = ["redis_server", "s3_server"]
 
 LONGEST_TEST_S = 60
 
@@ -74,6 +79,21 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
 @pytest.fixture
 def store(backend: Backend) -> AbstractAsyncContextManager[SqlStore]:
     return opened(backend)
+
+
+@pytest.fixture
+def bucket_url(s3_server: S3Server) -> Iterator[str]:
+    """A new one, and the environment that it needs."""
+    with environment_of(s3_server):
+        yield s3_server.bucket()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def contents(request: pytest.FixtureRequest, tmp_path: Path) -> Contents:
+    """Empty."""
+    if request.param == "folder":
+        return FolderContents(tmp_path / "files")
+    return BucketContents(Bucket(request.getfixturevalue("bucket_url"), tries=1), tmp_path / "files/scratch")
 
 
 @asynccontextmanager

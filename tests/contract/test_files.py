@@ -1,18 +1,13 @@
-"""What every `FileStore` does, and every `Contents`."""
+"""What every `FileStore` does."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import time
-from pathlib import Path
 
 import pytest
 
-from server.stores.base import NotAllowed, NotThere, StoreDown
-from server.stores.files import FileRecord, Purpose, Quota, StorageFull
-from server.stores.folder import FolderContents
+from server.stores.base import NotAllowed, NotThere
+from server.stores.files import FileRecord, Purpose, Quota
 from server.stores.sql.database import Database
 from server.stores.sql.opening import open_durable
 from server.stores.sql.place import place_of
@@ -108,85 +103,3 @@ async def test_what_has_expired_is_gone_before_it_is_swept(backend: Backend) -> 
     assert {one for some in swept for one in some} == {"file-1", "file-2", "file-3"}
     assert await store.known_files(["file-0", "file-1", "file-x"]) == {"file-0"}
     await store.close()
-
-
-# Contents
-
-
-def made(contents: FolderContents, data: bytes) -> Path:
-    contents.scratch.mkdir(parents=True, exist_ok=True)
-    place = contents.scratch / "one"
-    place.write_bytes(data)
-    return place
-
-
-async def content_of(contents: FolderContents, file_id: str, step: int = 3) -> list[bytes]:
-    async with contents.reading(file_id) as reader:
-        parts: list[bytes] = []
-        while part := await reader.read(step):
-            parts.append(part)
-        return parts
-
-
-async def test_a_content_is_moved_in_and_read_in_parts(tmp_path: Path) -> None:
-    contents = FolderContents(tmp_path / "files")
-    place = made(contents, b"0123456")
-    await contents.put(place, "file-ab")
-    assert not place.exists()
-    assert await content_of(contents, "file-ab") == [b"012", b"345", b"6"]
-    assert (tmp_path / "files/content").stat().st_mode & 0o077 == 0, "for this user alone"
-
-
-async def test_a_content_that_is_there_already(tmp_path: Path) -> None:
-    contents = FolderContents(tmp_path)
-    for _ in range(2):
-        place = made(contents, b"0123")
-        await contents.put(place, "file-ab")
-        place.hardlink_to(tmp_path / "content/ab/file-ab")
-        await contents.put(place, "file-ab")
-        assert not place.exists() and await content_of(contents, "file-ab", 9) == [b"0123"]
-
-
-async def test_a_content_that_is_not_there(tmp_path: Path) -> None:
-    contents = FolderContents(tmp_path / "files")
-    with pytest.raises(NotThere):
-        async with contents.reading("file-ab"):
-            pass
-    await contents.remove("file-ab")
-    assert await contents.older(time.time() + 60) == []
-
-
-async def test_removing_leaves_readers_their_content(tmp_path: Path) -> None:
-    contents = FolderContents(tmp_path)
-    await contents.put(made(contents, b"0123456"), "file-ab")
-    async with contents.reading("file-ab") as reader:
-        assert await reader.read(3) == b"012"
-        await contents.remove("file-ab")
-        assert await reader.read(9) == b"3456"
-    with pytest.raises(NotThere):
-        await content_of(contents, "file-ab")
-
-
-async def test_what_is_older(tmp_path: Path) -> None:
-    contents = FolderContents(tmp_path)
-    await contents.put(made(contents, b"0"), "file-ab")
-    assert await contents.older(time.time() - 60) == []
-    assert await contents.older(time.time() + 60) == ["file-ab"]
-
-
-@pytest.mark.parametrize(
-    ("number", "kind"), [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EIO, StoreDown)]
-)
-async def test_what_the_disk_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
-) -> None:
-    contents = FolderContents(tmp_path)
-    place = made(contents, b"0")
-
-    def fails(_: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(kind):
-        await contents.put(place, "file-ab")
-    assert place.exists() and await contents.older(time.time() + 60) == []

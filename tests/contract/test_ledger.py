@@ -151,6 +151,9 @@ async def test_groups_and_filters(store: SqlStore) -> None:
         assert await asked(key_ids=["key_1", "key_2"]) == [total(T, 2)]
         assert await asked(models=["gpt-oss-120b"], project_ids=["proj_1"]) == []
         assert await asked(models=["gpt-oss-120b"], key_ids=["key_3"]) == [total(T, 1)]
+        assert await asked(without=["gpt-oss-120b"]) == [total(T, 3)]
+        assert await asked(without=["gpt-oss-120b", "gpt-oss-20b"]) == []
+        assert await asked(models=["gpt-oss-120b"], without=["gpt-oss-20b"]) == [total(T, 1)]
 
 
 async def test_edges(store: SqlStore) -> None:

@@ -145,7 +145,7 @@ async def test_histories_that_cannot_be(store: SqlStore) -> None:
     await store.add_response(a_response(conversation_id="conv_1"), [], [])
     with pytest.raises(NotAllowed, match="conv_1"):
         await store.history(P, "resp_1")
-    await store.open_response(a_response("resp_2", status="queued", background=True), [], b"{}", "me", 60)
+    await store.open_response(a_response("resp_2", status="queued", background=True), [], "me", 60)
     with pytest.raises(NotAllowed, match="not finished"):
         await store.history(P, "resp_2")
 

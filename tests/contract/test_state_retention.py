@@ -27,9 +27,7 @@ def store(backend: Backend, clock: Clock) -> AbstractAsyncContextManager[SqlStor
 async def test_old_responses_in_batches(store: SqlStore, backend: Backend) -> None:
     for number in range(7):
         await store.add_response(a_response(f"resp_{number}", created_at=T + number), some_items(0, 1), [])
-    await store.open_response(
-        a_response("resp_old", created_at=T - 1, status="queued", background=True), [], b"{}", "me", 60
-    )
+    await store.open_response(a_response("resp_old", created_at=T - 1, status="queued", background=True), [], "me", 60)
     await store.add_events("resp_old", 0, [b"{}"])
     assert [await store.drop_responses(T + 5, 4) for _ in range(3)] == [4, 2, 0]
     assert backend.sql("SELECT id FROM responses ORDER BY id").split() == ["resp_5", "resp_6"]

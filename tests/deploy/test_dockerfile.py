@@ -29,6 +29,7 @@ def test_dependencies_come_from_the_lock_with_hashes_and_nothing_is_compiled(sta
         "--only-binary :all:",
         "--requirement requirements/gateway.lock",
         "--requirement requirements/otel.lock",
+        "--requirement requirements/s3.lock",
     ):
         assert flag in lock
     for flag in ("--no-deps", "--no-build-isolation"):

@@ -80,7 +80,9 @@ def test_the_bill_of_materials_lists_what_the_lock_names(root: Path, image: Path
     bill = json.loads((image / "usr/share/doc/portico/sbom.cdx.json").read_text(encoding="utf-8"))
     listed = {one["purl"].partition("?")[0] for one in bill["components"]}
     assert len(listed) == len(bill["components"])
-    lock = "".join((root / f"requirements/{name}.lock").read_text(encoding="utf-8") for name in ("gateway", "otel"))
+    lock = "".join(
+        (root / f"requirements/{name}.lock").read_text(encoding="utf-8") for name in ("gateway", "otel", "s3")
+    )
     locked = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock, re.MULTILINE))
     (packages,) = image.glob("opt/portico/lib/python3*/site-packages")
     installed = {

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,34 @@ def wait_for(condition: Callable[[], bool], within_s: float, what: str) -> float
         assert time.monotonic() - began < within_s, f"not within {within_s:g} s: {what}"
         time.sleep(0.05)
     return time.monotonic() - began
+
+
+@contextmanager
+def other_engine(
+    command: Sequence[str], environ: Mapping[str, str], health: str, log: Path, within_s: float
+) -> Iterator[None]:
+    """An engine that Portico does not manage, until the block ends. Raises AssertionError with the end of its log."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, env={**os.environ, **environ}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
+        try:
+            return httpx2.get(health, timeout=5).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
+    try:
+        wait_for(answers, within_s, f"{health} says 200")
+        yield
+    finally:
+        family = [Process(process.pid, _stat(process.pid), ""), *descendants(process.pid)]
+        for one in family:
+            if one.alive:
+                os.kill(one.pid, signal.SIGKILL)
+        process.wait()
 
 
 @dataclass(frozen=True)

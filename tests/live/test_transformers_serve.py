@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from server.config import home
 from server.engines.managed.install import find
 from tests.conftest import lacking
 from tests.live.conftest import CONTEXT_LENGTH, MODEL, START_S, client_of
-from tests.live.service import Service, free_port, wait_for
+from tests.live.service import Service, free_port, other_engine
 from tests.live.wire import Wire
 
 TEMPLATE = Path(__file__).with_name("gpt_oss.jinja")
@@ -46,29 +44,14 @@ def transformers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
     for file in installed.demo_model.iterdir():
         (model / file.name).symlink_to(file)
     (model / "chat_template.jinja").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
-    port, log_path = free_port(), folder / "log"
+    port = free_port()
     command = [
         *(str(installed.python), "-m", "transformers.cli.transformers", "serve", str(model)),
         *("--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"),
     ]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-    try:
-
-        def answers() -> bool:
-            assert process.poll() is None, log_path.read_text(encoding="utf-8", errors="replace")[-3000:]
-            try:
-                return httpx2.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
-            except httpx2.HTTPError:
-                return False
-
-        wait_for(answers, START_S, "`transformers serve` answers /health")
-        yield f"http://127.0.0.1:{port}/v1", model
-    finally:
-        process.kill()
-        process.wait()
+    root, log = f"http://127.0.0.1:{port}", folder / "log"
+    with other_engine(command, {"HF_HUB_OFFLINE": "1"}, f"{root}/health", log, START_S):
+        yield f"{root}/v1", model
 
 
 @pytest.fixture(scope="module")

@@ -42,3 +42,12 @@ def test_one_that_did_not_wait() -> None:
     call.queued_s, call.engine_done = 0.0, None
     whole, engine = spans_of(call, TRACE, "c" * 16, "e" * 16, 0)
     assert engine.end == whole.end
+
+
+def test_one_for_embeddings() -> None:
+    call = a_call()
+    call.endpoint = "embeddings"
+    whole, *_ = spans_of(call, TRACE, "c" * 16, "e" * 16, 0)
+    assert whole.name == "embeddings gpt-oss-20b"
+    assert whole.attributes["gen_ai.operation.name"] == "embeddings"
+    assert whole.attributes["http.route"] == "/v1/embeddings"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from server.call import Call
 from server.engines.requests import engine_request
+from server.openai.parse import parse
+from server.openai.pooling_request import EMBEDDING, RERANK
 from server.tokens import counter as module
 from server.tokens import vocabulary
 from server.tokens.bound import PREAMBLE, tool_bound, tool_json
@@ -190,3 +193,21 @@ async def later(counter: TokenCounter, call: Call) -> int:
     found = counter.count(call)
     assert inspect.isawaitable(found)
     return await found
+
+
+def pooled(endpoint: str, body: dict[str, Any]) -> Call:
+    data = json.dumps({"model": "m", **body}).encode()
+    request = parse(EMBEDDING, data, 64) if endpoint == "embeddings" else parse(RERANK, data, 64)
+    made = call_of(user("x"))
+    made.generates, made.body, made.size = False, request, len(data)
+    return made
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=8), st.text(min_size=1))
+def test_the_bound_of_other_vocabularies_is_a_token_for_each_byte(inputs: list[str], query: str) -> None:
+    """And it is the count, for no exact one is known here."""
+    sizes = [len(one.encode()) for one in inputs]
+    call = pooled("embeddings", {"input": inputs})
+    assert COUNTER.count(call) == COUNTER.upper_bound(call) >= sum(sizes) + 4 * len(inputs)
+    call = pooled("rerank", {"query": query, "documents": inputs})
+    assert COUNTER.count(call) == COUNTER.upper_bound(call) >= sum(len(query.encode()) + size + 120 for size in sizes)

@@ -37,8 +37,9 @@ Limits = Annotated[Limit, AfterValidator(_bounded)]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 Lifetime = Annotated[int, Field(ge=1, le=10 * YEAR_S)]
 Endpoint = Literal[
-    "chat.completions", "completions", "messages", "responses", "conversations", "moderations", "files", "batches"
-]
+    "chat.completions", "completions", "messages", "responses", "conversations", "embeddings", "rerank", "moderations",
+    "files", "batches",
+]  # fmt: skip
 
 
 class NewProject(Body):

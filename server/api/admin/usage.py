@@ -1,4 +1,4 @@
-"""/v1/organization/usage/completions and /v1/organization/costs"""
+"""/v1/organization/usage and /v1/organization/costs"""
 
 from __future__ import annotations
 
@@ -42,15 +42,27 @@ class Usage:
     def __init__(self, administration: Administration) -> None:
         self._store = administration.store
         self._admin = administration
+        models = administration.models.values()
+        self._pooling = [model.id for model in models if "chat" not in model.config.serves]
+        """Models that write no text: for embeddings or rerank."""
 
     def endpoints(self) -> Iterator[Endpoint]:
         yield Endpoint("GET", "/usage/completions", self.completions, "Tokens and requests over time")
+        yield Endpoint("GET", "/usage/embeddings", self.embeddings, "Tokens and requests of embeddings and rerank")
         yield Endpoint("GET", "/usage/moderations", self.moderations, "Requests to /v1/moderations over time")
         yield Endpoint("GET", "/costs", self.costs, "Costs over time, by the configured prices")
 
     async def completions(self, asked: Annotated[UsageAsked, Query()]) -> Json:
         chosen = span(asked, self._admin.now(), *BUCKETS[asked.bucket_width])
-        return page(chosen, await self._totals(chosen, asked, asked.group_by, asked.models), usage_shape)
+        totals = await self._totals(chosen, asked, asked.group_by, asked.models, self._pooling)
+        return page(chosen, totals, usage_shape)
+
+    async def embeddings(self, asked: Annotated[UsageAsked, Query()]) -> Json:
+        """Of the models that serve no chats, by what the configuration says now."""
+        chosen = span(asked, self._admin.now(), *BUCKETS[asked.bucket_width])
+        models = [name for name in self._pooling if not asked.models or name in asked.models]
+        totals = await self._totals(chosen, asked, asked.group_by, models) if models else []
+        return page(chosen, totals, embeddings_shape)
 
     async def moderations(self, asked: Annotated[UsageAsked, Query()]) -> Json:
         """Those of the one model that its records name; they have no tokens."""
@@ -64,7 +76,12 @@ class Usage:
         return page(chosen, await self._totals(chosen, asked, asked.group_by), cost_shape)
 
     async def _totals(
-        self, span: Span, asked: BucketsAsked, group_by: Sequence[str], models: Sequence[str] = ()
+        self,
+        span: Span,
+        asked: BucketsAsked,
+        group_by: Sequence[str],
+        models: Sequence[str] = (),
+        without: Sequence[str] = (),
     ) -> list[UsageTotal]:
         return await self._store.usage(
             since=span.since,
@@ -74,6 +91,7 @@ class Usage:
             project_ids=asked.project_ids,
             key_ids=asked.api_key_ids,
             models=models,
+            without=without,
         )
 
 
@@ -96,8 +114,17 @@ def usage_shape(total: UsageTotal) -> Json:
 
 
 def moderations_shape(total: UsageTotal) -> Json:
+    return _input_shape("moderations", total)
+
+
+def embeddings_shape(total: UsageTotal) -> Json:
+    return _input_shape("embeddings", total)
+
+
+def _input_shape(of: str, total: UsageTotal) -> Json:
+    """Of requests to which no model writes an answer."""
     return {
-        "object": "organization.usage.moderations.result",
+        "object": f"organization.usage.{of}.result",
         "input_tokens": total.prompt,
         "num_model_requests": total.requests,
         "project_id": total.project_id,

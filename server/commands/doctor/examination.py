@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 
@@ -25,8 +25,10 @@ from server.commands.doctor.settings import judge_certificate, judge_exposure, j
 from server.commands.doctor.stores import (
     DurableFacts,
     VolatileFacts,
+    judge_bucket,
     judge_durable,
     judge_volatile,
+    probe_bucket,
     probe_durable,
     probe_volatile,
 )
@@ -45,6 +47,7 @@ class Findings:
     ports: list[PortFacts]
     durable: DurableFacts
     volatile: VolatileFacts | None
+    bucket: str | None  # why it cannot be used; empty where it can, and None where files are in a folder
     engines: dict[str, EngineFacts]
     host: EngineHost | None
     healthy: bool | None  # the managed engine, where it runs
@@ -88,15 +91,19 @@ async def examine_surroundings(config: Config, hardware: Hardware, home: Path) -
     urls = {name: engine for name, engine in config.engines.items() if engine.url is not None}
     ports = asyncio.gather(*(probe_port(one, tls=tls) for one in listeners_of(config)))
     engines = asyncio.gather(*(probe_engine(one.url or "", one.api_key) for one in urls.values()))
-    durable, volatile, answers, found = await asyncio.gather(
-        probe_durable(config.stores.durable, home), probe_volatile(config.stores.volatile), engines, ports
+    durable, volatile, bucket, answers, found = await asyncio.gather(
+        probe_durable(config.stores.durable, home),
+        probe_volatile(config.stores.volatile),
+        probe_bucket(config.files.storage),
+        engines,
+        ports,
     )
-    facts = Findings(found, durable, volatile, dict(zip(urls, answers, strict=True)), None, None)
+    facts = Findings(found, durable, volatile, bucket, dict(zip(urls, answers, strict=True)), None, None)
     managed = next((engine.managed for engine in config.engines.values() if engine.managed), None)
     if managed is not None:
         host = await probe_engine_host(managed, hardware, home, os.environ, runs=facts.engine_runs)
         health = await healthy("127.0.0.1", managed.port, 5) if facts.engine_runs else None
-        facts = Findings(found, durable, volatile, facts.engines, host, health)
+        facts = replace(facts, host=host, healthy=health)
     runs = await asyncio.to_thread(service_runs, config, home)
     return list(judge(config, facts, hardware, development_key_hash(home), service=runs))
 
@@ -107,6 +114,7 @@ def judge(
     """Pure. `service`: the Portico of this configuration runs."""
     yield judge_durable(facts.durable)
     yield from judge_volatile(facts.volatile, config.server.workers)
+    yield from judge_bucket(facts.bucket)
     yield from judge_keys(config, facts.durable.has_keys, development_hash)
     yield from judge_exposure(config)
     yield from (judge_port(one, ours_runs=service) for one in facts.ports)

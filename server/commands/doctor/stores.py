@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from time import time
 from typing import Any, cast
@@ -12,6 +14,8 @@ from sqlalchemy import text
 
 from server.commands.doctor.verdict import Verdict, fail, ok, warn
 from server.stores.base import NewerSchema, StoreError
+from server.stores.bucket_contents import BucketContents
+from server.stores.files import Objects
 from server.stores.redis import PREFIX
 from server.stores.redis_pipe import RedisPipe
 from server.stores.sql.database import Database
@@ -21,6 +25,7 @@ from server.stores.sql.store import SqlStore
 from server.stores.sql.tables import SCHEMA
 
 TIMEOUT_S = 5.0
+BUCKET_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,29 @@ def judge_volatile(facts: VolatileFacts | None, workers: int) -> Iterator[Verdic
             f"{facts.name} forgets counters when its memory is full (maxmemory-policy {facts.policy})",
             "set maxmemory-policy noeviction",
         )
+
+
+def judge_bucket(problem: str | None) -> Iterator[Verdict]:
+    """None: files are in a folder."""
+    if problem:
+        yield fail("files", problem, "look at files.storage and at AWS_* in the environment; the bucket must be there")
+    elif problem is not None:
+        yield ok("files", "the bucket of files.storage can be read, written and written on a condition")
+
+
+async def probe_bucket(url: str | None) -> str | None:
+    """Writes and removes an object of its own; why that cannot be done."""
+    if url is None:
+        return None
+    try:
+        bucket: Objects = import_module("server.stores.bucket").Bucket(url, tries=0)
+        async with asyncio.timeout(BUCKET_S):
+            await BucketContents(bucket, Path()).probe()
+    except StoreError as error:
+        return str(error)
+    except TimeoutError:
+        return "the bucket of the files does not answer"
+    return ""
 
 
 async def probe_durable(url: str, home: Path) -> DurableFacts:

@@ -12,13 +12,13 @@ Wish = Literal[
     "n", "logprobs", "logit_bias", "seed", "frequency_penalty", "presence_penalty",
     "tools", "tool_choice", "named_tool", "parallel_tool_calls", "json_object", "json_schema",
     "top_k", "min_p", "repetition_penalty", "length_penalty", "min_tokens", "include_stop_str_in_output",
-    "prompts", "echo", "prompt_logprobs", "stop",
+    "prompts", "echo", "prompt_logprobs", "stop", "dimensions", "token_ids",
 ]  # fmt: skip
 """What a request can ask for that changes its answer, and that not every make does.
 
 Most are called as the field. `named_tool` is a `tool_choice` that names a function, `json_object` and `json_schema` are
 values of `response_format`; `prompts` (several), `echo`, `prompt_logprobs` and `stop` are of `/v1/completions` (stop
-texts of chats are found by the gateway).
+texts of chats are found by the gateway); `dimensions` and `token_ids` are of `/v1/embeddings`.
 """
 
 Inline = Literal["think", "harmony"]
@@ -41,5 +41,6 @@ class Make:
     usage: Literal["continuous", "at end", "unasked"] = "at end"
     """Of streams: with every chunk if asked, at the end if asked, or at the end and it must not be asked."""
     inline: frozenset[Inline] = frozenset()
+    bare_rerank: bool = False  # its /rerank takes a query and documents, and nothing else
     health_path: str | None = None  # on its host; None: URL/models
     names: Mapping[str, str] = field(default_factory=dict[str, str])  # its own, for fields of vLLM

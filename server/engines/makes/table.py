@@ -30,7 +30,9 @@ SGLANG = Make(
     _grants(
         *(*_SAMPLING, *_FURTHER, *_JSON, *_CALLS),
         *("n", "logprobs", "logit_bias", "named_tool", "min_tokens", "prompts", "echo", "prompt_logprobs", "stop"),
+        *("dimensions", "token_ids"),
     ),
+    bare_rerank=True,
     thoughts=("reasoning_content", "reasoning"),
     past_thoughts="reasoning_content",
     usage="continuous",
@@ -50,7 +52,7 @@ OLLAMA = Make(
     "ollama",
     "Ollama",
     # Log probabilities since 0.12.11. It ignores any `tool_choice`.
-    _grants(*_SAMPLING, *_JSON, "logprobs", "tools", "stop"),
+    _grants(*_SAMPLING, *_JSON, "logprobs", "tools", "stop", "dimensions"),
     developer=False,
     inline=frozenset(("think",)),
 )
@@ -58,7 +60,7 @@ OLLAMA = Make(
 LLAMACPP = Make(
     "llamacpp",
     "llama.cpp",
-    _grants(*_SAMPLING, *_FURTHER, *_JSON, *_CALLS, "logprobs", "logit_bias", "stop"),
+    _grants(*_SAMPLING, *_FURTHER, *_JSON, *_CALLS, "logprobs", "logit_bias", "stop", "token_ids"),
     effort="template",
     thoughts=("reasoning_content", "reasoning"),
     past_thoughts="reasoning_content",

@@ -17,6 +17,7 @@ from server.openai.chat_request import (
     NamedToolChoice,
     Sampling,
 )
+from server.openai.pooling_request import EmbeddingRequest, PoolingRequest
 
 _EXTRA: tuple[Wish, ...] = ("top_k", "min_p", "repetition_penalty", "length_penalty", "min_tokens")
 
@@ -52,8 +53,12 @@ def fitting(call: Call, engines: Sequence[Engine]) -> Sequence[Engine]:
     return left
 
 
-def wishes(body: Sampling) -> Iterator[tuple[Wish, str]]:
+def wishes(body: Sampling | PoolingRequest) -> Iterator[tuple[Wish, str]]:
     """Each with the field that holds it. A field's default is no wish."""
+    if isinstance(body, PoolingRequest):
+        if isinstance(body, EmbeddingRequest):
+            yield from _of_embedding(body)
+        return
     if (body.n or 1) > 1:
         yield "n", "n"
     if body.logit_bias:
@@ -101,6 +106,13 @@ def _of_completion(body: CompletionRequest) -> Iterator[tuple[Wish, str]]:
         yield "stop", "stop"
     if body.include_stop_str_in_output:
         yield "include_stop_str_in_output", "include_stop_str_in_output"
+
+
+def _of_embedding(body: EmbeddingRequest) -> Iterator[tuple[Wish, str]]:
+    if body.dimensions is not None:
+        yield "dimensions", "dimensions"
+    if body.of_token_ids:
+        yield "token_ids", "input"
 
 
 def _refused(param: str, model: str, engines: Iterable[Made]) -> UnsupportedValue:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from server.stores.responses import OPEN, Item, OpenResponse, ResponseRecord
+from server.stores.responses import OPEN, Item, ResponseRecord
 from server.stores.sql.pages import count, found
 from server.stores.sql.responses import WHAT, ResponsePart, no_response, one_of
 from server.stores.sql.state_codec import (
@@ -23,7 +23,7 @@ from server.stores.sql.state_codec import (
 from server.stores.sql.state_tables import response_events, responses
 
 _OPEN = responses.c.status.in_(sorted(OPEN))
-_NOBODYS = {"owner": None, "leased_until_ms": None, "request": None}
+_NOBODYS = {"owner": None, "leased_until_ms": None}
 
 
 class BackgroundResponses(ResponsePart):
@@ -33,11 +33,10 @@ class BackgroundResponses(ResponsePart):
         self,
         record: ResponseRecord,
         input: Sequence[Item],
-        request: bytes,
         owner: str,
         lease_s: float,
     ) -> None:
-        row = sealed_response(record, self._sealing, input=input, request=request)
+        row = sealed_response(record, self._sealing, input=input)
         async with self._database.writing() as connection:
             await connection.execute(insert(responses).values(row | self._lease(owner, lease_s)))
 
@@ -69,23 +68,16 @@ class BackgroundResponses(ResponsePart):
             await connection.execute(update(responses).where(its).values(self._lease(owner, lease_s)))
             return frozenset((await connection.execute(select(responses.c.id).where(its))).scalars())
 
-    async def take_over(self, owner: str, lease_s: float, limit: int = 100) -> list[OpenResponse]:
+    async def take_over(self, owner: str, lease_s: float, limit: int = 100) -> list[ResponseRecord]:
         of = responses.c
-        left = select(*RESPONSE, of.input, of.request).where(of.leased_until_ms < self._now_ms())
+        left = select(*RESPONSE).where(of.leased_until_ms < self._now_ms())
         oldest = left.order_by(of.leased_until_ms).limit(limit).with_for_update(skip_locked=True)
         async with self._database.writing() as connection:
             rows = (await connection.execute(oldest)).mappings().all()
             if rows:
                 ours = update(responses).where(of.id.in_([row["id"] for row in rows]))
                 await connection.execute(ours.values(self._lease(owner, lease_s)))
-        return [
-            OpenResponse(
-                to_response(row, self._sealing),
-                tuple(items_of(row, "input", self._sealing)),
-                self._sealing.unseal(row["request"], place(row["id"], "request")),
-            )
-            for row in rows
-        ]
+        return [to_response(row, self._sealing) for row in rows]
 
     async def add_events(self, response_id: str, first: int, events: Sequence[bytes]) -> None:
         if not events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, func, or_, select, union_all
@@ -16,6 +16,7 @@ from server.stores.sql.tables import decisions, usage, usage_hours
 
 HOUR_S = 3600
 Group = Literal["project_id", "key_id", "model"]
+Wanted = Mapping[Group, Sequence[str]]
 _GROUPS: tuple[Group, ...] = ("project_id", "key_id", "model")
 _COUNTED_COLUMNS = [usage.c[name] for name in COUNTED]
 _SUMS = ("requests", *COUNTED)
@@ -61,11 +62,13 @@ class Usage(Part):
         project_ids: Sequence[str] = (),
         key_ids: Sequence[str] = (),
         models: Sequence[str] = (),
+        without: Sequence[str] = (),
     ) -> list[UsageTotal]:
         """Spans of whole hours are quick: the day or month that a limit counts, buckets of an hour and of a day."""
         whole = until - until % HOUR_S if since % HOUR_S == 0 == bucket_s % HOUR_S else since
-        wanted = {"project_id": project_ids, "key_id": key_ids, "model": models}
-        some = union_all(_hours(since, whole, wanted), _calls(max(since, whole), until, wanted)).subquery()
+        wanted: Wanted = {"project_id": project_ids, "key_id": key_ids, "model": models}
+        hours, calls = _hours(since, whole, wanted, without), _calls(max(since, whole), until, wanted, without)
+        some = union_all(hours, calls).subquery()
         start = (since + (some.c.at - since) // bucket_s * bucket_s).label("start")
         groups = [some.c[name] for name in _GROUPS if name in group_by]
         sums = [func.sum(some.c[name]).label(name) for name in _SUMS]
@@ -74,22 +77,25 @@ class Usage(Part):
             return [_total(row) for row in (await connection.execute(query)).mappings()]
 
 
-def _hours(since: int, until: int, wanted: dict[str, Sequence[str]]) -> Select[Any]:
+def _hours(since: int, until: int, wanted: Wanted, without: Sequence[str]) -> Select[Any]:
     of = usage_hours.c
     query = select(of.hour.label("at"), *(of[name] for name in (*_GROUPS, *_SUMS)))
-    return query.where(of.hour >= since, of.hour < until, *_chosen(of, wanted))
+    return query.where(of.hour >= since, of.hour < until, *_chosen(of, wanted, without))
 
 
-def _calls(since: int, until: int, wanted: dict[str, Sequence[str]]) -> Select[Any]:
+def _calls(since: int, until: int, wanted: Wanted, without: Sequence[str]) -> Select[Any]:
     of = usage.c
     without_tokens = and_(of.status == 200, of.endpoint.in_(WITHOUT_TOKENS))
     one = case((or_(of.prompt > 0, without_tokens), 1), else_=0).label("requests")  # else it reached no engine
     query = select((of.at_ms // 1000).label("at"), *(of[name] for name in _GROUPS), one, *_COUNTED_COLUMNS)
-    return query.where(of.at_ms >= since * 1000, of.at_ms < until * 1000, *_chosen(of, wanted))
+    return query.where(of.at_ms >= since * 1000, of.at_ms < until * 1000, *_chosen(of, wanted, without))
 
 
-def _chosen(of: ReadOnlyColumnCollection[str, Any], wanted: dict[str, Sequence[str]]) -> list[ColumnElement[bool]]:
-    return [of[name].in_(values) for name, values in wanted.items() if values]
+def _chosen(
+    of: ReadOnlyColumnCollection[str, Any], wanted: Wanted, without: Sequence[str]
+) -> list[ColumnElement[bool]]:
+    chosen: list[ColumnElement[bool]] = [of[name].in_(values) for name, values in wanted.items() if values]
+    return [*chosen, of.model.not_in(without)] if without else chosen
 
 
 def _total(row: RowMapping) -> UsageTotal:

@@ -64,14 +64,12 @@ def sealed_response(
     *,
     input: Sequence[Item] = (),
     output: Sequence[Item] = (),
-    request: bytes | None = None,
 ) -> dict[str, Any]:
     """Its row, without an owner."""
     texts = {"input": of_items(input), "output": of_items(output), "body": record.body}
     row = msgspec.structs.asdict(record)
     row |= {name: sealing.seal(text, place(record.id, name)) for name, text in texts.items()}
-    sealed_request = None if request is None else sealing.seal(request, place(record.id, "request"))
-    return row | {"request": sealed_request, "owner": None, "leased_until_ms": None}
+    return row | {"owner": None, "leased_until_ms": None}
 
 
 def to_response(row: RowMapping, sealing: Sealing) -> ResponseRecord:

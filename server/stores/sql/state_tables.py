@@ -26,7 +26,7 @@ responses = Table(
     Column("leased_until_ms", BigInteger),
     Column("input", LargeBinary, nullable=False),  # JSON list of items; so is output
     Column("output", LargeBinary, nullable=False),
-    Column("request", LargeBinary),
+    Column("request", LargeBinary),  # nothing is written to it any more
     Column("body", LargeBinary, nullable=False),
     Index("ix_responses_created_at_project_id", "created_at", "project_id"),  # for retention: without the rows
     Index(

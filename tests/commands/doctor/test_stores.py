@@ -12,8 +12,10 @@ from server.commands.doctor.stores import (
     DurableFacts,
     VolatileFacts,
     fields_of,
+    judge_bucket,
     judge_durable,
     judge_volatile,
+    probe_bucket,
     probe_durable,
     probe_volatile,
 )
@@ -24,6 +26,9 @@ from tests.behaviour.processes import free_port
 from tests.services.durable import Backend, PostgresBackend, SqliteBackend
 from tests.services.postgres import Postgres, running
 from tests.services.redis import RedisServer, running_server
+from tests.services.s3 import S3Server, environment_of, s3_server
+
+__all__ = ["s3_server"]
 
 NEWER = "9999"
 OLDER = "0000"
@@ -149,3 +154,19 @@ async def test_counters_that_refuse_or_are_away(server: RedisServer) -> None:
 
 def test_info_as_the_server_writes_it() -> None:
     assert fields_of(b"# Server\r\nredis_version:8.0.1\r\nos:Linux\r\n") == {"redis_version": "8.0.1", "os": "Linux"}
+
+
+def test_a_bucket() -> None:
+    assert list(judge_bucket(None)) == []
+    (good,), (bad,) = judge_bucket(""), judge_bucket("the bucket of the files is not there")
+    assert (good.level, bad.level) == ("ok", "fail")
+    assert "is not there; look at files.storage" in bad.line
+
+
+def test_the_probe_of_a_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with environment_of(s3_server):
+        assert asyncio.run(probe_bucket(s3_server.bucket())) == ""
+        assert "is not there" in (asyncio.run(probe_bucket("s3://nobody-made-this-one")) or "")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+        assert "does not answer" in (asyncio.run(probe_bucket("s3://some-bucket")) or "")
+    assert asyncio.run(probe_bucket(None)) is None
