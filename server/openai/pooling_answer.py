@@ -134,7 +134,7 @@ class EmbeddingReader:
         return None
 
 
-class Whole:
+class WholeReader:
     """Of what can only be read when all of it is there. `_read` does that."""
 
     failure: EngineAnswerError | None = None
@@ -189,7 +189,7 @@ class _TextVectors(Struct):
 _VECTORS = msgspec.json.Decoder(_Vectors)
 
 
-class Base64Reader(Whole):
+class Base64Reader(WholeReader):
     """For makes that may answer with numbers where base64 was asked for: makes that of them."""
 
     def __init__(self, model: str, counted: Counted) -> None:
@@ -242,7 +242,7 @@ class _Ranking(Struct):
 _RANKED: msgspec.json.Decoder[_Results | list[_Scored]] = msgspec.json.Decoder(_Results | list[_Scored])
 
 
-class RerankReader(Whole):
+class RerankReader(WholeReader):
     """Every engine's answer, in order and cut to `top_n`: not all do that. `documents` are those of the request,
     None to leave them out.
     """
