@@ -145,9 +145,7 @@ def build(
     factory = CallFactory(
         catalogue, config.server.max_json_depth, CacheSalts(secret).of, signer, sealer, admission.available
     )
-    responses = responding(
-        durable, gateway, keys, factory, counter, sealer, metrics.stores.response_lost, config.server
-    )
+    responses = responding(durable, gateway, keys, factory, counter, sealer, metrics, config)
     refusals, judged = Refusals(metrics, request_log), metrics.moderation.judged
     relay = partial(Relay, gateway=gateway, keys=keys, settings=config.server, refusals=refusals, tracer=tracer)
     batches = batching(config, durable, keys, factory, gateway, fleets, tracer, metrics, responses.lines)

@@ -69,6 +69,14 @@ class Tokens:
     cached: int = 0
     reasoning: int = 0
 
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
@@ -132,6 +140,7 @@ class Call:
     check: Any = None  # of moderation: what its policies do to the call
     decisions: tuple[Any, ...] = ()  # of moderation, as they are kept: `stores.records.AuditRecord`
     client_request_id: str | None = None
+    goes_on: bool = False  # with an answer that has begun: a server that stops lets it
     fallback_from: str | None = None  # id of the model that was asked for, if another one serves in its place
     trace: Trace | None = None
     received: float = field(default_factory=perf_counter)  # the body was complete
@@ -151,6 +160,26 @@ class Call:
     rate: RateState | None = None
     status: int = 0
     outcome: str = "ok"
+
+    def again(self, number: int, body: Any, size: int, trace: Trace | None) -> Call:
+        """A further call for the same answer, the `number`th: the same client, key and model."""
+        return Call(
+            f"{self.id}.{number}",
+            self.endpoint,
+            self.key,
+            self.model,
+            body,
+            self.stream,
+            self.include_usage,
+            size=size,
+            priority=self.priority,
+            cache_salt=self.cache_salt,
+            guards=self.guards,
+            client_request_id=self.client_request_id,
+            fallback_from=self.fallback_from,
+            trace=trace,
+            goes_on=True,
+        )
 
     @property
     def trace_id(self) -> str | None:

@@ -29,6 +29,7 @@
       ModerationUnavailable          503 code moderation_unavailable
       EngineFailure                  502 code engine_error
         EngineUnavailable            503 code engine_unavailable
+          ToolUnavailable                code tool_unavailable
         EngineOverloaded             503 code engine_overloaded
         EngineTimedOut               504 code engine_timeout
       ShuttingDown                   503 code shutting_down
@@ -223,6 +224,12 @@ class EngineUnavailable(EngineFailure):
     status = 503
     code = "engine_unavailable"
     outcome = "engine_unavailable"
+
+
+class ToolUnavailable(EngineUnavailable):
+    """A tool server does not say what it offers, and nothing stands in for it."""
+
+    code = "tool_unavailable"
 
 
 class EngineOverloaded(EngineFailure):

@@ -70,6 +70,12 @@ class Answer(Protocol):
         ...
 
 
+class Run(Protocol):
+    """An answer that takes several trips, one after the other."""
+
+    def fail(self, error: GatewayError) -> None: ...
+
+
 class Gateway:
     def __init__(
         self,
@@ -91,9 +97,11 @@ class Gateway:
         self.metrics = metrics
         self._stages = stages
         self._log = log
-        self._tracer = tracer
+        self.tracer = tracer
         self.draining = False
+        self.closed = False  # the grace time of that is over
         self.trips: set[Trip] = set()
+        self.runs: set[Run] = set()
         self._views: dict[tuple[str, str, bool, bool], View] = {}
         self._ended: list[Call] = []  # in this round
 
@@ -143,7 +151,7 @@ class Gateway:
             self._log.finished(call)
         for call in ended:
             if call.trace is not None:
-                self._tracer.finished(call)
+                self.tracer.finished(call)
 
     def drain(self) -> None:
         """Take no more calls."""
@@ -151,8 +159,9 @@ class Gateway:
 
     def end_all(self) -> None:
         """The grace time is over: end what is still open with an error that the client sees."""
-        for trip in tuple(self.trips):
-            trip.fail(ShuttingDown("The server is shutting down and could not finish this answer. Try again."))
+        self.closed = True
+        for one in (*self.trips, *self.runs):
+            one.fail(ShuttingDown("The server is shutting down and could not finish this answer. Try again."))
 
 
 class Trip:
@@ -183,7 +192,7 @@ class Trip:
 
     def start(self) -> None:
         try:
-            if self._gateway.draining:
+            if self._gateway.draining and (self._gateway.closed or not self._call.goes_on):
                 raise ShuttingDown("The server is shutting down. Try again.", retry_after=1)
             hold = self._hold = self._gateway.limiter.hold(self._call)
             if hold is None or hold.request(self._inspect, self.fail):

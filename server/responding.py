@@ -15,9 +15,10 @@ from server.api.relay import Relay
 from server.api.response_calls import ResponseCalls
 from server.api.response_routes import prompt_routes, response_routes
 from server.api.responses import CompactAnswers, ResponseAnswers
+from server.api.tool_runs import ToolRuns
 from server.auth.keys import KeyRing
 from server.batches.tools import LineKind
-from server.config import Server
+from server.config import Config
 from server.gateway import Gateway
 from server.responses.seal import Sealer
 from server.state.beside import Beside
@@ -25,11 +26,21 @@ from server.state.past import PastFinder
 from server.state.runs import Runs
 from server.state.writer import ResponseWriter
 from server.stores.responses import ConversationStore, ResponseStore
+from server.telemetry.metrics import Metrics
 from server.tokens.counter import TokenCounter
+from server.toolbox.toolbox import Toolbox
 
 
 class StateStore(ResponseStore, ConversationStore, Protocol):
     """What keeps both."""
+
+
+class Stopping(Protocol):
+    """What runs beside the requests."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Responding:
     answers: ResponseAnswers
     routers: tuple[APIRouter, ...]
     compactions: CompactAnswers
-    background: tuple[Background, Beside, ResponseWriter]  # in the order in which they are to stop
+    background: tuple[Stopping, ...]  # in the order in which they are to stop
 
     @property
     def lines(self) -> LineKind:
@@ -59,14 +70,18 @@ def responding(
     factory: CallFactory,
     counter: TokenCounter,
     sealer: Sealer,
-    lost: Callable[[], None],
-    settings: Server,
+    metrics: Metrics,
+    config: Config,
 ) -> Responding:
-    """`lost` hears of each response that could not be stored."""
+    settings, lost = config.server, metrics.stores.response_lost
     beside, writer = Beside(), ResponseWriter(store, lost)
     runs = Runs(store, lost, gethostname())
-    background = Background(gateway, store, runs, sealer, settings.shutdown_grace_s)
-    calls = ResponseCalls(factory, PastFinder(store), counter, beside, settings.max_body_bytes)
+    toolbox = Toolbox(config.tools, metrics.tools) if config.tools.servers else None
+    tools = None if toolbox is None else ToolRuns(gateway, toolbox, sealer)
+    begin = gateway.start if tools is None else tools.begin
+    background = Background(gateway, begin, store, runs, sealer, settings.shutdown_grace_s)
+    calls = ResponseCalls(factory, PastFinder(store), toolbox, counter, beside, settings.max_body_bytes)
     routers = (prompt_routes(keys, factory, calls, counter, settings), response_routes(keys, store, runs))
-    answers, compactions = ResponseAnswers(sealer, writer, background), CompactAnswers(sealer)
-    return Responding(calls, answers, routers, compactions, (background, beside, writer))
+    answers, compactions = ResponseAnswers(sealer, writer, background, tools), CompactAnswers(sealer)
+    stopping = (background, beside, writer, *(() if toolbox is None else (toolbox,)))
+    return Responding(calls, answers, routers, compactions, stopping)

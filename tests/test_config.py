@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from server import cli
-from server.config import Config, ConfigError, EngineMake, files, home, is_loopback, load, tree
+from server.commands.config import without_secrets
+from server.config import Config, ConfigError, EngineMake, files, home, is_loopback, load, tracing
 
 GOOD = "engines: {e: {url: 'http://127.0.0.1:1/v1'}}\nmodels: {m: {engines: [e]}}\n"
 SECRET = "hunter2-canary"
@@ -312,7 +314,7 @@ def test_tracing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lacks", ["opentelemetry", "opentelemetry.proto"])
 def test_tracing_without_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
-    monkeypatch.setattr(tree, "find_spec", lambda name: None if name == lacks else name)
+    monkeypatch.setattr(tracing, "find_spec", lambda name: None if name == lacks else name)
     assert "pip install 'portico[otel]'" in refusal(tmp_path, TRACED + "}")
     assert read(tmp_path).tracing.endpoint is None
 
@@ -334,6 +336,24 @@ def test_what_is_secret_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert "4318" in shown
     assert SECRET not in shown
+
+
+TOOLS = GOOD + "tools: {servers: {desk: {url: 'http://desk/mcp'"
+
+
+def test_tool_servers(tmp_path: Path) -> None:
+    key = {"PORTICO__TOOLS__SERVERS__DESK__HEADERS__AUTHORIZATION": f"Bearer {SECRET}"}
+    config = read(tmp_path, TOOLS + "}}}", key)
+    desk = config.tools.servers["desk"]
+    assert (desk.role, desk.headers, desk.projects) == ("mcp", {"authorization": f"Bearer {SECRET}"}, None)
+    assert SECRET not in repr(config)
+    assert SECRET not in json.dumps(without_secrets(config.model_dump(mode="json")))
+    for label in ("a__b", "a b", "_a", "x" * 33):
+        assert "tools.servers" in refusal(
+            tmp_path, f"{GOOD}tools: {{servers: {{{label}: {{url: 'http://desk/mcp'}}}}}}"
+        )
+    for bad in (", role: browser}}}", ", timeout_s: 0}}}", ", headers: {'a b': x}}}}", "}}, max_rounds: 1}"):
+        assert "tools." in refusal(tmp_path, TOOLS + bad)
 
 
 def model_of(**settings: Any) -> str:

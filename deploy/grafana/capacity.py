@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.grafana.panels import AMBER, RED, UP_OR_DOWN, Board, Row, series, stat, states, steps
-from deploy.grafana.queries import RANGE, Query, rate, rate_by, select, total, total_by
+from deploy.grafana.queries import RANGE, Query, known, or_none, quantile, rate, rate_by, select, total, total_by
 
 TOKENS, REQUESTS, WAIT = "portico_tokens_total", "portico_requests_total", "portico_queue_wait_seconds_count"
 REACHED = "portico_engine_time_seconds_count"
@@ -144,6 +144,35 @@ CAPACITY = Board(
                     "Lines of batches",
                     "Per second. Many that are tried again wait for limits, for room or for an engine.",
                     [Query(rate_by("outcome", "portico_batch_lines_total"), "{{outcome}}")],
+                    "short",
+                ),
+            ],
+        ),
+        Row(
+            "Tools",
+            7,
+            [
+                series(
+                    "Calls of tools",
+                    "Per second, of servers in tools.servers. What failed is told to the model, which goes on.",
+                    [Query(or_none(rate_by("outcome", "portico_tool_calls_total"), "outcome"), "{{outcome}}")],
+                    "short",
+                ),
+                series(
+                    "Time of calls, p95",
+                    "By server. While it passes, no engine and no limit is held.",
+                    [
+                        Query(
+                            or_none(known(quantile(0.95, "portico_tool_call_seconds", by="server")), "server"),
+                            "{{server}}",
+                        )
+                    ],
+                    "s",
+                ),
+                series(
+                    "Lists of tools",
+                    "Questions to servers what they offer, per second, by what came of them.",
+                    [Query(or_none(rate_by("outcome", "portico_tool_lists_total"), "outcome"), "{{outcome}}")],
                     "short",
                 ),
             ],

@@ -1,8 +1,9 @@
-"""gpt-oss's tool `python` as an MCP server over SSE, for vLLM's --tool-server: runs the code that a model wrote.
+"""gpt-oss's tool `python` as an MCP server: runs the code that a model wrote.
 
-It runs in vLLM's image, which has all that it needs, as the service `python-tool` of docker-compose.yml. What keeps the
-code in is the container: no network but the engine's, no secrets, nothing to write but memory, no root, bounds on
-memory, processes and processors. What keeps one run from the next is here: one at a time, each in a folder of its own,
+For Portico over streamable HTTP, at /mcp, and for vLLM's --tool-server over SSE, at /sse. It runs in vLLM's image, as
+the service `python-tool` of docker-compose.yml: all that it needs is there. What keeps the code in is the container: no
+network but that of its callers, no secrets, nothing to write but memory, no root, bounds on memory, processes and
+processors. What keeps one run from the next is here: one at a time, each in a folder of its own,
 and whatever a run leaves behind is ended before the next begins.
 
     python_tool.py [HOST [PORT]]      0.0.0.0 and 8000 are those of its container
@@ -19,7 +20,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mcp.server import MCPServer  # pyright: ignore[reportMissingImports] - it is in vLLM's image
+import uvicorn
+from mcp.server import MCPServer
+from starlette.applications import Starlette
 
 RUN_S = 30.0  # of one run
 WAIT_S = 60.0  # for its turn
@@ -79,6 +82,13 @@ async def run(code: str, within_s: float = RUN_S) -> str:
     return text if ended == "exit status 0" else f"{text}\n({ended})"
 
 
+def both(host: str) -> Starlette:
+    """Sessions hold nothing, so over HTTP there are none."""
+    app = server.streamable_http_app(stateless_http=True, host=host)
+    app.router.routes.extend(server.sse_app(host=host).routes)
+    return app
+
+
 def adopt_orphans() -> None:
     """What a run leaves behind becomes a child of this process, which then can end it."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -97,4 +107,5 @@ def end_descendants() -> None:
 if __name__ == "__main__":
     adopt_orphans()
     given = dict(enumerate(sys.argv))
-    server.run("sse", host=given.get(1, "0.0.0.0"), port=int(given.get(2, "8000")))  # noqa: S104 - of its container
+    address = given.get(1, "0.0.0.0")  # noqa: S104 - of its container
+    uvicorn.run(both(address), host=address, port=int(given.get(2, "8000")), log_level="warning")

@@ -75,7 +75,9 @@ class StreamAnswer(Answer):
         self._last_write = perf_counter()
 
     def feed(self, batch: Batch) -> None:
-        data = self._wire(batch)
+        self._send(self._wire(batch))
+
+    def _send(self, data: bytes) -> None:
         if not data:
             return
         self._last_write = perf_counter()

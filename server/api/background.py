@@ -15,10 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from server.api.answer import Answer
-from server.api.inbound import Inbound
+from server.api.inbound import Flow, Inbound
+from server.api.tool_runs import Start
 from server.call import Call
 from server.errors import EngineFailure, GatewayError, StoreUnavailable
-from server.gateway import Gateway, Trip
+from server.gateway import Gateway
 from server.openai.events import Batch
 from server.responses.places import placed
 from server.responses.response import response_of
@@ -48,12 +49,12 @@ class BackgroundAnswer:
         self.refused: GatewayError | None = None
         self.known = asyncio.Event()
         self._call = call
-        self._stream = stream
+        self.output = stream
         self._run = run
         self._tell(stream.queued())
 
     def feed(self, batch: Batch) -> None:
-        self._tell(self._stream.batch(batch))
+        self._tell(self.output.batch(batch))
         if self._run.waits:
             raise StoreUnavailable("What this response says cannot be stored.")
 
@@ -61,26 +62,32 @@ class BackgroundAnswer:
         """Nobody waits for a word."""
 
     def end(self) -> None:
-        if not self._stream.came:
+        if not self.output.came:
             raise EngineFailure("The engine sent an empty answer. Try again.")
-        status, body, events = self._stream.end(time())
+        status, body, events = self.output.end(time())
         self._call.status = 200
         self._tell(events)
-        self._run.end(status, body, stored(self._stream.kept))
+        self._run.end(status, body, stored(self.output.kept))
 
     def fail(self, error: GatewayError) -> None:
         self._call.status = error.status
         self.refused = placed(error, self._call)
         self.known.set()
-        body, events = self._stream.failed(error)
+        body, events = self.output.failed(error)
         self._tell(events)
-        self._run.end("failed", body, stored(self._stream.kept))
+        self._run.end("failed", body, stored(self.output.kept))
 
     def stalled(self, now: float) -> bool:
         return False
 
     def drop(self) -> None:
         """There is no connection."""
+
+    def told(self) -> None:
+        self._tell(self.output.told())
+
+    def broken(self, error: GatewayError) -> None:
+        self.fail(error)
 
     def _tell(self, events: list[bytes]) -> None:
         self._run.add([data_of(one) for one in events])
@@ -133,8 +140,12 @@ class BackgroundReply(Answer):
 class Background:
     """Begins responses that run in the background. `start` and `stop` are awaited by the app."""
 
-    def __init__(self, gateway: Gateway, store: ResponseStore, runs: Runs, sealer: Sealer, grace_s: float) -> None:
+    def __init__(
+        self, gateway: Gateway, begin: Start, store: ResponseStore, runs: Runs, sealer: Sealer, grace_s: float
+    ) -> None:
+        """`begin` sends a response on its way."""
         self._gateway = gateway
+        self._begin = begin
         self._store = store
         self._runs = runs
         self._sealer = sealer
@@ -146,7 +157,7 @@ class Background:
         asked: Asked = call.body.asked
         queued = _encode(response_of(call, asked, "queued", []))
         record = replace(record_of(call, asked, "queued", queued), background=True)
-        trips: list[Trip] = []
+        trips: list[Flow] = []
 
         def stop() -> None:
             for trip in trips:
@@ -154,7 +165,7 @@ class Background:
 
         run = Run(self._store, record, input_of(call, asked), stop, self._runs.lost)
         answer = BackgroundAnswer(call, ResponseStream(call, asked, self._sealer), run)
-        trips.append(self._gateway.start(call, answer, answer.known.set))
+        trips.append(self._begin(call, answer, answer.known.set))
         request.attach(Detached())
         work = self._open(run, call, answer, reply)
         task = asyncio.get_running_loop().create_task(work, name="open a response")
@@ -168,7 +179,7 @@ class Background:
         """Those that run go on for the grace time of a shutdown, at whose end the gateway ends them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._grace_s):
-                while self._gateway.draining and self._gateway.trips:  # noqa: ASYNC110 - it tells nobody
+                while self._gateway.draining and (self._gateway.trips or self._gateway.runs):  # noqa: ASYNC110 - it tells nobody
                     await asyncio.sleep(LOOK_S)
         self._gateway.end_all()
         await asyncio.sleep(0)  # what these calls used is written down in the next round

@@ -19,6 +19,7 @@ from server.openai.chat_request import ChatRequest, CompletionRequest, Sampling
 from server.openai.parse import CHAT, COMPLETION, parse
 from server.openai.pooling_request import EMBEDDING, RERANK, PoolingRequest, validate_embedding, validate_rerank
 from server.openai.validate import check_extra_fields, check_length, validate_chat, validate_completion
+from server.responses.hosted import NO_OFFERS, Offers
 from server.responses.request import ALLOWED, CompactRequest, InputTokensRequest, ResponsesRequest
 from server.responses.request import Prompted as ResponsePrompt
 from server.responses.seal import Sealer
@@ -156,9 +157,11 @@ class CallFactory:
         refuse_unserved(request)
         return request
 
-    def response(self, request: ResponsePrompt, past: Past, size: int, key: Key, request_id: str) -> Call:
+    def response(
+        self, request: ResponsePrompt, past: Past, size: int, key: Key, request_id: str, offers: Offers = NO_OFFERS
+    ) -> Call:
         """`size` of the request's body, bytes."""
-        chat, asked = translated(request, past, self._sealer, key.project.id, int(time()))
+        chat, asked = translated(request, past, self._sealer, key.project.id, int(time()), offers)
         validate_chat(chat)
         wanted, model = self._model(chat, key)
         check_length(chat.max_completion_tokens, "max_output_tokens", model.config.context_length)

@@ -12,10 +12,12 @@ from server.api.relay import Made
 from server.call import Call, Key
 from server.errors import ContextLengthExceeded, InvalidValue
 from server.openai.shorten import droppable
-from server.responses.request import Prompted, ResponsesRequest
+from server.responses.hosted import NO_OFFERS, Offers
+from server.responses.request import CompactRequest, Prompted, ResponsesRequest
 from server.responses.translate import NO_PAST, Asked
 from server.state.beside import Beside
 from server.state.past import PastFinder, goes_on
+from server.toolbox.toolbox import Toolbox
 
 ANSWER_PART = 8
 """Where a request names no `max_output_tokens`, one part in so many of the context is left for its answer."""
@@ -34,10 +36,17 @@ class ResponseCalls:
     """`new` and `compact` are as `api.relay.NewCall`; `make` and `line` are for whoever can wait."""
 
     def __init__(
-        self, factory: CallFactory, past: PastFinder, counter: Counter, beside: Beside, max_bytes: int
+        self,
+        factory: CallFactory,
+        past: PastFinder,
+        toolbox: Toolbox | None,
+        counter: Counter,
+        beside: Beside,
+        max_bytes: int,
     ) -> None:
         self._factory = factory
         self._past = past
+        self._toolbox = toolbox
         self._counter = counter
         self._beside = beside
         self._max_bytes = max_bytes
@@ -52,12 +61,17 @@ class ResponseCalls:
         """Of a batch. Raises `GatewayError`."""
         asked = self._factory.asked_response(body, key)
         _check_line(asked)
-        return await self.make(asked, len(body), key, request_id)
+        return await self._made(asked, len(body), key, request_id, NO_OFFERS)
 
     async def make(self, asked: Prompted, size: int, key: Key, request_id: str) -> Call:
         """`size` of the body, bytes. Raises `GatewayError`."""
+        hosts = self._toolbox is not None and not isinstance(asked, CompactRequest)
+        offers = await self._toolbox.look(key.project.id, asked.tools) if self._toolbox and hosts else NO_OFFERS
+        return await self._made(asked, size, key, request_id, offers)
+
+    async def _made(self, asked: Prompted, size: int, key: Key, request_id: str, offers: Offers) -> Call:
         past = await self._past.look(key.project.id, asked) if goes_on(asked) else NO_PAST
-        call = await self._shortened(self._factory.response(asked, past, size, key, request_id))
+        call = await self._shortened(self._factory.response(asked, past, size, key, request_id, offers))
         if past.items and call.size > self._max_bytes:
             raise ContextLengthExceeded(
                 f"The conversation has become larger than {self._max_bytes} bytes. Begin a new one, or compact it.",
@@ -66,10 +80,13 @@ class ResponseCalls:
         return call
 
     def _begin(self, asked: Prompted, size: int, key: Key, request_id: str, made: Made) -> Call | None:
-        if goes_on(asked):
+        offers: Offers | None = NO_OFFERS
+        if self._toolbox is not None and not isinstance(asked, CompactRequest):
+            offers = self._toolbox.known(key.project.id, asked.tools)
+        if offers is None or goes_on(asked):
             self._beside.do(self.make(asked, size, key, request_id), made)
             return None
-        call = self._factory.response(asked, NO_PAST, size, key, request_id)
+        call = self._factory.response(asked, NO_PAST, size, key, request_id, offers)
         if self._fits(call):
             return call
         self._beside.do(self._shortened(call), made)

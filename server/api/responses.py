@@ -13,6 +13,7 @@ from time import time
 from server.api.answer import Answers, StreamAnswer, WholeAnswer
 from server.api.background import Background, BackgroundReply
 from server.api.inbound import Inbound
+from server.api.tool_runs import ToolRuns
 from server.batches.answer import Ended, LineAnswer
 from server.call import Call
 from server.errors import EngineFailure, GatewayError
@@ -36,10 +37,11 @@ Keep = Callable[[Status, bytes, Done], None]
 class ResponseAnswers(Answers):
     """`sealer` seals the reasoning that leaves."""
 
-    def __init__(self, sealer: Sealer, writer: ResponseWriter, background: Background) -> None:
+    def __init__(self, sealer: Sealer, writer: ResponseWriter, background: Background, tools: ToolRuns | None) -> None:
         self._sealer = sealer
         self._writer = writer
         self._background = background
+        self._tools = tools
 
     def start(
         self, gateway: Gateway, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
@@ -47,12 +49,14 @@ class ResponseAnswers(Answers):
         asked: Asked = call.body.asked
         if isinstance(asked.request, ResponsesRequest) and asked.request.background:
             self._background.begin(call, request, BackgroundReply(call, request, more, stall_s))
+        elif self._tools is not None and asked.tools.hosted:
+            request.attach(self._tools.begin(call, self.of(call, request, more, stall_s, grace_s)))
         else:
             super().start(gateway, call, request, more, stall_s, grace_s)
 
     def of(
         self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
-    ) -> WholeAnswer | StreamAnswer:
+    ) -> ResponseWhole | ResponseStreamed:
         asked: Asked = call.body.asked
         if call.stream:
             stream = ResponseStream(call, asked, self._sealer)
@@ -105,14 +109,23 @@ class ResponseWhole(WholeAnswer):
         self, call: Call, request: Inbound, more: bytes, stall_s: float, collector: ResponseCollector, keep: Keep
     ) -> None:
         super().__init__(call, request, more, stall_s, collector)
-        self._output = collector
+        self.output = collector
         self._keep = keep
+
+    def told(self) -> None:
+        """All is told at the end."""
+
+    def broken(self, error: GatewayError) -> None:
+        """A status of failure would say that it can be tried again."""
+        body = self.output.failed(error)
+        self._call.status = 200
+        self._complete(body)
 
     def fail(self, error: GatewayError) -> None:
         super().fail(placed(error, self._call))
 
     def _complete(self, body: bytes) -> None:
-        self._keep(self._output.status, body, partial(super()._complete, body))
+        self._keep(self.output.status, body, partial(super()._complete, body))
 
 
 class ResponseStreamed(StreamAnswer):
@@ -127,19 +140,25 @@ class ResponseStreamed(StreamAnswer):
         keep: Keep,
     ) -> None:
         super().__init__(call, request, more, stall_s, grace_s)
-        self._stream = stream
+        self.output = stream
         self._keep = keep
+
+    def told(self) -> None:
+        self._send(b"".join(self.output.told()))
+
+    def broken(self, error: GatewayError) -> None:
+        self.fail(error)
 
     def end(self) -> None:
         if not self._call.status:
             raise EngineFailure("The engine sent an empty answer. Try again.")
-        status, body, events = self._stream.end(time())
+        status, body, events = self.output.end(time())
         self._last_events(status, body, events)
 
     def fail(self, error: GatewayError) -> None:
         """A stream that has begun ends with the response as far as it came."""
         if self._call.status:
-            body, events = self._stream.failed(placed(error, self._call))
+            body, events = self.output.failed(placed(error, self._call))
             self._last_events("failed", body, events)
         else:
             super().fail(placed(error, self._call))
@@ -152,4 +171,4 @@ class ResponseStreamed(StreamAnswer):
         self._keep(status, body, partial(self._request.end, last))
 
     def _wire(self, batch: Batch) -> bytes:
-        return b"".join(self._stream.batch(batch))
+        return b"".join(self.output.batch(batch))

@@ -16,6 +16,8 @@ from server.config.model import Defaults, Limit, Model, Price, Served
 from server.config.places import home, is_loopback, policy_place, shipped
 from server.config.reload import reloaded
 from server.config.section import Name, PriorityClass, Sha256, Url
+from server.config.tools import Tools, ToolServer
+from server.config.tracing import Tracing
 from server.config.tree import (
     Admission,
     Auth,
@@ -27,7 +29,6 @@ from server.config.tree import (
     StaticKey,
     Stores,
     Tls,
-    Tracing,
 )
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "Stores",
     "Timeouts",
     "Tls",
+    "ToolServer",
+    "Tools",
     "Tracing",
     "Url",
     "environment_key",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,17 +12,16 @@ from server.config.files import Batches, Files
 from server.config.model import Limit, Model, first_unserved
 from server.config.places import is_loopback, policy_place
 from server.config.section import (
-    HeaderName,
-    HeaderValue,
     Name,
     PriorityClass,
     SealingKey,
     Seconds,
     Section,
     Sha256,
-    Url,
     words,
 )
+from server.config.tools import Tools
+from server.config.tracing import Tracing
 
 
 class Tls(Section):
@@ -227,29 +225,6 @@ class Logging(Section):
     )
 
 
-class Tracing(Section):
-    endpoint: Url | None = Field(
-        default=None,
-        description="Base URL of an OTLP/HTTP receiver (an OpenTelemetry collector, Tempo, Jaeger, ...), without its "
-        "/v1/traces; needs `pip install 'portico[otel]'`.",
-    )
-    sample_ratio: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        description="Share of calls that are traced; one that comes with a `traceparent` is if that says so.",
-    )
-    headers: dict[HeaderName, HeaderValue] = Field(
-        default_factory=dict, description="Further headers for the receiver, such as its key.", repr=False
-    )
-
-    @model_validator(mode="after")
-    def _can_be_sent(self) -> Self:
-        if self.endpoint is not None and not (find_spec("opentelemetry") and find_spec("opentelemetry.proto")):
-            raise ValueError("endpoint: needs the packages of the extra: pip install 'portico[otel]'")
-        return self
-
-
 class Config(Section):
     server: Server = Field(default_factory=Server, description="The public listener.")
     metrics: Metrics = Field(default_factory=Metrics, description="The Prometheus listener.")
@@ -268,6 +243,7 @@ class Config(Section):
     batches: Batches = Field(default_factory=Batches, description="Batches of requests.")
     logging: Logging = Field(default_factory=Logging, description="Logs on standard output.")
     tracing: Tracing = Field(default_factory=Tracing, description="OpenTelemetry traces.")
+    tools: Tools = Field(default_factory=Tools, description="Tools that run beside the gateway, for `/v1/responses`.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -5,16 +5,20 @@
 | `message` of the assistant, `reasoning`, calls: as far as they follow each other | one assistant message |
 | `function_call_output`, `custom_tool_call_output` | messages with role `tool` |
 | `reasoning` | the assistant's `reasoning`, where it is ours (seal.py); else left out |
+| `mcp_call`, `code_interpreter_call` | a call, and its output |
+| `mcp_approval_request` | a call; its output is that of the `mcp_call` that names it, or that it was not allowed |
+| `mcp_list_tools` | nothing: the tools are told as functions |
 | `compaction` | its summary, as a user's message; of what is before it only users' words and instructions stay |
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import msgspec
 
-from server.errors import InvalidValue, UnsupportedValue
+from server.errors import InvalidValue, MissingParameter, UnsupportedValue
 from server.openai.chat_request import (
     AssistantMessage,
     DeveloperMessage,
@@ -32,9 +36,13 @@ from server.openai.chat_request import (
 )
 from server.openai.unseen import unseen
 from server.responses.compaction import SUMMARY
+from server.responses.hosted import CODE, CODE_FIELD, hosted_name, told_to_model
 from server.responses.items import (
     AnyItem,
+    ApprovalRequest,
+    ApprovalResponse,
     CallOutput,
+    CodeCall,
     Compaction,
     CompactionTrigger,
     CustomCall,
@@ -43,6 +51,8 @@ from server.responses.items import (
     InputFile,
     InputImage,
     InputText,
+    McpCall,
+    McpListTools,
     Message,
     OutputText,
     Part,
@@ -67,10 +77,20 @@ class _Assistant:
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
 
 
+@dataclass(slots=True)
+class Approved:
+    """A call that a client has approved and that was not made yet: its output becomes the content of `message`."""
+
+    request: ApprovalRequest
+    message: ToolMessage
+    where: str
+
+
 class Conversation:
     """`add` its items in order, then `end`. Both raise `InvalidRequest`. `where` is an item's path in the request.
 
-    `origins` has for each of `messages` the path of the item that it begins with.
+    `origins` has for each of `messages` the path of the item that it begins with. `approved` are calls to be made now,
+    by the id of their request; `listed` the labels of servers of which it tells what they offer.
     """
 
     def __init__(self, sealer: Sealer, project_id: str) -> None:
@@ -80,26 +100,33 @@ class Conversation:
         self._project_id = project_id
         self._pending: _Assistant | None = None
         self._open: dict[str, str] = {}  # calls without an output: where they stand, by id
+        self._requests: dict[str, ApprovalRequest] = {}
+        self.approved: dict[str, Approved] = {}
+        self.listed: set[str] = set()
 
     def add(self, item: AnyItem, where: str) -> None:
-        if isinstance(item, ReasoningItem):
+        if isinstance(item, Message):
+            if item.role == "assistant":
+                self._said(item, where)
+            else:
+                self.tell(_told(item, f"{where}.content"), where)
+        elif isinstance(item, ReasoningItem):
             self._thought(item, where)
         elif isinstance(item, FunctionCall):
-            self._call(item, item.arguments, where)
+            self._call(item.call_id, function_name(item.namespace, item.name), item.arguments, where)
         elif isinstance(item, CustomCall):
-            self._call(item, _encode({"input": item.input}).decode(), where)
+            arguments = _encode({"input": item.input}).decode()
+            self._call(item.call_id, function_name(item.namespace, item.name), arguments, where)
         elif isinstance(item, CallOutput):
-            self._output(item, where)
+            self._answered(item.call_id, _texts(_seen(item.output), f"{where}.output"), where)
         elif isinstance(item, Compaction):
             self._compacted(item, where)
         elif isinstance(item, CompactionTrigger):
             raise InvalidValue("A compaction can only be asked for by the last item of the input.", param=where)
         elif isinstance(item, Reference):
             raise InvalidValue("A reference to an item of which nothing is stored here.", param=f"{where}.id")
-        elif item.role == "assistant":
-            self._said(item, where)
         else:
-            self.tell(_told(item, f"{where}.content"), where)
+            self._hosted(item, where)
 
     def tell(self, message: ChatMessage, where: str) -> None:
         """Somebody else has the word."""
@@ -126,6 +153,7 @@ class Conversation:
                 param=f"{where}.encrypted_content",
             )
         self._pending, self._open = None, {}
+        self._requests, self.approved = {}, {}
         stay = [at for at, one in enumerate(self.messages) if not isinstance(one, AssistantMessage | ToolMessage)]
         self.messages = [self.messages[at] for at in stay]
         self.origins = [self.origins[at] for at in stay]
@@ -139,24 +167,64 @@ class Conversation:
         parts = [_text(part, f"{where}.content[{index}]", answers=True) for index, part in enumerate(content)]
         self._speaking(where).said.append("".join(parts))
 
-    def _call(self, item: FunctionCall | CustomCall, arguments: str, where: str) -> None:
+    def _call(self, call_id: str, function: str, arguments: str, where: str) -> None:
         if self._pending is None:
             self._pending = _Assistant(where)
         calls = self._pending.calls
-        if item.call_id in self._open or any(call.id == item.call_id for call in calls):
+        if call_id in self._open or any(call.id == call_id for call in calls):
             raise InvalidValue("Two calls have the same id.", param=f"{where}.call_id")
-        function = ChatFunctionCall(name=function_name(item.namespace, item.name), arguments=arguments)
-        calls.append(ToolCall(id=item.call_id, function=function))
+        calls.append(ToolCall(id=call_id, function=ChatFunctionCall(name=function, arguments=arguments)))
 
-    def _output(self, item: CallOutput, where: str) -> None:
+    def _answered(self, call_id: str, content: str | list[TextPart], where: str, field: str = "call_id") -> ToolMessage:
         self._close()
-        if self._open.pop(item.call_id, None) is None:
+        if self._open.pop(call_id, None) is None:
             raise InvalidValue(
                 "The output of a call must come behind the call, and once: no open call before it has this id.",
-                param=f"{where}.call_id",
+                param=f"{where}.{field}",
             )
-        content = _texts(_seen(item.output), f"{where}.output")
-        self._put(ToolMessage(content=content, tool_call_id=item.call_id), where)
+        message = ToolMessage(content=content, tool_call_id=call_id)
+        self._put(message, where)
+        return message
+
+    def _hosted(self, item: McpListTools | McpCall | ApprovalRequest | ApprovalResponse | CodeCall, where: str) -> None:
+        """What came of tools that the gateway runs."""
+        if isinstance(item, McpListTools):
+            if item.error is None:
+                self.listed.add(item.server_label)
+        elif isinstance(item, ApprovalRequest):
+            request_id = self._id(item.id, where)
+            self._requests[request_id] = item
+            self._call(request_id, hosted_name(item.server_label, item.name), item.arguments, where)
+        elif isinstance(item, ApprovalResponse):
+            self._decided(item, where)
+        elif isinstance(item, CodeCall):
+            arguments = _encode({CODE_FIELD: item.code or ""}).decode()
+            self._ran(self._id(item.id, where), CODE, arguments, _logs(item), where)
+        else:
+            told = told_to_model(item.output, item.error)
+            approved = self.approved.pop(item.approval_request_id or "", None)
+            if approved is not None:
+                approved.message.content = told
+            else:
+                name = hosted_name(item.server_label, item.name)
+                self._ran(self._id(item.id, where), name, item.arguments, told, where)
+
+    def _ran(self, call_id: str, function: str, arguments: str, told: str, where: str) -> None:
+        self._call(call_id, function, arguments, where)
+        self._answered(call_id, told, where)
+
+    def _decided(self, item: ApprovalResponse, where: str) -> None:
+        call_id = item.approval_request_id
+        request = self._requests.pop(call_id, None)
+        told = f"The user did not allow this call. {item.reason or ''}".strip()
+        message = self._answered(call_id, "" if item.approve else told, where, "approval_request_id")
+        if item.approve and request is not None:
+            self.approved[call_id] = Approved(request, message, where)
+
+    def _id(self, item_id: str | None, where: str) -> str:
+        if item_id is None:
+            raise MissingParameter(f"Missing required parameter: '{where}.id'.", param=f"{where}.id")
+        return item_id
 
     def _speaking(self, where: str) -> _Assistant:
         """Where the assistant's next words go. One that has called waits for outputs, and all is part of its turn."""
@@ -183,8 +251,10 @@ class Conversation:
         self._open = {call.id: pending.where for call in pending.calls}
 
     def _all_answered(self) -> None:
-        for where in self._open.values():
-            raise InvalidValue("There is a call without its output: send one for each call.", param=where)
+        for call_id, where in self._open.items():
+            asked = call_id in self._requests
+            way_out = "answer it with an 'mcp_approval_response'" if asked else "send one for each call"
+            raise InvalidValue(f"There is a call without its output: {way_out}.", param=where)
 
     def _put(self, message: ChatMessage, where: str) -> None:
         self.messages.append(message)
@@ -226,3 +296,11 @@ def _text(part: Part, where: str, *, answers: bool) -> str:
     if not answers:
         raise InvalidValue("Only a message of the assistant has such parts: send 'input_text'.", param=f"{where}.type")
     return part.text if isinstance(part, OutputText) else part.refusal
+
+
+def _logs(item: CodeCall) -> str:
+    """What the code printed, as far as the item tells it."""
+    told: object = item.outputs
+    outputs = cast("list[object]", told) if isinstance(told, list) else []
+    logs = [cast("dict[str, object]", one).get("logs") for one in outputs if isinstance(one, dict)]
+    return "\n".join(one for one in logs if isinstance(one, str))

@@ -14,6 +14,7 @@ from server.openai.parse import parse_part
 from server.responses.request import ALLOWED, Id, ToolName
 
 Status = Literal["in_progress", "completed", "incomplete"]
+HostedStatus = Literal["in_progress", "completed", "incomplete", "calling", "interpreting", "failed"]
 
 
 class InputText(Strict, tag_field="type", tag="input_text"):
@@ -56,11 +57,16 @@ class ReasoningText(Strict, tag_field="type", tag="reasoning_text"):
     text: str
 
 
-class Item(Strict, kw_only=True):
+class AnyState(Strict, kw_only=True):
+    """An item whatever it has for a status."""
+
     type: str | None = None
     id: Id | None = None
-    status: Status | None = None
     created_by: str | None = None
+
+
+class Item(AnyState, kw_only=True):
+    status: Status | None = None
 
 
 class Message(Item, kw_only=True):
@@ -116,7 +122,47 @@ class Reference(Item, kw_only=True):
     """Of a stored item, by its id."""
 
 
-AnyItem = Message | FunctionCall | CustomCall | CallOutput | ReasoningItem | Compaction | CompactionTrigger | Reference
+class McpListTools(AnyState, kw_only=True):
+    server_label: str
+    tools: Any = None  # which tools there are its server says, and not a client
+    error: Any = None
+
+
+class McpCall(AnyState, kw_only=True):
+    server_label: str
+    name: str
+    arguments: str
+    status: HostedStatus | None = None
+    output: str | None = None
+    error: Any = None
+    approval_request_id: Id | None = None
+
+
+class ApprovalRequest(AnyState, kw_only=True):
+    server_label: str
+    name: str
+    arguments: str
+
+
+class ApprovalResponse(AnyState, kw_only=True):
+    approval_request_id: Id
+    approve: bool
+    reason: str | None = None
+    request_id: Any = None  # the same again: OpenAI's schema asks for it in answers
+
+
+class CodeCall(AnyState, kw_only=True):
+    code: str | None
+    outputs: Any = None
+    status: HostedStatus | None = None
+    container_id: str | None = None
+
+
+AnyItem = (
+    Message | FunctionCall | CustomCall | CallOutput | ReasoningItem | Reference
+    | Compaction | CompactionTrigger
+    | McpListTools | McpCall | ApprovalRequest | ApprovalResponse | CodeCall
+)  # fmt: skip
 
 
 class Kind(Struct):
@@ -137,13 +183,17 @@ SHAPES: Mapping[str, type[AnyItem]] = {
     "compaction": Compaction,
     "compaction_trigger": CompactionTrigger,
     "item_reference": Reference,
+    "mcp_list_tools": McpListTools,
+    "mcp_call": McpCall,
+    "mcp_approval_request": ApprovalRequest,
+    "mcp_approval_response": ApprovalResponse,
+    "code_interpreter_call": CodeCall,
 }
 ELSEWHERE = frozenset(
     (
-        "file_search_call", "web_search_call", "computer_call", "computer_call_output", "code_interpreter_call",
-        "image_generation_call", "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output",
-        "apply_patch_call", "apply_patch_call_output", "mcp_list_tools", "mcp_approval_request",
-        "mcp_approval_response", "mcp_call", "tool_search_call", "tool_search_output", "additional_tools", "program",
+        "file_search_call", "web_search_call", "computer_call", "computer_call_output", "image_generation_call",
+        "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call",
+        "apply_patch_call_output", "tool_search_call", "tool_search_output", "additional_tools", "program",
         "program_output",
     )
 )  # fmt: skip

@@ -15,8 +15,15 @@ PREFIXES = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "cto",
     "reasoning": "rs",
+    "mcp_list_tools": "mcpl",
+    "mcp_call": "mcp",
+    "mcp_approval_request": "mcpr",
+    "mcp_approval_response": "mcpa",
+    "code_interpreter_call": "ci",
     "compaction": "cmp",
 }
+STATELESS = frozenset(("mcp_list_tools", "mcp_approval_request", "mcp_approval_response"))
+"""Kinds of items that have no status."""
 STEM = 32
 """Letters of an id behind its prefix that are those of the response that it came with."""
 _DECODE = msgspec.json.Decoder(dict[str, Any]).decode
@@ -47,6 +54,10 @@ def _full(item: dict[str, Any], stem: str, index: int) -> dict[str, Any]:
     if kind == "reasoning":
         item["summary"] = item.get("summary") or []
         return {name: value for name, value in item.items() if value is not None}
+    if kind in STATELESS:
+        if kind == "mcp_approval_response":
+            item["request_id"] = item["approval_request_id"]  # OpenAI's schema asks for both
+        return item
     if kind == "compaction":
         return {name: item[name] for name in ("type", "id", "encrypted_content")}
     item["status"] = item.get("status") or "completed"

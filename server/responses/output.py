@@ -3,6 +3,9 @@
 The channels of an answer become items as they come: reasoning a `reasoning` item, content a `message`, each call a
 `function_call` or, of a custom tool, a `custom_tool_call`. Where a conversation is compacted, the content becomes a
 `compaction`, and how the model came to it is left out.
+
+A call of a tool that the gateway runs becomes an item whose end waits until it was made (`Called`, `settle`); then the
+engine is asked again, and the answer goes on (`go_on`).
 """
 
 from __future__ import annotations
@@ -13,19 +16,23 @@ from typing import Any, Literal
 
 import msgspec
 
-from server.call import Call
-from server.errors import ContentFiltered, EngineFailure
+from server.call import Call, Tokens
+from server.errors import ContentFiltered, EngineFailure, GatewayError
 from server.openai.chunks import ChatLogprobs, Chunk, Delta, ModeratedChunk, ToolCallDelta
 from server.openai.events import Event, TextEvent
 from server.responses.compaction import retained
+from server.responses.hosted import CODE_FIELD, Outcome, outcome_fields
 from server.responses.request import ResponsesRequest
-from server.responses.response import CUT, Status, moderation_of, response_of, usage_of
-from server.responses.seal import Sealer
+from server.responses.response import CUT, Status, error_of, moderation_of, response_of, usage_of
+from server.responses.seal import Sealer, request_id
 from server.responses.summary import excerpt
 from server.responses.tools import Named
 from server.responses.translate import Asked
 
-Kind = Literal["reasoning", "output_text", "refusal", "function_call", "custom_tool_call", "compaction"]
+Kind = Literal[
+    "reasoning", "output_text", "refusal", "function_call", "custom_tool_call", "mcp_call", "mcp_approval_request",
+    "code_interpreter_call", "compaction",
+]  # fmt: skip
 ItemStatus = Literal["completed", "incomplete"]
 PREFIXES: Mapping[Kind, str] = {
     "reasoning": "rs",
@@ -33,9 +40,24 @@ PREFIXES: Mapping[Kind, str] = {
     "refusal": "msg",
     "function_call": "fc",
     "custom_tool_call": "ctc",
+    "mcp_call": "mcp",
+    "mcp_approval_request": "mcpr",
+    "code_interpreter_call": "ci",
     "compaction": "cmp",
 }
+KINDS: Mapping[str, Kind] = {
+    "function": "function_call",
+    "custom": "custom_tool_call",
+    "mcp_call": "mcp_call",
+    "mcp_approval_request": "mcp_approval_request",
+    "code_interpreter_call": "code_interpreter_call",
+}
+"""Of the item that a call is, by the kind of its tool."""
 CHANNELS: Mapping[Kind, str] = {"reasoning": "reasoning", "output_text": "content", "compaction": "content"}
+WAITING = frozenset(("mcp_call", "code_interpreter_call"))
+"""Kinds of items that end when their call was made."""
+CONTAINER = "cntr_none"  # OpenAI's items name one: here each call has its own, and nothing stays in it
+_NO_OUTCOME: Mapping[str, Any] = {"approval_request_id": None, "output": None, "error": None}
 _encode = msgspec.json.encode
 _STRING = msgspec.json.Decoder(str)
 _INPUT = msgspec.json.Decoder(dict[str, str])
@@ -50,11 +72,22 @@ class Open:
     item: dict[str, Any]
     channel: str | None  # of the chat's events that it goes on with
     number: int | None = None  # of the call
+    named: Named | None = None  # its tool
     text: list[bytes] = field(default_factory=list[bytes])
     logprobs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def plain(self) -> str:
         return _STRING.decode(b'"' + b"".join(self.text) + b'"')
+
+
+@dataclass(slots=True, eq=False)
+class Called:
+    """A call of a tool that the gateway runs, complete: `item` has no output yet."""
+
+    index: int
+    item: dict[str, Any]
+    named: Named
+    arguments: str  # as the model wrote them
 
 
 class Output:
@@ -67,7 +100,9 @@ class Output:
         self.items: list[dict[str, Any]] = []
         self.kept: list[dict[str, Any]] = []
         self.came = False
+        self.called: list[Called] = []
         self._call = call
+        self._calls: list[Call] = []  # of the engine, after the first
         self._asked = asked
         self._sealer = sealer
         self._open: Open | None = None
@@ -76,6 +111,9 @@ class Output:
         self._shown = call.reasoning_shown
         self._said_as: Kind = "compaction" if asked.compacts else "output_text"
         self._stem = call.id.removeprefix("req_")
+        if asked.tools.lists:
+            self.items += [{"id": f"mcpl_{self._stem}{at:04x}", **one} for at, one in enumerate(asked.tools.lists)]
+            self.kept += self.items
 
     def feed(self, event: Event) -> None:
         self.came = True
@@ -94,8 +132,7 @@ class Output:
 
     def ended(self, now: float) -> tuple[Status, dict[str, Any]]:
         """The finished Response object, and its status. `now` in Unix seconds."""
-        reason = CUT.get(self._finish or "stop")
-        self._close("completed" if reason is None else "incomplete")
+        reason = self.round_ended()
         status: Status = "completed" if reason is None else "incomplete"
         facts = {
             "incomplete_details": None if reason is None else {"reason": reason},
@@ -103,8 +140,52 @@ class Output:
         }
         return status, self._response(status, facts)
 
+    def round_ended(self) -> str | None:
+        """The engine has said all for now. Gives the reason why it was cut short, if it was."""
+        reason = CUT.get(self._finish or "stop")
+        self._close("completed" if reason is None else "incomplete")
+        return reason
+
+    def go_on(self, call: Call) -> None:
+        """The engine is asked again, by `call`."""
+        self._calls.append(call)
+        self._finish = None
+
+    def cut(self) -> None:
+        """As many tokens as may be have been used."""
+        self._finish = "length"
+
+    def used(self) -> Tokens:
+        """By all calls of the engine together."""
+        total = self._call.used()
+        for further in self._calls:
+            total = total + further.used()
+        return total
+
+    def call_approved(self, request_id: str, named: Named, arguments: str) -> None:
+        """The model asked for it in an earlier response, and the client has approved it: it is in `called`."""
+        one = self._begin("mcp_call", {**_called_item("mcp_call", "", named), "approval_request_id": request_id})
+        one.named = named
+        one.text.append(_encode(arguments)[1:-1])
+        self._said(one, one.text[0], None)
+        self._close("completed")
+
+    def settle(self, called: Called, outcome: Outcome) -> None:
+        """What came of a call."""
+        self.called.remove(called)
+        called.item.update(outcome_fields(called.item["type"], outcome))
+        called.item["status"] = "completed" if outcome.error is None else "failed"
+        self._settled(called)
+
+    def abandon(self) -> None:
+        """Nothing more comes: calls that were not made never will be."""
+        called, self.called = self.called, []
+        for one in called:
+            one.item["status"] = "incomplete"
+            self._settled(one)
+
     def _response(self, status: Status, facts: Mapping[str, Any]) -> dict[str, Any]:
-        told = {"usage": usage_of(self._call.used()), **facts}
+        told = {"usage": usage_of(self.used()), **facts}
         if self._moderation is not None:
             told["moderation"] = self._moderation
         return response_of(self._call, self._asked, status, self.items, **told)
@@ -137,8 +218,9 @@ class Output:
         if one is None or one.number is None or call.id or (number is not None and number != one.number):
             name = function.name if function is not None and function.name else ""
             named = self._asked.tools.names.get(name) or Named("function", name)
-            kind: Kind = "custom_tool_call" if named.kind == "custom" else "function_call"
+            kind = KINDS[named.kind]
             one = self._begin(kind, _called_item(kind, call.id or f"call_{self._stem}{number or 0}", named))
+            one.named = named
             one.number = 0 if number is None else number
         if function is not None and function.arguments:
             escaped = _encode(function.arguments)[1:-1]
@@ -158,6 +240,8 @@ class Output:
         one, self._open = self._open, None
         if one is None:
             return
+        if one.kind == "mcp_approval_request" and status == "incomplete":
+            return  # nobody has heard of it, and half a call cannot be approved
         text = one.plain()
         shown = kept = {**one.item, "status": status}
         if one.kind == "compaction":
@@ -165,10 +249,14 @@ class Output:
             shown = kept = {**one.item, "encrypted_content": sealed}
         elif one.kind == "reasoning":
             shown, kept = self._reasoning(one, shown, text)
-        elif one.kind == "function_call":
+        elif one.kind in ("function_call", "mcp_call"):
             shown["arguments"] = text
         elif one.kind == "custom_tool_call":
             shown["input"] = text = _input_of(text)
+        elif one.kind == "code_interpreter_call":
+            shown["code"] = text = _input_of(text, CODE_FIELD)
+        elif one.kind == "mcp_approval_request" and one.named is not None:
+            shown = kept = self._request(one.item, one.named, text)
         elif one.kind == "refusal":
             shown["content"] = [{"type": "refusal", "refusal": text}]
         else:
@@ -176,14 +264,23 @@ class Output:
             shown["content"] = [part]
         self.items.append(shown)
         self.kept.append(kept)
+        if one.kind in WAITING and one.named is not None and status == "completed":
+            shown["status"] = "in_progress"
+            self.called.append(Called(one.index, shown, one.named, one.plain()))
         self._ended(one, shown, text)
+
+    def _request(self, item: dict[str, Any], named: Named, arguments: str) -> dict[str, Any]:
+        """For an approval; its id is the proof that the model asked for just this."""
+        call = (named.namespace or "", named.name, arguments)
+        told = request_id(item["id"], self._sealer, self._call.key.project.id, *call)
+        return {**item, "id": told, "arguments": arguments}
 
     def _reasoning(self, one: Open, item: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What is shown may be read; what is kept, and what the client is to hand back, holds all of it."""
         request, project = self._asked.request, self._call.key.project.id
         seals = isinstance(request, ResponsesRequest) and request.seals
         stored = isinstance(request, ResponsesRequest) and request.stored
-        sealed = self._sealer.seal(project, text) if seals or stored else None
+        sealed = self._sealer.seal(project, text) if seals or stored or self._asked.tools.hosted else None
         token = sealed if seals else None
         if self._shown:
             summary = excerpt(text, _summary(self._asked))
@@ -203,6 +300,9 @@ class Output:
     def _ended(self, one: Open, item: dict[str, Any], text: str) -> None:
         """It is complete, as the client sees it."""
 
+    def _settled(self, called: Called) -> None:
+        """It is known what came of a call."""
+
 
 class ResponseCollector(Output):
     """Feed it every event; `body` is the answer, and `status` from then on how it ended. `clock`: Unix seconds."""
@@ -218,6 +318,13 @@ class ResponseCollector(Output):
             return None
         self.status, told = self.ended(self._clock())
         return _encode(told)
+
+    def failed(self, error: GatewayError) -> bytes:
+        """The Response object of one that could not be finished."""
+        self._close("incomplete")
+        self.abandon()
+        self.status = "failed"
+        return _encode(self._response(self.status, {"error": error_of(error)}))
 
 
 class CompactionCollector(ResponseCollector):
@@ -236,6 +343,13 @@ class CompactionCollector(ResponseCollector):
         facts = {"id": told["id"], "object": "response.compaction", "created_at": told["created_at"]}
         return _encode({**facts, "output": [*window, *self.items], "usage": told["usage"]})
 
+    def failed(self, error: GatewayError) -> bytes:
+        """The Response object of one that could not be finished."""
+        self._close("incomplete")
+        self.abandon()
+        self.status = "failed"
+        return _encode(self._response("failed", {"error": error_of(error)}))
+
 
 def _empty(kind: Kind) -> dict[str, Any]:
     if kind == "compaction":
@@ -246,6 +360,11 @@ def _empty(kind: Kind) -> dict[str, Any]:
 
 
 def _called_item(kind: Kind, call_id: str, named: Named) -> dict[str, Any]:
+    if kind == "code_interpreter_call":
+        return {"type": kind, "container_id": CONTAINER, "code": None, "outputs": None}
+    if kind in ("mcp_call", "mcp_approval_request"):
+        item = {"type": kind, "server_label": named.namespace, "name": named.name, "arguments": ""}
+        return item if kind == "mcp_approval_request" else {**item, **_NO_OUTCOME}
     item = {"type": kind, "call_id": call_id, "name": named.name}
     if named.namespace is not None:
         item["namespace"] = named.namespace
@@ -272,9 +391,9 @@ def _logprobs(told: ChatLogprobs | None) -> list[dict[str, Any]]:
     ]
 
 
-def _input_of(arguments: str) -> str:
+def _input_of(arguments: str, field: str = "input") -> str:
     """Of a custom tool's call, which a model may have written wrong: then all of it is the input."""
     try:
-        return _INPUT.decode(arguments).get("input", arguments)
+        return _INPUT.decode(arguments).get(field, arguments)
     except msgspec.DecodeError:
         return arguments

@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 SEALING, VOUCHING = b"portico reasoning", b"portico reasoning, vouched for"
+MARKING, MARK_BYTES = b"portico calls of tools", 16
 NONCE_BYTES = 12
 SEALED, VOUCHED, SUMMARY = "s1.", "v1.", "c1."
 """How a token begins: the version of its form."""
@@ -27,6 +28,7 @@ class Sealer:
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(hmac.digest(secret, SEALING, "sha256"))
         self._key = hmac.digest(secret, VOUCHING, "sha256")
+        self._calls = hmac.digest(secret, MARKING, "sha256")
 
     def seal(self, project_id: str, text: str) -> str:
         """The text itself, for nobody else to read: AES-256-GCM, bound to the project."""
@@ -44,6 +46,11 @@ class Sealer:
         """That this text is ours."""
         said = project_id.encode() + b"\0" + text.encode("utf-8", "surrogatepass")
         return VOUCHED + urlsafe_b64encode(hmac.digest(self._key, said, "sha256")).decode()
+
+    def mark(self, project_id: str, *texts: str) -> str:
+        """Of what the model asked for in this project: an id that bears it cannot be made by a client."""
+        said = "".join(f"{len(text)}:{text}" for text in (project_id, *texts)).encode("utf-8", "surrogatepass")
+        return urlsafe_b64encode(hmac.digest(self._calls, said, "sha256")[:MARK_BYTES]).decode().rstrip("=")
 
     def restored(self, project_id: str, token: str | None, text: str) -> str | None:
         """The reasoning of an item with this token and this visible text; None if it is not ours."""
@@ -68,6 +75,17 @@ class Sealer:
         except (binascii.Error, ValueError, InvalidTag):
             return None
         return plain.decode("utf-8", "surrogatepass")
+
+
+def request_id(item_id: str, sealer: Sealer, project_id: str, *call: str) -> str:
+    """Of an item that asks for the approval of `call`: label of the server, name of the tool, arguments."""
+    return f"{item_id}.{sealer.mark(project_id, item_id, *call)}"
+
+
+def is_request_id(text: str, sealer: Sealer, project_id: str, *call: str) -> bool:
+    """Whether it is one that `request_id` made for this call."""
+    ours = request_id(text.rpartition(".")[0], sealer, project_id, *call)
+    return hmac.compare_digest(ours.encode("utf-8", "surrogatepass"), text.encode("utf-8", "surrogatepass"))
 
 
 def _of_summary(project_id: str) -> bytes:

@@ -14,7 +14,7 @@ import msgspec
 from server.call import Call
 from server.errors import GatewayError
 from server.openai.events import Batch, TextEvent
-from server.responses.output import Kind, Open, Output
+from server.responses.output import WAITING, Called, Kind, Open, Output
 from server.responses.response import Status, error_of, response_of
 from server.responses.seal import Sealer
 from server.responses.translate import Asked
@@ -24,8 +24,9 @@ _DELTAS: Mapping[Kind, str] = {
     "output_text": "response.output_text.delta",
     "refusal": "response.refusal.delta",
     "function_call": "response.function_call_arguments.delta",
+    "mcp_call": "response.mcp_call_arguments.delta",
 }
-"""The input of a custom tool is known when its call has ended: it comes in one piece."""
+"""The input of a custom tool, and code, is known when its call has ended: it comes in one piece."""
 _PARTS: Mapping[Kind, dict[str, Any]] = {
     "reasoning": {"type": "reasoning_text", "text": ""},
     "output_text": {"type": "output_text", "text": "", "annotations": [], "logprobs": []},
@@ -71,6 +72,8 @@ class ResponseStream(Output):
                 self._create("in_progress")
             begun = response_of(self._call, self._asked, "in_progress", [])
             self._event("response.in_progress", {"response": begun})
+            for index in range(len(self._asked.tools.lists)):
+                self._listed(index, self.items[index])
 
     def _create(self, status: Status) -> None:
         self._created = True
@@ -87,11 +90,17 @@ class ResponseStream(Output):
         """The same for one that could not be finished."""
         self.begin()
         self._close("incomplete")
+        self.abandon()
         body = _encode(self._response("failed", {"error": error_of(error)}))
         about = {"code": error.code, "message": error.message, "param": error.param}
         self._event("error", about)
         self._event("response.failed", {"response": msgspec.Raw(body)})
         return body, self.taken()
+
+    def told(self) -> list[bytes]:
+        """What there is to tell that no batch brought."""
+        self.begin()
+        return self.taken()
 
     def taken(self) -> list[bytes]:
         out, self._out = self._out, []
@@ -102,8 +111,21 @@ class ResponseStream(Output):
         self.number += 1
         self._out.append(b"event: %b\ndata: %b\n\n" % (name.encode(), told))
 
+    def _listed(self, index: int, item: dict[str, Any]) -> None:
+        """What an MCP server offers was known before the response began."""
+        about = {"item_id": item["id"], "output_index": index}
+        begun = item | dict[str, Any](tools=[], error=None)
+        self._event("response.output_item.added", {"output_index": index, "item": begun})
+        self._event("response.mcp_list_tools.in_progress", about)
+        self._event(f"response.mcp_list_tools.{'completed' if item['error'] is None else 'failed'}", about)
+        self._event("response.output_item.done", {"output_index": index, "item": item})
+
     def _added(self, one: Open) -> None:
+        if one.kind == "mcp_approval_request":
+            return  # it is told when its id is known, which is made of all of it
         self._event("response.output_item.added", {"output_index": one.index, "item": _begun(one)})
+        if one.kind in WAITING:
+            self._event(f"response.{one.kind}.in_progress", _item(one))
         part = _PARTS.get(one.kind)
         if part is not None and self._seen(one):
             self._event("response.content_part.added", {**_place(one), "part": part})
@@ -124,18 +146,36 @@ class ResponseStream(Output):
             self.number += 1
 
     def _ended(self, one: Open, item: dict[str, Any], text: str) -> None:
+        about = _item(one)
         if one.kind == "function_call":
-            about = {"item_id": item["id"], "output_index": one.index}
             done = {**about, "name": item["name"], "arguments": text}
             self._event("response.function_call_arguments.done", done)
         elif one.kind == "custom_tool_call":
-            about = {"item_id": item["id"], "output_index": one.index}
             if text:
                 self._event("response.custom_tool_call_input.delta", {**about, "delta": text})
             self._event("response.custom_tool_call_input.done", {**about, "input": text})
+        elif one.kind == "mcp_call":
+            self._event("response.mcp_call_arguments.done", {**about, "arguments": text})
+        elif one.kind == "code_interpreter_call":
+            self._event("response.code_interpreter_call_code.delta", {**about, "delta": text})
+            self._event("response.code_interpreter_call_code.done", {**about, "code": text})
+        elif one.kind == "mcp_approval_request":
+            self._event("response.output_item.added", {"output_index": one.index, "item": item})
         elif one.kind in _PARTS and self._seen(one):
             self._part_ended(one, item, text)
-        self._event("response.output_item.done", {"output_index": one.index, "item": item})
+        if one.kind == "code_interpreter_call" and item["status"] == "in_progress":
+            self._event("response.code_interpreter_call.interpreting", about)
+        if one.kind not in WAITING or item["status"] != "in_progress":
+            self._event("response.output_item.done", {"output_index": one.index, "item": item})
+
+    def _settled(self, called: Called) -> None:
+        item, kind = called.item, called.item["type"]
+        about = {"item_id": item["id"], "output_index": called.index}
+        if kind == "mcp_call" and item["status"] in ("completed", "failed"):
+            self._event(f"response.mcp_call.{item['status']}", about)
+        elif item["status"] in ("completed", "failed"):  # there is no event for code that failed
+            self._event("response.code_interpreter_call.completed", about)
+        self._event("response.output_item.done", {"output_index": called.index, "item": item})
 
     def _part_ended(self, one: Open, item: dict[str, Any], text: str) -> None:
         name = _DELTAS[one.kind].removesuffix("delta") + "done"
@@ -174,15 +214,17 @@ def _begun(one: Open) -> dict[str, Any]:
     return one.item if one.kind == "compaction" else {**one.item, "status": "in_progress"}
 
 
+def _item(one: Open) -> dict[str, Any]:
+    return {"item_id": one.item["id"], "output_index": one.index}
+
+
 def _place(one: Open) -> dict[str, Any]:
-    return {"item_id": one.item["id"], "output_index": one.index, "content_index": 0}
+    return {**_item(one), "content_index": 0}
 
 
 def _before(name: str, one: Open) -> bytes:
     """What stands before the letters of a delta."""
-    place: dict[str, Any] = {"item_id": one.item["id"], "output_index": one.index}
-    if one.kind != "function_call":
-        place["content_index"] = 0
+    place = _place(one) if one.kind in _PARTS else _item(one)
     if one.kind == "output_text":
         place["logprobs"] = []
     return b'event: %b\ndata: %b,"delta":"' % (name.encode(), _encode({"type": name, **place})[:-1])

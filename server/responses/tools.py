@@ -5,23 +5,25 @@
 | `function` | the same |
 | `custom` | a function with one string, `input`; a grammar is told to the model, not forced |
 | `namespace` | each of its tools, as `NAMESPACE__NAME` |
+| `mcp`, `code_interpreter` | see hosted.py |
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from server.errors import InvalidValue, MissingParameter, UnsupportedValue
+from server.errors import InvalidValue, MissingParameter, ToolUnavailable, UnsupportedValue
 from server.openai.chat_request import ChatRequest, Function, NamedFunction, NamedToolChoice, Strict, Tool
 from server.openai.parse import parse_part
+from server.responses.hosted import NO_OFFERS, CodeTool, Offer, Offers, functions_of, list_item
 from server.responses.request import ALLOWED, Prompted, ToolChoice, ToolName
 
 WAYS_OUT: Mapping[str, str] = {
-    "mcp": "call the MCP server yourself and offer its tools as functions",
+    "mcp": "the operator can add MCP servers ('tools.servers'); else call yours yourself, and offer functions",
     "tool_search": "offer the tools themselves",
 }
 OFFER = "offer a function tool instead, and run it yourself"
@@ -77,19 +79,28 @@ class _Kind(Struct):
 
 
 class Named(NamedTuple):
-    """A tool as its client knows it."""
+    """A tool as its client knows it. Of one that the gateway runs, `kind` is the item that its call is.
 
-    kind: Literal["function", "custom"]
+    `namespace` is the label of an MCP server, `server` its name in the configuration.
+    """
+
+    kind: Literal["function", "custom", "mcp_call", "mcp_approval_request", "code_interpreter_call"]
     name: str
     namespace: str | None = None
+    server: str | None = None
 
 
 class Tools(NamedTuple):
-    """`names` are by the name of the function that it is for the engine; `echo` is what an answer repeats."""
+    """`names` are by the name of the function that it is for the engine; `echo` is what an answer repeats.
+
+    `lists` are items that tell what MCP servers offer, without their ids. `hosted`: the gateway runs some of them.
+    """
 
     functions: list[Tool]
     names: Mapping[str, Named]
     echo: list[dict[str, Any]]
+    lists: Sequence[dict[str, Any]] = ()
+    hosted: bool = False
 
 
 NO_TOOLS = Tools([], {}, [])
@@ -101,38 +112,59 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
     "namespace": msgspec.json.Decoder(NamespaceTool),
 }
 _NESTED = frozenset(("function", "custom"))
+_KINDS = frozenset(_DECODERS)
 
 
 def function_name(namespace: str | None, name: str) -> str:
     return f"{namespace}__{name}" if namespace else name
 
 
-def tools_of(raw: list[Raw] | None) -> Tools:
-    """Raises `InvalidRequest` with a path such as `tools[0].name`."""
+def tools_of(raw: list[Raw] | None, offers: Offers = NO_OFFERS, listed: frozenset[str] = frozenset()) -> Tools:
+    """`listed`: labels of servers of which the conversation tells already what they offer.
+
+    Raises `InvalidRequest` with a path such as `tools[0].name`.
+    """
     if not raw:
         return NO_TOOLS
     functions: list[Tool] = []
     names: dict[str, Named] = {}
-    for tool, named in _flat(raw, "tools", frozenset(_DECODERS), None):
-        function = function_name(named.namespace, named.name)
-        if function in names:
-            raise InvalidValue("Two tools have the same name.", param="tools")
-        names[function] = named
-        functions.append(Tool(_function(function, tool)))
-    return Tools(functions, names, [_echo(_OBJECT.decode(one)) for one in raw])
-
-
-def _flat(
-    raw: Iterable[Raw], where: str, kinds: frozenset[str], namespace: str | None
-) -> Iterator[tuple[FunctionTool | CustomTool, Named]]:
     for index, one in enumerate(raw):
-        at = f"{where}[{index}]"
-        tool = _decoded(one, at, kinds)
-        if isinstance(tool, NamespaceTool):
-            yield from _flat(tool.tools, f"{at}.tools", _NESTED, tool.name)
+        offer = offers.get(index)
+        found = _flat(one, f"tools[{index}]", _KINDS, None) if offer is None else _hosted(offer)
+        for function, named in found:
+            if function.name in names:
+                raise InvalidValue("Two tools have the same name.", param="tools")
+            names[function.name] = named
+            functions.append(Tool(function))
+    lists = [
+        list_item(one.asked.server_label, one)
+        for one in offers.values()
+        if not isinstance(one.asked, CodeTool) and one.asked.server_label not in listed
+    ]
+    echo = [_echo(_OBJECT.decode(one)) for one in raw]
+    return Tools(functions, names, echo, lists, bool(lists) or any(one.server for one in names.values()))
+
+
+def _hosted(offer: Offer) -> Iterator[tuple[Function, Named]]:
+    asked = offer.asked
+    if isinstance(asked, CodeTool) and offer.error is not None:  # no item could tell of it
+        raise ToolUnavailable(f"Code cannot be run now: {offer.error}", param="tools", retry_after=5)
+    for tool, function in functions_of(offer):
+        if isinstance(asked, CodeTool):
+            yield function, Named("code_interpreter_call", tool.name, None, offer.server)
         else:
-            kind = "custom" if isinstance(tool, CustomTool) else "function"
-            yield tool, Named(kind, tool.name, namespace)
+            kind = "mcp_approval_request" if asked.needs_approval(tool) else "mcp_call"
+            yield function, Named(kind, tool.name, asked.server_label, offer.server)
+
+
+def _flat(raw: Raw, at: str, kinds: frozenset[str], namespace: str | None) -> Iterator[tuple[Function, Named]]:
+    tool = _decoded(raw, at, kinds)
+    if isinstance(tool, NamespaceTool):
+        for index, one in enumerate(tool.tools):
+            yield from _flat(one, f"{at}.tools[{index}]", _NESTED, tool.name)
+    else:
+        kind = "custom" if isinstance(tool, CustomTool) else "function"
+        yield _function(function_name(namespace, tool.name), tool), Named(kind, tool.name, namespace)
 
 
 def _decoded(raw: Raw, at: str, kinds: frozenset[str]) -> FunctionTool | CustomTool | NamespaceTool:
@@ -162,6 +194,8 @@ def _echo(tool: dict[str, Any]) -> dict[str, Any]:
     """With what OpenAI's answers always tell of a tool."""
     if tool["type"] == "function":
         return {"parameters": None, "strict": None} | tool
+    if tool["type"] == "mcp":
+        return {"allowed_tools": None, "headers": None, "require_approval": "always"} | tool
     return tool
 
 
@@ -175,6 +209,10 @@ def choose(chat: ChatRequest, asked: Prompted, tools: Tools) -> None:
         if choice == "required" and not tools.functions:
             raise InvalidValue("'tool_choice' needs 'tools'.", param="tool_choice")
         chat.tool_choice = choice if tools.functions else None
+    elif choice.type in ("mcp", "code_interpreter") and tools.hosted:
+        chosen = _of_server(choice.type, choice.server_label, choice.name, tools, "tool_choice")
+        chat.tools = [tool for tool in tools.functions if tool.function.name in chosen]
+        chat.tool_choice = "required"
     elif choice.type in HOSTED:
         raise _not_here(choice.type, "tool_choice.type")
     elif choice.type == "allowed_tools":
@@ -197,6 +235,9 @@ def _allow(chat: ChatRequest, choice: ToolChoice, tools: Tools) -> None:
     for index, one in enumerate(choice.tools or ()):
         at = f"tool_choice.tools[{index}]"
         kind, name, namespace = one.get("type"), one.get("name"), one.get("namespace")
+        if kind in ("mcp", "code_interpreter") and tools.hosted:
+            allowed |= _of_server(kind, one.get("server_label"), name, tools, at)
+            continue
         if isinstance(kind, str) and kind in HOSTED:
             raise _not_here(kind, f"{at}.type")
         if not isinstance(name, str):
@@ -215,4 +256,21 @@ def _chosen(name: str, namespace: str | None, tools: Tools, param: str) -> str:
     found = function_name(namespace, name)
     if found not in tools.names:
         raise InvalidValue(f"'{param}' names a tool that is not in 'tools'.", param=param)
+    return found
+
+
+def _of_server(kind: str, label: object, name: object, tools: Tools, at: str) -> set[str]:
+    """The functions of a tool that the gateway runs, or of an MCP server the one that is named. Never empty."""
+    if kind == "mcp":
+        if not isinstance(label, str):
+            raise MissingParameter(f"Missing required parameter: '{at}.server_label'.", param=f"{at}.server_label")
+        found = {
+            function
+            for function, named in tools.names.items()
+            if named.server is not None and named.namespace == label and name in (None, named.name)
+        }
+    else:
+        found = {function for function, named in tools.names.items() if named.kind == "code_interpreter_call"}
+    if not found:
+        raise InvalidValue(f"'{at}' names a tool that is not in 'tools', or that its server does not have.", param=at)
     return found

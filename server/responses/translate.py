@@ -24,16 +24,18 @@ from server.openai.chat_request import (
     JsonObjectFormat,
     JsonSchema,
     SystemMessage,
+    ToolMessage,
     UserMessage,
 )
 from server.openai.chat_request import JsonSchemaFormat as ChatSchemaFormat
 from server.responses.compaction import TASK
 from server.responses.conversation import Conversation
+from server.responses.hosted import NO_OFFERS, Offers, hosted_name
 from server.responses.items import is_trigger, item_of, referred
 from server.responses.kept import text_item
 from server.responses.request import CompactRequest, JsonSchemaFormat, Prompted, ResponsesRequest
-from server.responses.seal import Sealer
-from server.responses.tools import Tools, choose, tools_of
+from server.responses.seal import Sealer, is_request_id
+from server.responses.tools import Named, Tools, choose, tools_of
 
 
 class Past(NamedTuple):
@@ -50,6 +52,15 @@ class Past(NamedTuple):
 NO_PAST = Past()
 
 
+class Approval(NamedTuple):
+    """A call that was approved: `message` of the chat waits for its output."""
+
+    request_id: str
+    named: Named
+    arguments: str
+    message: ToolMessage
+
+
 class Asked(Struct):
     """What an answer has to know of its request. `own` are the items of its input, references resolved.
 
@@ -63,6 +74,7 @@ class Asked(Struct):
     origins: Sequence[str]  # for each message of the chat, the path of the item that it comes from
     compacts: bool = False
     window: Sequence[Raw | bytes] = ()  # of POST /v1/responses/compact: all that the summary stands for
+    approved: Sequence[Approval] = ()  # calls of tools to be made first
 
 
 class TranslatedResponse(ChatRequest, kw_only=True):
@@ -79,13 +91,16 @@ def refers(request: Prompted) -> frozenset[str]:
 
 
 def translated(
-    request: Prompted, past: Past, sealer: Sealer, project_id: str, now: int
+    request: Prompted, past: Past, sealer: Sealer, project_id: str, now: int, offers: Offers = NO_OFFERS
 ) -> tuple[TranslatedResponse, Asked]:
     """Raises `InvalidRequest`, whose `param` is a path in the request as it was sent. `now` in Unix seconds."""
     talk = Conversation(sealer, project_id)
     own, compacts = _tell(talk, request, past)
     chat = TranslatedResponse(model=request.model, messages=talk.messages)
-    asked = Asked(request, own, tools_of(request.tools), now, talk.origins, compacts)
+    tools = tools_of(request.tools, offers, frozenset(talk.listed))
+    asked = Asked(request, own, tools, now, talk.origins, compacts)
+    if talk.approved:
+        asked.approved = _approved(talk, tools, sealer, project_id)
     if request.reasoning is not None:
         chat.reasoning_effort = request.reasoning.effort
     if not compacts:
@@ -125,6 +140,22 @@ def _tell(talk: Conversation, request: Prompted, past: Past) -> tuple[list[Raw |
     if compacts:
         talk.tell(UserMessage(content=TASK), "input")
     return own, compacts
+
+
+def _approved(talk: Conversation, tools: Tools, sealer: Sealer, project_id: str) -> list[Approval]:
+    """Only what the model asked for here, and in these words, can be approved."""
+    found: list[Approval] = []
+    for request_id, one in talk.approved.items():
+        asked, where = one.request, f"{one.where}.approval_request_id"
+        if not is_request_id(request_id, sealer, project_id, asked.server_label, asked.name, asked.arguments):
+            raise InvalidValue("The call to be approved is not one that the model asked for here.", param=where)
+        named = tools.names.get(hosted_name(asked.server_label, asked.name))
+        if named is None or named.server is None:
+            raise InvalidValue(
+                "The call to be approved is one of a server or tool that 'tools' does not offer any more.", param=where
+            )
+        found.append(Approval(request_id, named, asked.arguments, one.message))
+    return found
 
 
 def _own(request: Prompted, past: Past) -> list[Raw | bytes]:

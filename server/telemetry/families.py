@@ -154,6 +154,16 @@ BATCH_LINES = CounterFamily(
 )
 BATCHES_RUNNING = GaugeFamily("portico_batches_running", "batches", "Batches that are worked on.")
 
+# Tools
+
+TOOL_CALLS = CounterFamily(
+    "portico_tool_calls_total", "calls", "Calls of tools by what came of them.", ("server", "outcome")
+)
+TOOL_TIME = HistogramFamily("portico_tool_call_seconds", "seconds", "Time of a call of a tool.", ("server",), LATENCY_S)
+TOOL_LISTS = CounterFamily(
+    "portico_tool_lists_total", "lists", "Questions which tools there are, by what came of them.", ("server", "outcome")
+)
+
 # The service itself
 
 TRACE_SPANS = CounterFamily(

@@ -31,6 +31,7 @@ from server.telemetry.series import (
     QueueCounts,
     QueueLength,
     StoreSeries,
+    ToolSeries,
     UsageSeries,
 )
 
@@ -123,6 +124,7 @@ class Metrics:
         self.moderation = ModerationSeries(local)
         self._process = ProcessSeries(registry)
         self.batches = BatchSeries(local)
+        self.tools = ToolSeries(local)
         self._projects = ProjectSeries(local, projects or ProjectNames(0))
         self._ends: dict[tuple[str, str, str], EndSeries] = {}
         self.models = OnFirstUse(self._model)  # by id

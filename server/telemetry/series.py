@@ -125,6 +125,22 @@ class BatchSeries:
         self._running.set(batches)
 
 
+class ToolSeries:
+    """The series of tool servers, by their labels in the configuration. Outcomes are words of ours."""
+
+    def __init__(self, local: LocalRegistry) -> None:
+        self._calls = local.counters(families.TOOL_CALLS)
+        self._time = local.histograms(families.TOOL_TIME)
+        self._lists = local.counters(families.TOOL_LISTS)
+
+    def called(self, server: str, outcome: str, seconds: float) -> None:
+        self._calls[server, outcome].value += 1
+        self._time[server,].observe(seconds)
+
+    def listed(self, server: str, outcome: str) -> None:
+        self._lists[server, outcome].value += 1
+
+
 class ModerationSeries:
     """The series of the content filter. Policies are named by operators, so their number is bounded."""
 

@@ -123,7 +123,7 @@ def _deltas(reply: Reply, body: dict[str, Any], index: int) -> list[dict[str, An
         if body.get("logprobs") and reply.logprobs and position < len(reply.logprobs):
             logprobs = {"content": [reply.logprobs[position]]}
         events.append(chunk(body, delta, index, logprobs=logprobs))
-    finish = "tool_calls" if reply.tool_calls else reply.finish
+    finish = "tool_calls" if reply.tool_calls and reply.finish == "stop" else reply.finish
     if finish == "length" and events:  # the last text and the reason share a chunk
         events[-1]["choices"][0] |= {"finish_reason": finish, "stop_reason": None}
     else:

@@ -121,7 +121,7 @@ def test_who_reaches_whom(compose: Compose) -> None:
         "weights": {"vllm", "safeguard"},
         "monitoring": {"prometheus", "grafana"},
         "desk": {"grafana"},
-        "tools": {"vllm", "python-tool"},
+        "tools": {"gateway", "vllm", "python-tool"},
     }
     internal = {name for name, network in compose["networks"].items() if network.get("internal")}
     assert internal == {"engine", "stores", "scrape", "monitoring", "tools"}
@@ -354,6 +354,16 @@ def test_the_safeguard_profile_judges_every_call(configured: Configured, compose
     # On a GPU of its own: the engine takes the first ones.
     (own,) = compose["services"]["safeguard"]["deploy"]["resources"]["reservations"]["devices"]
     assert own["device_ids"] == ["1"]
+
+
+def test_the_gateway_runs_code_in_the_container_for_it(configured: Configured, compose: Compose) -> None:
+    loaded, plain = configured({"GATEWAY_CONFIG": "tools.yaml"}), configured()
+    assert (loaded.engines, loaded.server, loaded.metrics, loaded.models) == (
+        plain.engines, plain.server, plain.metrics, plain.models,
+    )  # fmt: skip
+    (server,) = loaded.tools.servers.values()
+    assert (server.role, server.url) == ("code_interpreter", "http://python-tool:8000/mcp")
+    assert "tools" in compose["services"]["gateway"]["networks"]
 
 
 def test_the_demo_serves_its_model_on_the_cpu(configured: Configured) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from server.config import ToolServer
+from server.responses.hosted import CodeTool, Offer, functions_of
+from server.toolbox.server import Server
 from tests.behaviour.processes import free_port
 
 TOOL = "deploy/tools/python_tool.py"
@@ -38,6 +43,12 @@ if os.fork() == 0:
     time.sleep(300)
 print("done")
 """
+
+
+class Uncounted:
+    def called(self, server: str, outcome: str, seconds: float) -> None: ...
+
+    def listed(self, server: str, outcome: str) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +101,24 @@ def test_nothing_is_kept_from_run_to_run_or_taken_from_the_environment(
     assert second.startswith("False False ['HOME', ")
     assert first.strip() not in second
     assert "PORTICO" not in second
+
+
+async def test_the_gateway_runs_code_with_it(root: Path) -> None:
+    """As it is, by the server that the tests have: the engine's environment is not asked."""
+    port = free_port()
+    settings = ToolServer(url=f"http://127.0.0.1:{port}/mcp", role="code_interpreter")
+    command = (sys.executable, root / TOOL, "127.0.0.1", str(port))
+    process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.DEVNULL)
+    try:
+        server, listing = Server("py", settings, 300, 1000, Uncounted()), None
+        async with asyncio.timeout(25):
+            while listing is None or listing.error is not None:
+                await asyncio.sleep(0.1)
+                listing = await Server("py", settings, 300, 1000, Uncounted()).tools()
+        offer = Offer("py", CodeTool(type="code_interpreter"), listing.tools)
+        assert [function.name for _, function in functions_of(offer)] == ["code_interpreter"]
+        printed = await server.call(server.session(), "python", json.dumps({"code": "print(6 * 7)"}))
+        assert printed == ("42\n", None)
+    finally:
+        process.terminate()
+        await process.wait()
