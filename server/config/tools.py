@@ -18,9 +18,9 @@ class ToolServer(Section):
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict, description="Further headers for it, such as its key.", repr=False
     )
-    role: Literal["mcp", "code_interpreter"] = Field(
+    role: Literal["mcp", "code_interpreter", "web_search"] = Field(
         default="mcp",
-        description="`mcp`: requests name it by its label; `code_interpreter`: it runs code for the tool of that name.",
+        description="`mcp`: requests name it by its label; else it is for the tool of that name.",
     )
     projects: tuple[Name, ...] | None = Field(
         default=None, description="Projects, by their id, whose requests may use it; null: all."

@@ -6,6 +6,7 @@
 | `function_call_output`, `custom_tool_call_output` | messages with role `tool` |
 | `reasoning` | the assistant's `reasoning`, where it is ours (seal.py); else left out |
 | `mcp_call`, `code_interpreter_call` | a call, and its output |
+| `web_search_call` | the same, where what it found is with it and ours (seal.py); else left out |
 | `mcp_approval_request` | a call; its output is that of the `mcp_call` that names it, or that it was not allowed |
 | `mcp_list_tools` | nothing: the tools are told as functions |
 | `compaction` | its summary, as a user's message; of what is before it only users' words and instructions stay |
@@ -59,8 +60,10 @@ from server.responses.items import (
     Parts,
     ReasoningItem,
     Reference,
+    WebSearchCall,
 )
 from server.responses.seal import Sealer
+from server.responses.search import SEARCH
 from server.responses.tools import function_name
 
 _KINDS = {InputImage: "images", InputFile: "files", InputAudio: "audio"}
@@ -84,6 +87,9 @@ class Approved:
     request: ApprovalRequest
     message: ToolMessage
     where: str
+
+
+HostedItem = McpListTools | McpCall | ApprovalRequest | ApprovalResponse | CodeCall | WebSearchCall
 
 
 class Conversation:
@@ -186,7 +192,7 @@ class Conversation:
         self._put(message, where)
         return message
 
-    def _hosted(self, item: McpListTools | McpCall | ApprovalRequest | ApprovalResponse | CodeCall, where: str) -> None:
+    def _hosted(self, item: HostedItem, where: str) -> None:
         """What came of tools that the gateway runs."""
         if isinstance(item, McpListTools):
             if item.error is None:
@@ -200,6 +206,8 @@ class Conversation:
         elif isinstance(item, CodeCall):
             arguments = _encode({CODE_FIELD: item.code or ""}).decode()
             self._ran(self._id(item.id, where), CODE, arguments, _logs(item), where)
+        elif isinstance(item, WebSearchCall):
+            self._searched(item, where)
         else:
             told = told_to_model(item.output, item.error)
             approved = self.approved.pop(item.approval_request_id or "", None)
@@ -212,6 +220,13 @@ class Conversation:
     def _ran(self, call_id: str, function: str, arguments: str, told: str, where: str) -> None:
         self._call(call_id, function, arguments, where)
         self._answered(call_id, told, where)
+
+    def _searched(self, item: WebSearchCall, where: str) -> None:
+        """A client that hands it back without what was found leaves nothing to tell."""
+        made = self._sealer.call(self._project_id, item.encrypted_content or "")
+        if made is not None:
+            tool, arguments, told = made
+            self._ran(self._id(item.id, where), hosted_name(SEARCH, tool), arguments, told, where)
 
     def _decided(self, item: ApprovalResponse, where: str) -> None:
         call_id = item.approval_request_id

@@ -4,6 +4,7 @@
 |---|---|
 | `mcp` | each tool that its server lists and the request allows, as `LABEL__NAME` |
 | `code_interpreter` | one function of that name, which takes `code` |
+| `web_search` | each tool of its server, as `web_search__NAME` (search.py) |
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ from msgspec import Meta, Raw, Struct
 from server.errors import UnsupportedValue
 from server.openai.chat_request import Function, Strict
 from server.openai.parse import parse_part
+from server.responses.search import SEARCH, SEARCH_TYPES, SearchTool
 
 Label = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]+([_-][A-Za-z0-9]+)*\Z", max_length=32)]
 Names = Annotated[list[str], Meta(max_length=1024)]
-Role = Literal["mcp", "code_interpreter"]
-ROLES: Mapping[str, Role] = {"mcp": "mcp", "code_interpreter": "code_interpreter"}
+Role = Literal["mcp", "code_interpreter", "web_search"]
+ROLES: Mapping[str, Role] = {
+    "mcp": "mcp",
+    "code_interpreter": "code_interpreter",
+    **dict.fromkeys(SEARCH_TYPES, "web_search"),
+}
+"""Of the server that runs it, by the type of a tool."""
 CODE, CODE_FIELD = "code_interpreter", "code"
 LONGEST_NAME, DIGEST_BYTES = 64, 5
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -64,6 +71,16 @@ class McpTool(Strict, kw_only=True):
     connector_id: Any = None
     tunnel_id: Any = None
 
+    def check(self, at: str) -> None:
+        """Raises `UnsupportedValue`."""
+        for name in ("headers", "authorization", "connector_id", "tunnel_id"):
+            if getattr(self, name) is not None:
+                raise UnsupportedValue(
+                    f"'{name}' is not for a request to say: which servers there are, and what they are sent, "
+                    "is in this server's configuration. Leave it out, and name the server by 'server_label'.",
+                    param=f"{at}.{name}",
+                )
+
     def allows(self, tool: Listed) -> bool:
         asked = self.allowed_tools
         if asked is None:
@@ -95,6 +112,9 @@ class CodeTool(Strict, kw_only=True):
     allowed_callers: list[str] | None = None
 
 
+HostedTool = McpTool | CodeTool | SearchTool
+
+
 class Listed(NamedTuple):
     """A tool as its server lists it."""
 
@@ -119,7 +139,7 @@ class Offer(NamedTuple):
     """What a server, by its name in the configuration, has for one tool of a request. `error` says why nothing."""
 
     server: str
-    asked: McpTool | CodeTool
+    asked: HostedTool
     tools: Sequence[Listed]
     error: str | None = None
 
@@ -135,28 +155,29 @@ class _Kind(Struct):
 
 _KIND = msgspec.json.Decoder(_Kind)
 _MCP, _CODE = msgspec.json.Decoder(McpTool), msgspec.json.Decoder(CodeTool)
+_SEARCH = msgspec.json.Decoder(SearchTool)
 ALLOWED: Mapping[str, str] = {
     "require_approval": "always, never, or an object with 'always' or 'never'",
     "container.type": "auto",
+    "search_context_size": "low, medium, high",
+    "user_location.type": "approximate",
 }
 
 
-def hosted_tools(raw: Iterable[Raw]) -> Iterator[tuple[int, McpTool | CodeTool]]:
+def hosted_tools(raw: Iterable[Raw]) -> Iterator[tuple[int, HostedTool]]:
     """Those of a request, with their place in `tools`. Raises `InvalidRequest`."""
     for index, one in enumerate(raw):
         at = f"tools[{index}]"
         role = ROLES.get(parse_part(_KIND, one, at).type)
         if role == "code_interpreter":
             yield index, parse_part(_CODE, one, at, ALLOWED)
+        elif role == "web_search":
+            search = parse_part(_SEARCH, one, at, ALLOWED)
+            search.check(at)
+            yield index, search
         elif role == "mcp":
             tool = parse_part(_MCP, one, at, ALLOWED)
-            for name in ("headers", "authorization", "connector_id", "tunnel_id"):
-                if getattr(tool, name) is not None:
-                    raise UnsupportedValue(
-                        f"'{name}' is not for a request to say: which servers there are, and what they are sent, "
-                        "is in this server's configuration. Leave it out, and name the server by 'server_label'.",
-                        param=f"{at}.{name}",
-                    )
+            tool.check(at)
             yield index, tool
 
 
@@ -178,6 +199,9 @@ def functions_of(offer: Offer) -> Iterator[tuple[Listed, Function]]:
     if isinstance(asked, CodeTool):
         for tool in [one for one in offer.tools if CODE_FIELD in (one.schema.get("properties") or ())][:1]:
             yield tool, Function(CODE, tool.description, tool.schema)
+    elif isinstance(asked, SearchTool):
+        for tool in offer.tools:
+            yield tool, Function(hosted_name(SEARCH, tool.name), tool.description, tool.schema)
     else:
         for tool in filter(asked.allows, offer.tools):
             yield tool, Function(hosted_name(asked.server_label, tool.name), tool.description, tool.schema)
@@ -200,6 +224,8 @@ def outcome_fields(kind: str, outcome: Outcome) -> dict[str, Any]:
     """How an item of this kind tells it."""
     if kind == "mcp_call":
         return {"output": outcome.output, "error": outcome.error}
+    if kind == "web_search_call":
+        return {}  # what was found is for the model alone
     return {"outputs": [{"type": "logs", "logs": told_to_model(outcome.output, outcome.error)}]}
 
 

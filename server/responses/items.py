@@ -158,10 +158,18 @@ class CodeCall(AnyState, kw_only=True):
     container_id: str | None = None
 
 
+class WebSearchCall(AnyState, kw_only=True):
+    """What was called and found is sealed, for the model alone."""
+
+    action: dict[str, Any]
+    status: Literal["in_progress", "searching", "completed", "failed"] | None = None
+    encrypted_content: str | None = None
+
+
 AnyItem = (
     Message | FunctionCall | CustomCall | CallOutput | ReasoningItem | Reference
     | Compaction | CompactionTrigger
-    | McpListTools | McpCall | ApprovalRequest | ApprovalResponse | CodeCall
+    | McpListTools | McpCall | ApprovalRequest | ApprovalResponse | CodeCall | WebSearchCall
 )  # fmt: skip
 
 
@@ -188,10 +196,11 @@ SHAPES: Mapping[str, type[AnyItem]] = {
     "mcp_approval_request": ApprovalRequest,
     "mcp_approval_response": ApprovalResponse,
     "code_interpreter_call": CodeCall,
+    "web_search_call": WebSearchCall,
 }
 ELSEWHERE = frozenset(
     (
-        "file_search_call", "web_search_call", "computer_call", "computer_call_output", "image_generation_call",
+        "file_search_call", "computer_call", "computer_call_output", "image_generation_call",
         "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call",
         "apply_patch_call_output", "tool_search_call", "tool_search_output", "additional_tools", "program",
         "program_output",

@@ -20,6 +20,7 @@ PREFIXES = {
     "mcp_approval_request": "mcpr",
     "mcp_approval_response": "mcpa",
     "code_interpreter_call": "ci",
+    "web_search_call": "ws",
     "compaction": "cmp",
 }
 STATELESS = frozenset(("mcp_list_tools", "mcp_approval_request", "mcp_approval_response"))

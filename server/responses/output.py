@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -21,7 +21,19 @@ from server.errors import ContentFiltered, EngineFailure, GatewayError
 from server.openai.chunks import ChatLogprobs, Chunk, Delta, ModeratedChunk, ToolCallDelta
 from server.openai.events import Event, TextEvent
 from server.responses.compaction import retained
-from server.responses.hosted import CODE_FIELD, Outcome, outcome_fields
+from server.responses.forms import (
+    KINDS,
+    PREFIXES,
+    UNHEARD,
+    WAITING,
+    ItemStatus,
+    Kind,
+    begun,
+    begun_call,
+    called_with,
+    given_up,
+)
+from server.responses.hosted import Outcome, outcome_fields, told_to_model
 from server.responses.request import ResponsesRequest
 from server.responses.response import CUT, Status, error_of, moderation_of, response_of, usage_of
 from server.responses.seal import Sealer, request_id
@@ -29,38 +41,9 @@ from server.responses.summary import excerpt
 from server.responses.tools import Named
 from server.responses.translate import Asked
 
-Kind = Literal[
-    "reasoning", "output_text", "refusal", "function_call", "custom_tool_call", "mcp_call", "mcp_approval_request",
-    "code_interpreter_call", "compaction",
-]  # fmt: skip
-ItemStatus = Literal["completed", "incomplete"]
-PREFIXES: Mapping[Kind, str] = {
-    "reasoning": "rs",
-    "output_text": "msg",
-    "refusal": "msg",
-    "function_call": "fc",
-    "custom_tool_call": "ctc",
-    "mcp_call": "mcp",
-    "mcp_approval_request": "mcpr",
-    "code_interpreter_call": "ci",
-    "compaction": "cmp",
-}
-KINDS: Mapping[str, Kind] = {
-    "function": "function_call",
-    "custom": "custom_tool_call",
-    "mcp_call": "mcp_call",
-    "mcp_approval_request": "mcp_approval_request",
-    "code_interpreter_call": "code_interpreter_call",
-}
-"""Of the item that a call is, by the kind of its tool."""
 CHANNELS: Mapping[Kind, str] = {"reasoning": "reasoning", "output_text": "content", "compaction": "content"}
-WAITING = frozenset(("mcp_call", "code_interpreter_call"))
-"""Kinds of items that end when their call was made."""
-CONTAINER = "cntr_none"  # OpenAI's items name one: here each call has its own, and nothing stays in it
-_NO_OUTCOME: Mapping[str, Any] = {"approval_request_id": None, "output": None, "error": None}
 _encode = msgspec.json.encode
 _STRING = msgspec.json.Decoder(str)
-_INPUT = msgspec.json.Decoder(dict[str, str])
 
 
 @dataclass(slots=True)
@@ -88,6 +71,7 @@ class Called:
     item: dict[str, Any]
     named: Named
     arguments: str  # as the model wrote them
+    made: bool = False
 
 
 class Output:
@@ -109,6 +93,7 @@ class Output:
         self._finish: str | None = None
         self._moderation: dict[str, Any] | None = None
         self._shown = call.reasoning_shown
+        self._seals = isinstance(asked.request, ResponsesRequest) and asked.request.seals
         self._said_as: Kind = "compaction" if asked.compacts else "output_text"
         self._stem = call.id.removeprefix("req_")
         if asked.tools.lists:
@@ -164,7 +149,7 @@ class Output:
 
     def call_approved(self, request_id: str, named: Named, arguments: str) -> None:
         """The model asked for it in an earlier response, and the client has approved it: it is in `called`."""
-        one = self._begin("mcp_call", {**_called_item("mcp_call", "", named), "approval_request_id": request_id})
+        one = self._begin("mcp_call", {**begun_call("mcp_call", "", named), "approval_request_id": request_id})
         one.named = named
         one.text.append(_encode(arguments)[1:-1])
         self._said(one, one.text[0], None)
@@ -173,15 +158,27 @@ class Output:
     def settle(self, called: Called, outcome: Outcome) -> None:
         """What came of a call."""
         self.called.remove(called)
+        called.made = True
         called.item.update(outcome_fields(called.item["type"], outcome))
         called.item["status"] = "completed" if outcome.error is None else "failed"
+        kept = self.kept[called.index] = self.kept_of(called, outcome)
+        if self._seals:
+            called.item.update(kept)
         self._settled(called)
+
+    def kept_of(self, called: Called, outcome: Outcome) -> dict[str, Any]:
+        """Its item as the next round and later turns are to see it: what a search found is for the model alone."""
+        item = called.item | outcome_fields(called.item["type"], outcome)
+        if item["type"] != "web_search_call":
+            return item
+        made = called.named.name, called.arguments, told_to_model(*outcome)
+        return {**item, "encrypted_content": self._sealer.seal_call(self._call.key.project.id, *made)}
 
     def abandon(self) -> None:
         """Nothing more comes: calls that were not made never will be."""
         called, self.called = self.called, []
         for one in called:
-            one.item["status"] = "incomplete"
+            one.item["status"] = given_up(one.item["type"])
             self._settled(one)
 
     def _response(self, status: Status, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,7 +203,7 @@ class Output:
         if kind == "reasoning" and self._asked.compacts:
             return
         if one is None or one.kind != kind:
-            one = self._begin(kind, _empty(kind))
+            one = self._begin(kind, begun(kind))
         one.text.append(escaped)
         if logprobs:
             one.logprobs += logprobs
@@ -219,7 +216,7 @@ class Output:
             name = function.name if function is not None and function.name else ""
             named = self._asked.tools.names.get(name) or Named("function", name)
             kind = KINDS[named.kind]
-            one = self._begin(kind, _called_item(kind, call.id or f"call_{self._stem}{number or 0}", named))
+            one = self._begin(kind, begun_call(kind, call.id or f"call_{self._stem}{number or 0}", named))
             one.named = named
             one.number = 0 if number is None else number
         if function is not None and function.arguments:
@@ -240,8 +237,8 @@ class Output:
         one, self._open = self._open, None
         if one is None:
             return
-        if one.kind == "mcp_approval_request" and status == "incomplete":
-            return  # nobody has heard of it, and half a call cannot be approved
+        if one.kind in UNHEARD and status == "incomplete":
+            return  # half a call cannot be approved or made
         text = one.plain()
         shown = kept = {**one.item, "status": status}
         if one.kind == "compaction":
@@ -249,14 +246,10 @@ class Output:
             shown = kept = {**one.item, "encrypted_content": sealed}
         elif one.kind == "reasoning":
             shown, kept = self._reasoning(one, shown, text)
-        elif one.kind in ("function_call", "mcp_call"):
-            shown["arguments"] = text
-        elif one.kind == "custom_tool_call":
-            shown["input"] = text = _input_of(text)
-        elif one.kind == "code_interpreter_call":
-            shown["code"] = text = _input_of(text, CODE_FIELD)
         elif one.kind == "mcp_approval_request" and one.named is not None:
             shown = kept = self._request(one.item, one.named, text)
+        elif one.named is not None:
+            shown |= called_with(one.kind, text)
         elif one.kind == "refusal":
             shown["content"] = [{"type": "refusal", "refusal": text}]
         else:
@@ -278,10 +271,9 @@ class Output:
     def _reasoning(self, one: Open, item: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What is shown may be read; what is kept, and what the client is to hand back, holds all of it."""
         request, project = self._asked.request, self._call.key.project.id
-        seals = isinstance(request, ResponsesRequest) and request.seals
         stored = isinstance(request, ResponsesRequest) and request.stored
-        sealed = self._sealer.seal(project, text) if seals or stored or self._asked.tools.hosted else None
-        token = sealed if seals else None
+        sealed = self._sealer.seal(project, text) if self._seals or stored or self._asked.tools.hosted else None
+        token = sealed if self._seals else None
         if self._shown:
             summary = excerpt(text, _summary(self._asked))
             item["summary"] = [] if summary is None else [{"type": "summary_text", "text": summary}]
@@ -351,26 +343,6 @@ class CompactionCollector(ResponseCollector):
         return _encode(self._response("failed", {"error": error_of(error)}))
 
 
-def _empty(kind: Kind) -> dict[str, Any]:
-    if kind == "compaction":
-        return {"type": "compaction", "encrypted_content": ""}
-    if kind == "reasoning":
-        return {"type": "reasoning", "summary": [], "encrypted_content": None}
-    return {"type": "message", "role": "assistant", "content": []}
-
-
-def _called_item(kind: Kind, call_id: str, named: Named) -> dict[str, Any]:
-    if kind == "code_interpreter_call":
-        return {"type": kind, "container_id": CONTAINER, "code": None, "outputs": None}
-    if kind in ("mcp_call", "mcp_approval_request"):
-        item = {"type": kind, "server_label": named.namespace, "name": named.name, "arguments": ""}
-        return item if kind == "mcp_approval_request" else {**item, **_NO_OUTCOME}
-    item = {"type": kind, "call_id": call_id, "name": named.name}
-    if named.namespace is not None:
-        item["namespace"] = named.namespace
-    return item | ({"input": ""} if kind == "custom_tool_call" else {"arguments": ""})
-
-
 def _summary(asked: Asked) -> str | None:
     reasoning = asked.request.reasoning
     return None if reasoning is None else reasoning.summary or reasoning.generate_summary
@@ -389,11 +361,3 @@ def _logprobs(told: ChatLogprobs | None) -> list[dict[str, Any]]:
         }
         for one in (told.content if told is not None else None) or ()
     ]
-
-
-def _input_of(arguments: str, field: str = "input") -> str:
-    """Of a custom tool's call, which a model may have written wrong: then all of it is the input."""
-    try:
-        return _INPUT.decode(arguments).get(field, arguments)
-    except msgspec.DecodeError:
-        return arguments

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from server.openai.chat_request import ToolMessage
 from server.responses.conversation import Conversation
-from server.responses.hosted import Outcome, execution_error, outcome_fields, told_to_model
+from server.responses.hosted import Outcome, execution_error, told_to_model
 from server.responses.items import item_of
 from server.responses.output import Called, Output
 from server.responses.request import ResponsesRequest
@@ -84,9 +84,9 @@ class Rounds:
         if left is not None and left <= 0:
             return None
         talk = Conversation(self._sealer, self._project_id)
+        told_of = {one.index: output.kept_of(one, outcomes[one.item["id"]]) for one in output.called}
         for index, item in enumerate(output.kept[self._begin :], self._begin):
-            outcome = outcomes.get(item["id"])
-            told = item if outcome is None else item | outcome_fields(item["type"], outcome)
+            told = told_of.get(index, item)
             talk.add(item_of(_encode(told), f"output[{index}]"), f"output[{index}]")
         talk.end()
         self._begin = len(output.kept)

@@ -2,7 +2,7 @@
 
 What a client writes there itself would reach the model as its own reasoning, with more weight than a user's words. So
 what leaves is sealed (nobody else can read or make it) or, where the client may read it anyway, vouched for. Summaries
-of conversations are sealed so, too, and neither can be put in the other's place.
+of conversations and calls of tools are sealed so, too, and none can be put in the place of another.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from os import urandom
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 SEALING, VOUCHING = b"portico reasoning", b"portico reasoning, vouched for"
 MARKING, MARK_BYTES = b"portico calls of tools", 16
 NONCE_BYTES = 12
-SEALED, VOUCHED, SUMMARY = "s1.", "v1.", "c1."
+SEALED, VOUCHED, SUMMARY, CALL = "s1.", "v1.", "c1.", "t1."
 """How a token begins: the version of its form."""
 
 
@@ -41,6 +42,16 @@ class Sealer:
     def summary(self, project_id: str, token: str) -> str | None:
         """None if it is not ours, or another project's."""
         return self._opened(SUMMARY, _of_summary(project_id), token)
+
+    def seal_call(self, project_id: str, tool: str, arguments: str, output: str) -> str:
+        """The same for a call of a tool and what the model was told of it."""
+        told = msgspec.json.encode((tool, arguments, output)).decode()
+        return self._sealed(CALL, _of_call(project_id), told)
+
+    def call(self, project_id: str, token: str) -> tuple[str, str, str] | None:
+        """None if it is not ours, or another project's."""
+        told = self._opened(CALL, _of_call(project_id), token)
+        return None if told is None else msgspec.json.decode(told, type=tuple[str, str, str])
 
     def vouch(self, project_id: str, text: str) -> str:
         """That this text is ours."""
@@ -86,6 +97,10 @@ def is_request_id(text: str, sealer: Sealer, project_id: str, *call: str) -> boo
     """Whether it is one that `request_id` made for this call."""
     ours = request_id(text.rpartition(".")[0], sealer, project_id, *call)
     return hmac.compare_digest(ours.encode("utf-8", "surrogatepass"), text.encode("utf-8", "surrogatepass"))
+
+
+def _of_call(project_id: str) -> bytes:
+    return b"call\0" + project_id.encode()
 
 
 def _of_summary(project_id: str) -> bytes:

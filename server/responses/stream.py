@@ -14,7 +14,8 @@ import msgspec
 from server.call import Call
 from server.errors import GatewayError
 from server.openai.events import Batch, TextEvent
-from server.responses.output import WAITING, Called, Kind, Open, Output
+from server.responses.forms import UNHEARD, WAITING, Kind
+from server.responses.output import Called, Open, Output
 from server.responses.response import Status, error_of, response_of
 from server.responses.seal import Sealer
 from server.responses.translate import Asked
@@ -121,8 +122,9 @@ class ResponseStream(Output):
         self._event("response.output_item.done", {"output_index": index, "item": item})
 
     def _added(self, one: Open) -> None:
-        if one.kind == "mcp_approval_request":
-            return  # it is told when its id is known, which is made of all of it
+        self._before = b""
+        if one.kind in UNHEARD:
+            return
         self._event("response.output_item.added", {"output_index": one.index, "item": _begun(one)})
         if one.kind in WAITING:
             self._event(f"response.{one.kind}.in_progress", _item(one))
@@ -130,7 +132,8 @@ class ResponseStream(Output):
         if part is not None and self._seen(one):
             self._event("response.content_part.added", {**_place(one), "part": part})
         name = _DELTAS.get(one.kind)
-        self._before = b"" if name is None or not self._seen(one) else _before(name, one)
+        if name is not None and self._seen(one):
+            self._before = _before(name, one)
 
     def _said(self, one: Open, escaped: bytes, logprobs: list[dict[str, Any]] | None) -> None:
         if logprobs and self._before:
@@ -151,30 +154,31 @@ class ResponseStream(Output):
             done = {**about, "name": item["name"], "arguments": text}
             self._event("response.function_call_arguments.done", done)
         elif one.kind == "custom_tool_call":
-            if text:
-                self._event("response.custom_tool_call_input.delta", {**about, "delta": text})
-            self._event("response.custom_tool_call_input.done", {**about, "input": text})
+            if item["input"]:
+                self._event("response.custom_tool_call_input.delta", {**about, "delta": item["input"]})
+            self._event("response.custom_tool_call_input.done", {**about, "input": item["input"]})
         elif one.kind == "mcp_call":
             self._event("response.mcp_call_arguments.done", {**about, "arguments": text})
         elif one.kind == "code_interpreter_call":
-            self._event("response.code_interpreter_call_code.delta", {**about, "delta": text})
-            self._event("response.code_interpreter_call_code.done", {**about, "code": text})
-        elif one.kind == "mcp_approval_request":
+            self._event("response.code_interpreter_call_code.delta", {**about, "delta": item["code"]})
+            self._event("response.code_interpreter_call_code.done", {**about, "code": item["code"]})
+        elif one.kind in UNHEARD:
             self._event("response.output_item.added", {"output_index": one.index, "item": item})
         elif one.kind in _PARTS and self._seen(one):
             self._part_ended(one, item, text)
         if one.kind == "code_interpreter_call" and item["status"] == "in_progress":
             self._event("response.code_interpreter_call.interpreting", about)
+        elif one.kind == "web_search_call":
+            self._event("response.web_search_call.in_progress", about)
+            self._event("response.web_search_call.searching", about)
         if one.kind not in WAITING or item["status"] != "in_progress":
             self._event("response.output_item.done", {"output_index": one.index, "item": item})
 
     def _settled(self, called: Called) -> None:
         item, kind = called.item, called.item["type"]
         about = {"item_id": item["id"], "output_index": called.index}
-        if kind == "mcp_call" and item["status"] in ("completed", "failed"):
-            self._event(f"response.mcp_call.{item['status']}", about)
-        elif item["status"] in ("completed", "failed"):  # there is no event for code that failed
-            self._event("response.code_interpreter_call.completed", about)
+        if called.made:  # there is no event for code or a search that failed
+            self._event(f"response.{kind}.{item['status'] if kind == 'mcp_call' else 'completed'}", about)
         self._event("response.output_item.done", {"output_index": called.index, "item": item})
 
     def _part_ended(self, one: Open, item: dict[str, Any], text: str) -> None:

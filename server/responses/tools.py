@@ -5,7 +5,7 @@
 | `function` | the same |
 | `custom` | a function with one string, `input`; a grammar is told to the model, not forced |
 | `namespace` | each of its tools, as `NAMESPACE__NAME` |
-| `mcp`, `code_interpreter` | see hosted.py |
+| `mcp`, `code_interpreter`, `web_search` | see hosted.py |
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import Meta, Raw, Struct
 from server.errors import InvalidValue, MissingParameter, ToolUnavailable, UnsupportedValue
 from server.openai.chat_request import ChatRequest, Function, NamedFunction, NamedToolChoice, Strict, Tool
 from server.openai.parse import parse_part
-from server.responses.hosted import NO_OFFERS, CodeTool, Offer, Offers, functions_of, list_item
+from server.responses.hosted import NO_OFFERS, ROLES, CodeTool, McpTool, Offer, Offers, functions_of, list_item
 from server.responses.request import ALLOWED, Prompted, ToolChoice, ToolName
 
 WAYS_OUT: Mapping[str, str] = {
@@ -84,7 +84,7 @@ class Named(NamedTuple):
     `namespace` is the label of an MCP server, `server` its name in the configuration.
     """
 
-    kind: Literal["function", "custom", "mcp_call", "mcp_approval_request", "code_interpreter_call"]
+    kind: Literal["function", "custom", "mcp_call", "mcp_approval_request", "code_interpreter_call", "web_search_call"]
     name: str
     namespace: str | None = None
     server: str | None = None
@@ -139,7 +139,7 @@ def tools_of(raw: list[Raw] | None, offers: Offers = NO_OFFERS, listed: frozense
     lists = [
         list_item(one.asked.server_label, one)
         for one in offers.values()
-        if not isinstance(one.asked, CodeTool) and one.asked.server_label not in listed
+        if isinstance(one.asked, McpTool) and one.asked.server_label not in listed
     ]
     echo = [_echo(_OBJECT.decode(one)) for one in raw]
     return Tools(functions, names, echo, lists, bool(lists) or any(one.server for one in names.values()))
@@ -147,11 +147,13 @@ def tools_of(raw: list[Raw] | None, offers: Offers = NO_OFFERS, listed: frozense
 
 def _hosted(offer: Offer) -> Iterator[tuple[Function, Named]]:
     asked = offer.asked
-    if isinstance(asked, CodeTool) and offer.error is not None:  # no item could tell of it
-        raise ToolUnavailable(f"Code cannot be run now: {offer.error}", param="tools", retry_after=5)
+    if not isinstance(asked, McpTool) and offer.error is not None:  # no item could tell of it
+        what = "Code cannot be run" if isinstance(asked, CodeTool) else "The web cannot be searched"
+        raise ToolUnavailable(f"{what} now: {offer.error}", param="tools", retry_after=5)
     for tool, function in functions_of(offer):
-        if isinstance(asked, CodeTool):
-            yield function, Named("code_interpreter_call", tool.name, None, offer.server)
+        if not isinstance(asked, McpTool):
+            kind = "code_interpreter_call" if isinstance(asked, CodeTool) else "web_search_call"
+            yield function, Named(kind, tool.name, None, offer.server)
         else:
             kind = "mcp_approval_request" if asked.needs_approval(tool) else "mcp_call"
             yield function, Named(kind, tool.name, asked.server_label, offer.server)
@@ -209,7 +211,7 @@ def choose(chat: ChatRequest, asked: Prompted, tools: Tools) -> None:
         if choice == "required" and not tools.functions:
             raise InvalidValue("'tool_choice' needs 'tools'.", param="tool_choice")
         chat.tool_choice = choice if tools.functions else None
-    elif choice.type in ("mcp", "code_interpreter") and tools.hosted:
+    elif choice.type in ROLES and tools.hosted:
         chosen = _of_server(choice.type, choice.server_label, choice.name, tools, "tool_choice")
         chat.tools = [tool for tool in tools.functions if tool.function.name in chosen]
         chat.tool_choice = "required"
@@ -235,7 +237,7 @@ def _allow(chat: ChatRequest, choice: ToolChoice, tools: Tools) -> None:
     for index, one in enumerate(choice.tools or ()):
         at = f"tool_choice.tools[{index}]"
         kind, name, namespace = one.get("type"), one.get("name"), one.get("namespace")
-        if kind in ("mcp", "code_interpreter") and tools.hosted:
+        if isinstance(kind, str) and kind in ROLES and tools.hosted:
             allowed |= _of_server(kind, one.get("server_label"), name, tools, at)
             continue
         if isinstance(kind, str) and kind in HOSTED:
@@ -270,7 +272,8 @@ def _of_server(kind: str, label: object, name: object, tools: Tools, at: str) ->
             if named.server is not None and named.namespace == label and name in (None, named.name)
         }
     else:
-        found = {function for function, named in tools.names.items() if named.kind == "code_interpreter_call"}
+        item = f"{ROLES[kind]}_call"
+        found = {function for function, named in tools.names.items() if named.kind == item}
     if not found:
         raise InvalidValue(f"'{at}' names a tool that is not in 'tools', or that its server does not have.", param=at)
     return found

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
+from uuid import uuid4
 
 from server.responses.hosted import Listed, Outcome
 from server.toolbox.faults import ToolFault, not_mcp
@@ -45,6 +46,7 @@ class Session:
         self._begun = False
         self._greeting = asyncio.Lock()
         self._number = 0
+        self._meta = {"client_id": uuid4().hex}  # gpt-oss's browser keeps its pages by it, and by nothing else
 
     async def tools(self) -> list[Listed]:
         """All pages of them."""
@@ -62,7 +64,8 @@ class Session:
 
     async def call(self, name: str, arguments: Mapping[str, Any], most: int) -> Outcome:
         """At most `most` bytes of what the tool says."""
-        result: Result = read(RESULT, await self._ask("tools/call", {"name": name, "arguments": arguments}))
+        params = {"name": name, "arguments": arguments, "_meta": self._meta}
+        result: Result = read(RESULT, await self._ask("tools/call", params))
         return result.outcome(most)
 
     @property

@@ -13,16 +13,18 @@ from msgspec import Raw
 
 from server.config import Tools as Settings
 from server.errors import UnsupportedValue
-from server.responses.hosted import NO_OFFERS, CodeTool, McpTool, Offer, Offers, Outcome, hosted_tools
+from server.responses.hosted import NO_OFFERS, ROLES, HostedTool, McpTool, Offer, Offers, Outcome, hosted_tools
 from server.toolbox.server import Counted, Listing, Server
 from server.toolbox.session import Session
+
+_DOES = {"code_interpreter": "runs code", "web_search": "searches the web"}
 
 
 class Wanted(NamedTuple):
     """A tool of a request, by its place among them, and the server that has it."""
 
     place: int
-    asked: McpTool | CodeTool
+    asked: HostedTool
     server: Server
 
 
@@ -60,15 +62,15 @@ class Toolbox:
         asked = hosted_tools(tools or ())
         return [Wanted(place, one, self._server(project_id, place, one)) for place, one in asked]
 
-    def _server(self, project_id: str, place: int, asked: McpTool | CodeTool) -> Server:
+    def _server(self, project_id: str, place: int, asked: HostedTool) -> Server:
         """What another project may use is not there."""
-        role = "code_interpreter" if isinstance(asked, CodeTool) else "mcp"
+        role = ROLES[asked.type]
         there = [one for one in self._servers.values() if one.settings.role == role and one.serves(project_id)]
-        if isinstance(asked, CodeTool):
+        if not isinstance(asked, McpTool):
             if there:
                 return there[0]
             raise UnsupportedValue(
-                "No tool server of this server runs code: offer a function tool instead, and run it yourself.",
+                f"No tool server of this server {_DOES[role]}: offer a function tool instead, and run it yourself.",
                 param=f"tools[{place}].type",
             )
         named = f"name one of these by 'server_label': {', '.join(one.name for one in there) or '(none)'}"

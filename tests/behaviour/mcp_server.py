@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,11 +76,35 @@ def made(seen: ToolServer) -> MCPServer:
     return server
 
 
+def browser(seen: ToolServer) -> MCPServer:
+    """With the tools of gpt-oss's own, and their arguments."""
+    server = MCPServer(name="browser", log_level="ERROR")
+
+    @server.tool(description="Searches.", structured_output=False)
+    async def search(query: str, topn: int = 10) -> str:
+        seen.called.append(("search", query))
+        if query == "nothing":
+            raise ToolError("no key")
+        return f"[0] found {query}"
+
+    @server.tool(name="open", description="Opens a link.", structured_output=False)
+    async def opens(id: int | str = -1, cursor: int = -1) -> str:
+        seen.called.append(("open", id))
+        return f"[1] page {id}"
+
+    @server.tool(description="Finds in a page.", structured_output=False)
+    async def find(pattern: str, cursor: int = -1) -> str:
+        seen.called.append(("find", pattern))
+        return f"[2] {pattern} in line 3"
+
+    return server
+
+
 @asynccontextmanager
-async def tool_server(**settings: Any) -> AsyncIterator[ToolServer]:
+async def tool_server(make: Callable[[ToolServer], MCPServer] = made, **settings: Any) -> AsyncIterator[ToolServer]:
     """`settings` are those of the SDK: `json_response`, `stateless_http`."""
     seen = ToolServer()
-    app = made(seen).streamable_http_app(**settings)
+    app = make(seen).streamable_http_app(**settings)
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

@@ -139,7 +139,7 @@ LONG = "x" * 513
         ({"items": SECRET}, "items", ("expected array",)),
         ({"items": [{"role": "user"}]}, "items[0].content", ("Missing",)),
         ({"items": [said("a"), {"role": SECRET, "content": "b"}]}, "items[1].role", ("Supported values",)),
-        ({"items": [{"type": "web_search_call", "id": "ws_1"}]}, "items[0].type", ("leave them out",)),
+        ({"items": [{"type": "file_search_call", "id": "fs_1"}]}, "items[0].type", ("leave them out",)),
         ({"items": [{"type": "item_reference", "id": "msg_1"}]}, "items[0]", ("whole one",)),
         ({"items": [said("a") | {"id": "a b"}]}, "items[0].id", ("ASCII",)),
         ({"items": [said("a") | {"id": "a"}, said("b") | {"id": "a"}]}, "items", ("already",)),

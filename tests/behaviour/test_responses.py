@@ -277,7 +277,7 @@ async def test_inline_moderation_is_told(tmp_path: Path) -> None:
             "input[0].content[0]",
         ),
         ({"input": [{"role": "user", "content": 3}]}, 400, "invalid_type", "input[0].content"),
-        ({"input": [{"type": "web_search_call"}]}, 400, "unsupported_value", "input[0].type"),
+        ({"input": [{"type": "file_search_call"}]}, 400, "unsupported_value", "input[0].type"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, 404, "not_found", "input"),
         (
             {"input": [{"type": "function_call_output", "call_id": "c", "output": ""}]},
