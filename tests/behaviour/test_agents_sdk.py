@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from agents import (
     Agent,
+    HostedMCPTool,
     ModelSettings,
     OpenAIConversationsSession,
     OpenAIProvider,
@@ -15,12 +16,14 @@ from agents import (
     RunResult,
     RunResultStreaming,
     SQLiteSession,
+    WebSearchTool,
     function_tool,
 )
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 from tests.behaviour.engine_double import EngineDouble, answer
+from tests.behaviour.mcp_server import browser, tool_server
 from tests.behaviour.serving import MODEL, portico
 from tests.behaviour.vllm import Reply
 
@@ -108,6 +111,25 @@ async def test_tools_over_several_turns(memory: str, streamed: bool) -> None:
         assert calls == [one["tool_call_id"] for one in messages if one["role"] == "tool"]
         assert second.context_wrapper.usage.requests == 2
         assert second.context_wrapper.usage.total_tokens > 0
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("memory", MEMORIES)
+async def test_tools_that_the_gateway_runs(memory: str, streamed: bool) -> None:
+    desk = HostedMCPTool(tool_config={"type": "mcp", "server_label": "desk", "require_approval": "never"})
+    agent = Agent(name="Desk", model=MODEL, tools=[desk, WebSearchTool()])
+    calls = (("desk__add", '{"a": 1, "b": 2}'), ("web_search__search", '{"query": "owls"}'))
+    async with tool_server() as tools, tool_server(browser) as web, EngineDouble() as engine:
+        servers = {"desk": {"url": tools.url}, "web": {"url": web.url, "role": "web_search"}}
+        async with portico(engine, tools={"servers": servers}) as gate, gate.sdk() as client:
+            engine.plan(answer(Reply("", reasoning="Two.", tool_calls=calls)), answer("3 owls."), answer("Yes."))
+            talk = Talk(client, agent, memory, streamed)
+            assert (await talk.ask("1 + 2 owls?")).final_output == "3 owls."
+            assert (await talk.ask("Sure?")).final_output == "Yes."
+            assert (tools.called, web.called) == ([("add", (1, 2))], [("search", "owls")])
+            told = [one["content"] for one in engine.calls[-1].json["messages"] if one["role"] == "tool"]
+            ours = memory in ("previous_response_id", "conversation_id")  # else the SDK hands items back itself
+            assert told == (["3", "[0] found owls"] if ours else ["3"])
 
 
 async def test_a_forced_tool_is_forced_once() -> None:

@@ -198,6 +198,17 @@ async def test_a_call_waits_for_approval(stored: bool) -> None:
         assert (answered["content"], thanked["role"]) == ("It is 3.", "user")
 
 
+async def test_a_request_for_approval_is_told_when_it_is_complete() -> None:
+    async with desk() as (_tools, engine, gate):
+        engine.always = answer(ADD)
+        events = await events_of(gate, tools=[DESK | {"require_approval": "always"}])
+        thought, asks = (events[-1]["response"]["output"][at]["id"] for at in (1, 2))
+        names = [one["type"] for one in events if asks in json.dumps(one)]
+        assert names == [f"response.{name}" for name in ("output_item.added", "output_item.done", "completed")]
+        said = [one["delta"] for one in events if one.get("item_id") == thought and "delta" in one]
+        assert "".join(said) == "A sum."
+
+
 async def test_a_call_that_is_not_approved_is_not_made() -> None:
     async with desk() as (tools, engine, gate):
         asks = DESK | {"require_approval": {"never": {"tool_names": ["echo"]}}}

@@ -89,9 +89,14 @@ async def test_one_that_speaks_well() -> None:
         methods = [one.get("method") for one in asked if one["verb"] == "POST"]
         greeting = ["initialize", "notifications/initialized"]
         assert methods == [*greeting, "tools/list", "tools/list", *greeting, "tools/call", "tools/call"]
+        *_, first, second = (one["params"] for one in asked if one.get("method") == "tools/call")
+        assert first["_meta"] == second["_meta"]
+        other = server.session()
+        await server.call(other, "first", "")
+        assert asked[-1]["params"]["_meta"] != first["_meta"]
         later = asked[-1]["headers"]
         assert (later["mcp-session-id"], later["mcp-protocol-version"]) == ("abc", "2025-06-18")
-        assert (told.calls, told.lists) == (["ok", "ok"], ["ok"])
+        assert (told.calls, told.lists) == (["ok"] * 3, ["ok"])
 
 
 async def test_a_list_is_asked_for_once_by_all_who_want_it() -> None:
