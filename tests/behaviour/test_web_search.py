@@ -142,12 +142,19 @@ async def test_a_server_that_is_down() -> None:
         assert not engine.calls
 
 
-@pytest.mark.parametrize("choice", [WEB, {"type": "allowed_tools", "mode": "required", "tools": [WEB]}])
+@pytest.mark.parametrize(
+    "choice",
+    [WEB, {"type": "web_search_preview"}, {"type": "allowed_tools", "mode": "required", "tools": [WEB]}],
+    ids=["now", "before", "among others"],
+)
 async def test_a_forced_search(choice: dict[str, Any]) -> None:
     async with web() as (_tools, engine, gate):
         engine.plan(answer(SEARCHES), answer("Birds."))
         weather = {"type": "function", "name": "weather", "parameters": {}}
-        await ask(gate, tools=[WEB, weather], tool_choice=choice)
+        response = (await ask(gate, tools=[WEB, weather], tool_choice=choice)).json
+        assert kinds(response) == ["reasoning", "web_search_call", "message"]
+        if choice != WEB:  # OpenAI's service knows it, and its schema does not
+            is_response(response)
         first, second = (one.json for one in engine.calls)
         assert (first["tool_choice"], len(first["tools"])) == ("required", 3)
         assert second.get("tool_choice") in (None, "auto")
