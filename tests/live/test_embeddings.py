@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,7 +114,10 @@ def test_many_inputs_come_as_they_are_made(behind: Service) -> None:
     assert [one["index"] for one in body["data"]] == list(range(300))
     used = body["usage"]["prompt_tokens"]
     assert used >= 300
-    assert behind.metric("portico_tokens_total", kind="prompt") - before == used
+    deadline = time.monotonic() + 15
+    while behind.metric("portico_tokens_total", kind="prompt") < before + used:  # metrics are noted now and then
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_rerank(behind: Service) -> None:

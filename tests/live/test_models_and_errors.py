@@ -104,8 +104,14 @@ def test_images_are_refused(client: openai.OpenAI) -> None:
 
 def test_unknown_route(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
-        client.embeddings.create(model=MODEL, input="Hello")
+        client.images.generate(model=MODEL, prompt="Hello")
     assert caught.value.code == "unknown_url"
+
+
+def test_a_model_for_something_else(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model=MODEL, input="Hello")
+    assert (caught.value.code, caught.value.param) == ("unsupported_value", "model")
 
 
 def test_extra_fields_by_configuration(gateway: Callable[..., Service], wire: Wire) -> None:

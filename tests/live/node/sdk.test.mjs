@@ -143,7 +143,8 @@ test("error classes", async () => {
     [() => create({ temperature: 3 }), OpenAI.BadRequestError, 400, "invalid_value", "temperature"],
     [() => create({ frobnicate: 1 }), OpenAI.BadRequestError, 400, "unknown_parameter", "frobnicate"],
     [() => create({ messages: user("word ".repeat(Number(context))) }), OpenAI.BadRequestError, 400, "context_length_exceeded", "messages"],
-    [() => client.embeddings.create({ model, input: "Hello" }), OpenAI.NotFoundError, 404, "unknown_url", null],
+    [() => client.embeddings.create({ model, input: "Hello" }), OpenAI.BadRequestError, 400, "unsupported_value", "model"],
+    [() => client.images.generate({ model, prompt: "Hello" }), OpenAI.NotFoundError, 404, "unknown_url", null],
   ];
   for (const [asked, kind, status, code, param] of cases) {
     await assert.rejects(asked, (error) => {
