@@ -77,11 +77,10 @@ def responding(
     beside, writer = Beside(), ResponseWriter(store, lost)
     runs = Runs(store, lost, gethostname())
     toolbox = Toolbox(config.tools, metrics.tools) if config.tools.servers else None
-    tools = None if toolbox is None else ToolRuns(gateway, toolbox, sealer)
-    begin = gateway.start if tools is None else tools.begin
+    begin = gateway.start if toolbox is None else ToolRuns(gateway, toolbox, sealer).begin
     background = Background(gateway, begin, store, runs, sealer, settings.shutdown_grace_s)
     calls = ResponseCalls(factory, PastFinder(store), toolbox, counter, beside, settings.max_body_bytes)
     routers = (prompt_routes(keys, factory, calls, counter, settings), response_routes(keys, store, runs))
-    answers, compactions = ResponseAnswers(sealer, writer, background, tools), CompactAnswers(sealer)
+    answers, compactions = ResponseAnswers(sealer, writer, background, begin), CompactAnswers(sealer)
     stopping = (background, beside, writer, *(() if toolbox is None else (toolbox,)))
     return Responding(calls, answers, routers, compactions, stopping)

@@ -65,13 +65,15 @@ class ResponseCalls:
 
     async def make(self, asked: Prompted, size: int, key: Key, request_id: str) -> Call:
         """`size` of the body, bytes. Raises `GatewayError`."""
-        hosts = self._toolbox is not None and not isinstance(asked, CompactRequest)
-        offers = await self._toolbox.look(key.project.id, asked.tools) if self._toolbox and hosts else NO_OFFERS
+        toolbox = self._toolbox_for(asked)
+        offers = NO_OFFERS if toolbox is None else await toolbox.look(key.project.id, asked.tools)
         return await self._made(asked, size, key, request_id, offers)
 
     async def _made(self, asked: Prompted, size: int, key: Key, request_id: str, offers: Offers) -> Call:
-        past = await self._past.look(key.project.id, asked) if goes_on(asked) else NO_PAST
-        call = await self._shortened(self._factory.response(asked, past, size, key, request_id, offers))
+        past = await self._past.look(key.project.id, asked)
+        call = self._factory.response(asked, past, size, key, request_id, offers)
+        if not self._fits(call):
+            await self._shortened(call)
         if past.items and call.size > self._max_bytes:
             raise ContextLengthExceeded(
                 f"The conversation has become larger than {self._max_bytes} bytes. Begin a new one, or compact it.",
@@ -80,9 +82,8 @@ class ResponseCalls:
         return call
 
     def _begin(self, asked: Prompted, size: int, key: Key, request_id: str, made: Made) -> Call | None:
-        offers: Offers | None = NO_OFFERS
-        if self._toolbox is not None and not isinstance(asked, CompactRequest):
-            offers = self._toolbox.known(key.project.id, asked.tools)
+        toolbox = self._toolbox_for(asked)
+        offers = NO_OFFERS if toolbox is None else toolbox.known(key.project.id, asked.tools)
         if offers is None or goes_on(asked):
             self._beside.do(self.make(asked, size, key, request_id), made)
             return None
@@ -92,15 +93,18 @@ class ResponseCalls:
         self._beside.do(self._shortened(call), made)
         return None
 
+    def _toolbox_for(self, asked: Prompted) -> Toolbox | None:
+        """None where no tools are run."""
+        return None if isinstance(asked, CompactRequest) else self._toolbox
+
     def _fits(self, call: Call) -> bool:
         """Whether nothing is to be left out: for that nothing is counted where the bound says enough."""
         asked: Asked = call.body.asked
         return asked.request.truncation != "auto" or self._counter.upper_bound(call) <= _room(call)
 
     async def _shortened(self, call: Call) -> Call:
-        if not self._fits(call):
-            groups = droppable(call.body.messages)
-            drop_messages(call, groups[: await self._counter.to_drop(call, groups, _room(call))])
+        groups = droppable(call.body.messages)
+        drop_messages(call, groups[: await self._counter.to_drop(call, groups, _room(call))])
         return call
 
 

@@ -13,7 +13,7 @@ from time import time
 from server.api.answer import Answers, StreamAnswer, WholeAnswer
 from server.api.background import Background, BackgroundReply
 from server.api.inbound import Inbound
-from server.api.tool_runs import ToolRuns
+from server.api.tool_runs import Start
 from server.batches.answer import Ended, LineAnswer
 from server.call import Call
 from server.errors import EngineFailure, GatewayError
@@ -35,13 +35,13 @@ Keep = Callable[[Status, bytes, Done], None]
 
 
 class ResponseAnswers(Answers):
-    """`sealer` seals the reasoning that leaves."""
+    """`sealer` seals the reasoning that leaves; `begin` sends a response on its way."""
 
-    def __init__(self, sealer: Sealer, writer: ResponseWriter, background: Background, tools: ToolRuns | None) -> None:
+    def __init__(self, sealer: Sealer, writer: ResponseWriter, background: Background, begin: Start) -> None:
         self._sealer = sealer
         self._writer = writer
         self._background = background
-        self._tools = tools
+        self._begin = begin
 
     def start(
         self, gateway: Gateway, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float
@@ -49,10 +49,8 @@ class ResponseAnswers(Answers):
         asked: Asked = call.body.asked
         if isinstance(asked.request, ResponsesRequest) and asked.request.background:
             self._background.begin(call, request, BackgroundReply(call, request, more, stall_s))
-        elif self._tools is not None and asked.tools.hosted:
-            request.attach(self._tools.begin(call, self.of(call, request, more, stall_s, grace_s)))
         else:
-            super().start(gateway, call, request, more, stall_s, grace_s)
+            request.attach(self._begin(call, self.of(call, request, more, stall_s, grace_s)))
 
     def of(
         self, call: Call, request: Inbound, more: bytes, stall_s: float, grace_s: float

@@ -49,7 +49,7 @@ Checked = Callable[[], None]
 class Start(Protocol):
     """Sends a response on its way; `checked` hears that limits and policies let its request pass."""
 
-    def __call__(self, call: Call, answer: RunAnswer, checked: Checked) -> Flow: ...
+    def __call__(self, call: Call, answer: RunAnswer, checked: Checked | None = None) -> Flow: ...
 
 
 class ToolRuns:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from contextlib import asynccontextmanager
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol
 
 from server.call import Call
 from server.config import Limits
@@ -17,6 +17,7 @@ from server.limits.headers import rate_state, rate_state_of_refusal
 from server.limits.plan import COUNTED, Plan, amounts, answer_tokens, plan_of, requests_plan_of, used
 from server.limits.refusal import refusal
 from server.limits.seeding import Totals, used_so_far
+from server.limits.shared import now_or_later
 from server.stores.base import LimitStore, Outcome, Quotas, Refused, StoreDown, Taken, Unseeded
 
 RENEW_S = 15.0  # a quarter of the lease
@@ -25,7 +26,6 @@ NOT_SETTLED = "limits: a call could not be settled; its hold will expire: %s"
 log = logging.getLogger("portico")
 
 Failed = Callable[[Exception], None]
-Result = TypeVar("Result")
 
 
 class TokenCounter(Protocol):
@@ -103,7 +103,7 @@ class Limiter:
 
     async def _renew(self, ids: Sequence[str]) -> None:
         try:
-            await _now_or_later(self.store.renew(ids))
+            await now_or_later(self.store.renew(ids))
         except StoreDown as error:
             log.warning("limits: open calls could not be noted: %s", error)
 
@@ -193,7 +193,7 @@ class Hold:
         """Seed counters that are new to the store, count exactly where the bound did not fit. Raises `GatewayError`."""
         for _ in range(MOST_TRIES):
             try:
-                outcome = await _now_or_later(asked)
+                outcome = await now_or_later(asked)
                 if isinstance(outcome, Taken):
                     return outcome
                 if isinstance(outcome, Unseeded):
@@ -201,7 +201,7 @@ class Hold:
                 elif self._counted or self._plan.quotas[outcome.index].kind in COUNTED:
                     raise self._refused(outcome)
                 else:
-                    self._prompt = self._call.counted = await _now_or_later(self._limiter.counter.count(self._call))
+                    self._prompt = self._call.counted = await now_or_later(self._limiter.counter.count(self._call))
                     self._counted = True
             except StoreDown:
                 raise _unavailable() from None
@@ -210,7 +210,7 @@ class Hold:
 
     async def _seed(self, new: Quotas, at: float) -> None:
         so_far = await used_so_far(self._limiter.totals, new, at)
-        await _now_or_later(self._limiter.store.seed(new, so_far, at))
+        await now_or_later(self._limiter.store.seed(new, so_far, at))
 
     def _refused(self, refused: Refused) -> Exception:
         quota = self._plan.quotas[refused.index]
@@ -229,10 +229,6 @@ async def _quietly(settled: Awaitable[object]) -> None:
         await settled
     except StoreDown as error:
         log.warning(NOT_SETTLED, error)
-
-
-async def _now_or_later(result: Result | Awaitable[Result]) -> Result:
-    return await cast(Awaitable[Result], result) if isinstance(result, Awaitable) else cast(Result, result)
 
 
 def _unavailable() -> StoreUnavailable:

@@ -181,6 +181,12 @@ class Output:
             one.item["status"] = given_up(one.item["type"])
             self._settled(one)
 
+    def _broken_off(self, error: GatewayError) -> bytes:
+        """The Response object of one that could not be finished."""
+        self._close("incomplete")
+        self.abandon()
+        return _encode(self._response("failed", {"error": error_of(error)}))
+
     def _response(self, status: Status, facts: Mapping[str, Any]) -> dict[str, Any]:
         told = {"usage": usage_of(self.used()), **facts}
         if self._moderation is not None:
@@ -312,11 +318,8 @@ class ResponseCollector(Output):
         return _encode(told)
 
     def failed(self, error: GatewayError) -> bytes:
-        """The Response object of one that could not be finished."""
-        self._close("incomplete")
-        self.abandon()
         self.status = "failed"
-        return _encode(self._response(self.status, {"error": error_of(error)}))
+        return self._broken_off(error)
 
 
 class CompactionCollector(ResponseCollector):
@@ -334,13 +337,6 @@ class CompactionCollector(ResponseCollector):
         window = retained(self._asked.window, self._stem, self._call.model.config.context_length)
         facts = {"id": told["id"], "object": "response.compaction", "created_at": told["created_at"]}
         return _encode({**facts, "output": [*window, *self.items], "usage": told["usage"]})
-
-    def failed(self, error: GatewayError) -> bytes:
-        """The Response object of one that could not be finished."""
-        self._close("incomplete")
-        self.abandon()
-        self.status = "failed"
-        return _encode(self._response("failed", {"error": error_of(error)}))
 
 
 def _summary(asked: Asked) -> str | None:

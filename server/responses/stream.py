@@ -16,7 +16,7 @@ from server.errors import GatewayError
 from server.openai.events import Batch, TextEvent
 from server.responses.forms import UNHEARD, WAITING, Kind
 from server.responses.output import Called, Open, Output
-from server.responses.response import Status, error_of, response_of
+from server.responses.response import Status, response_of
 from server.responses.seal import Sealer
 from server.responses.translate import Asked
 
@@ -90,9 +90,7 @@ class ResponseStream(Output):
     def failed(self, error: GatewayError) -> tuple[bytes, list[bytes]]:
         """The same for one that could not be finished."""
         self.begin()
-        self._close("incomplete")
-        self.abandon()
-        body = _encode(self._response("failed", {"error": error_of(error)}))
+        body = self._broken_off(error)
         about = {"code": error.code, "message": error.message, "param": error.param}
         self._event("error", about)
         self._event("response.failed", {"response": msgspec.Raw(body)})

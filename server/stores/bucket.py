@@ -8,7 +8,7 @@ environment (AWS_*). It tries again what may pass, and takes back an upload in p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Generator, Iterable
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -75,11 +75,7 @@ class Bucket:
         keys = list(keys)
         with _errors():
             for start in range(0, len(keys), DELETED_AT_ONCE):
-                await _in_time(obstore.delete_async(self._store, _some(keys, start)))
-
-
-def _some(keys: Sequence[str], start: int) -> Sequence[str]:
-    return keys[start : start + DELETED_AT_ONCE]
+                await _in_time(obstore.delete_async(self._store, keys[start : start + DELETED_AT_ONCE]))
 
 
 async def _in_time(work: Awaitable[T]) -> T:
