@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,17 +16,19 @@ import yaml
 
 from deploy.grafana.queries import filled
 from tests.conftest import lacking
+from tests.services.program import Program
 from tests.services.redis import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy/prometheus"
-READY_S = 30
 
 
-class Prometheus:
+class Prometheus(Program):
     """`targets`: where the jobs of the shipped configuration are here; jobs not named scrape nothing.
 
     It scrapes every `every_s` seconds, each for as long at most.
     """
+
+    name = "Prometheus"
 
     def __init__(self, folder: Path, targets: Mapping[str, str], every_s: int = 1) -> None:
         if shutil.which("prometheus") is None:
@@ -50,31 +50,17 @@ class Prometheus:
                 target = targets.get(job["job_name"])
                 job["static_configs"] = [{"targets": [target]}] if target else []
         (folder / "prometheus.yml").write_text(yaml.safe_dump(tree), encoding="utf-8")
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(folder / "prometheus.log")
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def start(self) -> None:
+    def _command(self) -> list[str]:
         command = ["prometheus", f"--web.listen-address=127.0.0.1:{self._port}", "--log.level=warn"]
-        command += [f"--config.file={self._folder}/prometheus.yml", f"--storage.tsdb.path={self._folder}/data"]
-        with (self._folder / "prometheus.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until = time.monotonic() + READY_S
-        while not self._ready():
-            if self._process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                raise RuntimeError(f"Prometheus did not start: {(self._folder / 'prometheus.log').read_text()}")
-            time.sleep(0.05)
+        return [*command, f"--config.file={self._folder}/prometheus.yml", f"--storage.tsdb.path={self._folder}/data"]
 
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(READY_S)
-            self._process = None
-
-    def _ready(self) -> bool:
+    def _answers(self) -> bool:
         try:
             with urlopen(f"{self.url}/-/ready", timeout=5) as answer:
                 return answer.status == 200

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,42 +12,25 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.conftest import lacking
+from tests.services.program import Program
 
-READY_S = 15
 
-
-class RedisServer:
+class RedisServer(Program):
     """`start` and `stop` as often as one likes; the port stays."""
+
+    name = "redis-server"
+    ready_s = 15.0
 
     def __init__(self, folder: Path, password: str | None = None) -> None:
         self.port = free_port()
         self.password = password
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(folder / "redis.log")
 
     @property
     def url(self) -> str:
         login = f":{self.password}@" if self.password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
-        command += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
-        command += ["--requirepass", self.password] if self.password else []
-        with (self._folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until = time.monotonic() + READY_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                raise RuntimeError(f"redis-server did not start: {(self._folder / 'redis.log').read_text()}")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(READY_S)
-            self._process = None
 
     def client(self) -> Redis:
         return Redis.from_url(self.url, decode_responses=True)
@@ -59,6 +40,11 @@ class RedisServer:
         with self.client() as client:
             client.flushall()
             client.script_flush()
+
+    def _command(self) -> list[str]:
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
+        command += ["--save", "", "--appendonly", "no", "--loglevel", "warning"]
+        return command + (["--requirepass", self.password] if self.password else [])
 
     def _answers(self) -> bool:
         try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,19 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.program import Program
 from tests.services.redis import free_port
 
-READY_S = 30
 SIGNED = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
 
-class S3Server:
+class S3Server(Program):
     """`environment` is what whoever uses it needs; `bucket` makes a new one. What it has is gone when it stops."""
+
+    name = "moto"
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(folder / "s3.log")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -37,23 +36,6 @@ class S3Server:
             "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
         }
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        with (self._folder / "s3.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until = time.monotonic() + READY_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                raise RuntimeError(f"moto did not start: {(self._folder / 's3.log').read_text()[-2000:]}")
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(READY_S)
-            self._process = None
 
     def bucket(self) -> str:
         """A new one, by its URL with a prefix."""
@@ -78,6 +60,9 @@ class S3Server:
         """Those in parts that have not ended."""
         bucket = url.removeprefix("s3://").partition("/")[0]
         return self.request("GET", f"{bucket}?uploads").count("<UploadId>")
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
     def _answers(self) -> bool:
         try:
