@@ -9,7 +9,7 @@ import pytest
 
 from tests.coding_tools.tools import claude, codex, folder, programs
 from tests.live.conftest import START_S
-from tests.live.service import Service
+from tests.live.service import Service, wait_for
 from tests.npm import INSTALL_S
 
 __all__ = ["folder", "programs"]
@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.timeout(START_S + INSTALL_S + 60), pytest.mark.usefixt
 
 
 async def test_codex_completes_a_turn(service: Service, folder: Path) -> None:
-    before = service.metric("portico_requests_total", endpoint="responses", outcome="ok")
+    answered = {"endpoint": "responses", "outcome": "ok"}
+    before = service.metric("portico_requests_total", **answered)
     said = await codex(service.root, service.key, folder, PROMPT)
     assert (said.status, said.elsewhere) == (0, []), said
     *_, message, end = said.lines
@@ -27,7 +28,7 @@ async def test_codex_completes_a_turn(service: Service, folder: Path) -> None:
     assert message["item"]["text"]
     assert end["type"] == "turn.completed"
     assert end["usage"]["input_tokens"] > 2000, "its instructions and tools"
-    assert service.metric("portico_requests_total", endpoint="responses", outcome="ok") > before
+    wait_for(lambda: service.metric("portico_requests_total", **answered) > before, 5, "the turn is counted")
 
 
 async def test_claude_completes_a_turn(service: Service, folder: Path) -> None:
