@@ -9,8 +9,9 @@ from server.moderation.decisions import Decision
 from server.moderation.jury import NO_VERDICT
 from server.moderation.record import record_of
 from server.stores.sealing import Sealing
+from server.telemetry.log_lines import MatchLine
 from server.telemetry.metrics import Metrics
-from server.telemetry.request_log import DecisionLine, MatchLine, RequestLog
+from server.telemetry.request_log import DecisionLine, RequestLog
 
 
 class DecisionSink:

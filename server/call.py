@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from time import perf_counter
-from typing import Any, Literal
-
-from msgspec import Struct
+from typing import Any, Literal, NamedTuple
 
 from server.config import Limit, Model, PriorityClass
 
@@ -103,7 +101,7 @@ class ServedModel:
         return ceil(exact - NOISE)
 
 
-class Rate(Struct, frozen=True, gc=False):
+class Rate(NamedTuple):
     """One limit as the headers tell it. `taken` is held for the call until it is settled."""
 
     limit: int
@@ -112,7 +110,7 @@ class Rate(Struct, frozen=True, gc=False):
     taken: int
 
 
-class RateState(Struct, frozen=True):
+class RateState(NamedTuple):
     """The tightest limits of a call."""
 
     requests: Rate | None

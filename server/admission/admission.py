@@ -81,7 +81,7 @@ class Slot(Ticket[Engine]):
         self._holds = False
         self._go: Callable[[], None] | None = None
         self._refuse: Callable[[GatewayError], None] | None = None
-        self.engine: Engine = None  # pyright: ignore[reportAttributeAccessIssue] # known once one is held
+        self.engine: Engine = None  # type: ignore[assignment] # known once one is held
 
     def request(self, go: Callable[[], None], refuse: Callable[[GatewayError], None]) -> bool:
         """True if an engine is held now. Else the call is queued, and the event loop calls one of the two later.

@@ -146,7 +146,7 @@ class EditStage:
         chunk = self._like = event.chunk
         alive = [choice for choice in chunk.choices if choice.index not in self._over and self._choice(choice)]
         if alive or not chunk.choices:
-            chunk.choices = alive  # pyright: ignore[reportAttributeAccessIssue] # of the kind that they were
+            chunk.choices = alive  # type: ignore[assignment] # of the kind that they were
             out.append(event)
 
     def _choice(self, choice: Choice | TextChoice) -> bool:

@@ -208,17 +208,20 @@ class CallFactory:
         wanted: ServedModel,
         size: int,
     ) -> Call:
-        generates = not isinstance(request, PoolingRequest)
-        options = request.stream_options if generates else None
+        if isinstance(request, PoolingRequest):
+            generates = stream = usage = False
+        else:
+            options = request.stream_options
+            generates, stream, usage = True, bool(request.stream), bool(options and options.include_usage)
         return Call(
             id=request_id,
             endpoint=endpoint,
             key=key,
             model=model,
             body=request,
-            stream=generates and bool(request.stream),
+            stream=stream,
             generates=generates,
-            include_usage=bool(options and options.include_usage),
+            include_usage=usage,
             size=size,
             priority=key.priority,
             cache_salt=self._salt(key.project.id),

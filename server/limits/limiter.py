@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
@@ -64,20 +63,9 @@ class Limiter:
         plan = plan_of(call.key, call.model)
         return Hold(self, call, plan) if plan.quotas else None
 
-    @asynccontextmanager
-    async def counted(self, call: Call) -> AsyncGenerator[None]:
-        """A call that no model serves: it counts as a request, and uses no tokens. Raises `GatewayError`."""
-        plan = requests_plan_of(call.key)
-        if not plan.quotas:
-            yield
-            return
-        hold = Hold(self, call, plan)
-        try:
-            await hold.take()
-            call.dispatched = perf_counter()
-            yield
-        finally:
-            hold.settle()
+    def counted(self, call: Call) -> Counted:
+        """A call that no model serves, while it lasts."""
+        return Counted(self, call)
 
     def tick(self, now: float) -> None:
         """Called by the watchdog: holds of open calls do not expire."""
@@ -193,7 +181,7 @@ class Hold:
         """Seed counters that are new to the store, count exactly where the bound did not fit. Raises `GatewayError`."""
         for _ in range(MOST_TRIES):
             try:
-                outcome = await now_or_later(asked)
+                outcome: Outcome = await now_or_later(asked)
                 if isinstance(outcome, Taken):
                     return outcome
                 if isinstance(outcome, Unseeded):
@@ -222,6 +210,31 @@ class Hold:
         self._taken = True
         self._limiter.open.add(self)
         self._call.rate = rate_state(self._plan, self._amounts, taken)
+
+
+class Counted:
+    """It counts as a request, and uses no tokens. To enter raises `GatewayError`."""
+
+    __slots__ = ("_call", "_hold")
+
+    def __init__(self, limiter: Limiter, call: Call) -> None:
+        plan = requests_plan_of(call.key)
+        self._call = call
+        self._hold = Hold(limiter, call, plan) if plan.quotas else None
+
+    async def __aenter__(self) -> None:
+        if self._hold is None:
+            return
+        try:
+            await self._hold.take()
+        except BaseException:  # left while it waited, too
+            self._hold.settle()
+            raise
+        self._call.dispatched = perf_counter()
+
+    async def __aexit__(self, *raised: object) -> None:
+        if self._hold is not None:
+            self._hold.settle()
 
 
 async def _quietly(settled: Awaitable[object]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from msgspec import UNSET, Struct, UnsetType
-
+from server.openai.answer_body import Answer, Message, MessageChoice
 from server.openai.chunks import (
     ENCODER,
     AnyChunk,
@@ -18,33 +17,6 @@ from server.openai.chunks import (
     Usage,
 )
 from server.openai.events import ChunkEvent, Event, TextEvent
-
-
-class Message(Struct, omit_defaults=True):
-    role: str
-    content: str | UnsetType | None = UNSET
-    refusal: str | UnsetType | None = UNSET
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
-
-
-class MessageChoice(Struct):
-    index: int
-    message: Message
-    logprobs: ChatLogprobs | None
-    finish_reason: str | None
-
-
-class Answer(Struct, omit_defaults=True):
-    id: str
-    object: str
-    created: int
-    model: str
-    choices: list[MessageChoice] | list[TextChoice]
-    usage: Usage | None = None
-    system_fingerprint: str | None = None
-    moderation: dict[str, Any] | None = None
 
 
 class _Choice:
@@ -100,6 +72,7 @@ class Collector:
         head = self._head
         if head is None:
             return None
+        choices: list[MessageChoice] | list[TextChoice]
         if not isinstance(head, Chunk):
             self._take_apart()
             kind, choices = "text_completion", [_text(index, one) for index, one in sorted(self._choices.items())]

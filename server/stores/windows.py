@@ -137,7 +137,7 @@ class Calendar(Window):
     def seed(self, amount: int, at: float, now: float) -> None:
         start, end = self._bounds(now)
         if not self.roll(now) and start <= at < end:
-            self.slot, self.due, self.used = Slot(start, end), end, amount
+            self.slot, self.due, self.used = Slot(start, end), float(end), amount
 
     def wait(self, excess: int, now: float) -> float:
         return self.due - now

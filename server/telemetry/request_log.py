@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import select
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from random import random
 from time import time
@@ -17,6 +16,7 @@ from typing import Any
 import msgspec
 
 from server.call import Call
+from server.telemetry.log_lines import CallLine, DecisionLine, RefusalLine
 
 MAX_LINES = 512
 PIECE = select.PIPE_BUF  # bytes that are written to a pipe all at once or not at all
@@ -60,73 +60,6 @@ class LogWriter:
     def tick(self, now: float) -> None:
         if self._lines:
             self.flush()
-
-
-class CallLine(msgspec.Struct):
-    """The line of a call, in the order of its keys. Times in milliseconds, `ts` in Unix seconds."""
-
-    ts: float
-    msg: str
-    id: str
-    trace_id: str | None
-    client_id: str | None
-    key: str
-    endpoint: str
-    model: str
-    engine: str | None
-    status: int
-    outcome: str
-    stream: bool
-    ms: float
-    ttft_ms: float | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    estimated: bool  # the tokens, for the engine does not count them
-    retries: int
-
-
-class RefusalLine(msgspec.Struct):
-    """The line of a request that did not become a call."""
-
-    ts: float
-    msg: str
-    id: str
-    trace_id: str | None
-    endpoint: str
-    status: int
-    outcome: str
-    ms: float
-
-
-class MatchLine(msgspec.Struct):
-    rule: str
-    category: str
-    tier: str
-    action: str
-    where: str
-    start: int
-    end: int
-
-
-class DecisionLine(msgspec.Struct):
-    """The line of what a policy did to a call. `hmac` is over all text that was seen; never the text."""
-
-    ts: float
-    msg: str
-    id: str
-    trace_id: str | None
-    project: str
-    key: str
-    policy: str
-    version: int
-    hash: str
-    direction: str
-    action: str
-    matches: Sequence[MatchLine]
-    more: int
-    scanned: Mapping[str, int]
-    look_ms: float
-    hmac: str
 
 
 class RequestLog:

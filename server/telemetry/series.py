@@ -114,7 +114,7 @@ class BatchSeries:
     def __init__(self, local: LocalRegistry) -> None:
         self._lines = local.counters(families.BATCH_LINES)
         for outcome in ("completed", "failed", "retried"):  # from 0 on, as a rate does not see the first of a series
-            self._lines[outcome,].value = 0
+            self._lines[outcome,].value = 0.0
         self._running = families.BATCHES_RUNNING.on(local.registry)
 
     def line(self, outcome: str) -> None:
@@ -149,7 +149,7 @@ class ModerationSeries:
         self._failures = local.counters(families.JUDGE_FAILURES)
         self._reloads = local.counters(families.POLICY_RELOADS)
         for outcome in ("ok", "failed"):  # from 0 on, or an alert would not see the first
-            self._reloads[outcome,].value = 0
+            self._reloads[outcome,].value = 0.0
         self._time = local.histograms(families.MODERATION_TIME)
         self._scanned = local.counters(families.SCANNED)
 

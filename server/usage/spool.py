@@ -12,11 +12,11 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from mmap import mmap
 from pathlib import Path
 from zlib import crc32
 
-from msgspec import Struct, field
 from msgspec.msgpack import Decoder, Encoder
 
 from server.stores.records import UsageRecord
@@ -31,7 +31,8 @@ encode = Encoder().encode
 decode = Decoder(UsageRecord).decode
 
 
-class Batch(Struct):
+@dataclass(slots=True)
+class Batch:
     """Records to deliver, and how far the spool is delivered once they are."""
 
     records: list[UsageRecord] = field(default_factory=list[UsageRecord])
