@@ -24,7 +24,7 @@ from bench.client import Client, Fault, Target
 from bench.environments import say
 from bench.load import UnaryRun, chat_body, percentile, run_unary
 from bench.measure import wait_ready
-from bench.peers import KEY, MODEL, Running, start_engine, start_portico
+from bench.peers import KEY, MODEL, Running, start_engine, start_portico_source
 from bench.process import Process, StartError
 from bench.results import RESULTS, write_section
 from bench.table import markdown, number
@@ -141,7 +141,7 @@ def measure(plan: Plan, folder: Path) -> str:
         stack.callback(engine.stop)
         uvloop.run(wait_ready(engine))
         (folder / "portico").mkdir()
-        portico = start_portico(int(engine.base.rpartition(":")[2]), folder / "portico")
+        portico = start_portico_source(int(engine.base.rpartition(":")[2]), folder / "portico")
         stack.callback(portico.stop)
         uvloop.run(wait_ready(portico))
         _good(portico, plan)  # warm

@@ -13,8 +13,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
+from bench.compiled import compiled, environ
 from bench.environments import environment, locked_version
 from bench.process import Process, StartError, free_ports
 
@@ -160,24 +162,35 @@ def portico_program() -> Path:
     return program
 
 
-def start_portico_at(engine_url: str, folder: Path, model: Served, volatile: str | None = None) -> Running:
-    """`portico serve` of this checkout, one worker, in front of any engine; its log goes to a file."""
-    program = portico_program()
+def start_portico_at(
+    engine_url: str, folder: Path, model: Served, volatile: str | None = None, *, source: bool = True
+) -> Running:
+    """`portico serve`, one worker, in front of any engine; its log goes to a file.
+
+    As it runs from `source`, or with its hot path compiled, as in its image. Raises StartError.
+    """
+    command = [portico_program()] if source else [sys.executable, "-m", "server"]
+    env = {} if source else environ(compiled())
     port, metrics_port = free_ports(2)
     config = folder / "portico.yaml"
     config.write_text(portico_config(engine_url, (port, metrics_port), folder, model, volatile), encoding="utf-8")
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.split()
-    process = Process([program, "serve", "--config", config], folder / "portico.log")
-    return Running(process, _url(port), said[-1] if said else "")
+    process = Process([*command, "serve", "--config", config], folder / "portico.log", env)
+    return Running(process, _url(port), version("portico"))
 
 
 def start_portico(engine_port: int, folder: Path) -> Running:
+    """As its image has it."""
+    return start_portico_at(_url(engine_port), folder, Served(), source=False)
+
+
+def start_portico_source(engine_port: int, folder: Path) -> Running:
+    """The same as it runs from source, interpreted."""
     return start_portico_at(_url(engine_port), folder, Served())
 
 
 def start_portico_limits(engine_port: int, folder: Path) -> Running:
     """The same with limits of every kind, counted in memory."""
-    return start_portico_at(_url(engine_port), folder, Served(), "memory://")
+    return start_portico_at(_url(engine_port), folder, Served(), "memory://", source=False)
 
 
 def start_portico_redis(engine_port: int, folder: Path) -> Running:
@@ -188,7 +201,7 @@ def start_portico_redis(engine_port: int, folder: Path) -> Running:
     (port,) = free_ports(1)
     command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", folder]
     redis = Process(command, folder / "redis.log")
-    running = start_portico_at(_url(engine_port), folder, Served(), f"redis://127.0.0.1:{port}")
+    running = start_portico_at(_url(engine_port), folder, Served(), f"redis://127.0.0.1:{port}", source=False)
     return replace(running, beside=(redis,))
 
 
@@ -197,6 +210,7 @@ GATEWAYS: dict[str, Start] = {
     "portico": start_portico,
     "portico-limits": start_portico_limits,
     "portico-redis": start_portico_redis,
+    "portico-source": start_portico_source,
     "vllm-router": start_vllm_router,
     "sglang-router": start_sglang_router,
     "litellm": start_litellm,

@@ -22,7 +22,7 @@ from bench.client import Target
 from bench.environments import environment, say
 from bench.load import chat_body, run_streams, run_unary
 from bench.measure import wait_ready
-from bench.peers import KEY, MODEL, Running, start_engine, start_portico
+from bench.peers import KEY, MODEL, Running, start_engine, start_portico_source
 from bench.process import Process, StartError
 
 RATE = 500
@@ -72,7 +72,7 @@ def _profile(args: argparse.Namespace, folder: Path) -> str:
     portico: Running | None = None
     try:
         uvloop.run(wait_ready(engine))
-        portico = start_portico(int(engine.base.rpartition(":")[2]), folder)
+        portico = start_portico_source(int(engine.base.rpartition(":")[2]), folder)
         uvloop.run(wait_ready(portico))
         folded = folder / "folded"
         command = [py_spy, "record", "--subprocesses", "--function", "--format=raw", f"--output={folded}"]

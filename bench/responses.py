@@ -26,7 +26,7 @@ from bench.client import Client, Fault, Target
 from bench.environments import say
 from bench.load import chat_body, percentile
 from bench.measure import wait_ready
-from bench.peers import KEY, MODEL, start_engine, start_portico
+from bench.peers import KEY, MODEL, start_engine, start_portico_source
 from bench.results import RESULTS, write_section
 from bench.table import markdown, number
 
@@ -155,7 +155,7 @@ def before_the_simulated_engine(stack: ExitStack, folder: Path) -> str:
     engine = start_engine(folder, CHUNKS, INTERVAL_MS)
     stack.callback(engine.process.stop)
     uvloop.run(wait_ready(engine))
-    portico = start_portico(int(engine.base.rpartition(":")[2]), folder)
+    portico = start_portico_source(int(engine.base.rpartition(":")[2]), folder)
     stack.callback(portico.process.stop)
     uvloop.run(wait_ready(portico))
     return portico.base

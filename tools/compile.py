@@ -22,7 +22,8 @@ from tempfile import TemporaryDirectory
 
 MODULES = (
     "admission/admission", "admission/counters", "admission/fair_queue", "admission/slots",
-    "answers/edit",
+    "answers/annotated", "answers/calls", "answers/edit", "answers/leaks", "answers/logprobs", "answers/names",
+    "answers/stop", "answers/usage",
     "api/calls", "api/deadline", "api/http", "api/inbound",
     "auth/keys",
     "breaker",
@@ -32,13 +33,13 @@ MODULES = (
     "known_head",
     "limits/headers", "limits/limiter", "limits/plan",
     "metering",
-    "moderation/policies",
-    "openai/collect", "openai/events", "openai/reader",
+    "moderation/moderator", "moderation/policies",
+    "openai/collect", "openai/events", "openai/reader", "openai/sse", "openai/validate",
     "outbox",
     "stores/counters", "stores/windows",
     "telemetry/local", "telemetry/metrics", "telemetry/request_log", "telemetry/series",
     "tokens/bound",
-    "usage/record", "usage/spool",
+    "usage/record", "usage/spool", "usage/usage_log",
 )  # fmt: skip
 # Types are pyright's business; mypyc needs them to hold where it compiles, and nowhere else.
 OPTIONS = ("--follow-imports=silent", "--follow-untyped-imports", "--implicit-reexport", "--ignore-missing-imports")
@@ -53,7 +54,7 @@ def compile_modules(folder: Path, python: str = sys.executable) -> Sequence[Path
 
     Raises `CompileError`.
     """
-    for old in [*folder.glob("*__mypyc.*.so"), *(folder / "server").rglob("*.so")]:
+    for old in (folder / "server").rglob("*.so"):
         old.unlink()
     with TemporaryDirectory() as temporary:
         work = Path(temporary)
@@ -81,8 +82,8 @@ def main() -> None:
     asked = parser.parse_args()
     if not (asked.folder / "server/gateway.py").is_file():
         parser.error(f"there is no package `server` in {asked.folder}")
-    if (asked.folder / ".git").exists():
-        parser.error(f"{asked.folder} is a working copy: what is compiled there hides every later change of a source")
+    if (asked.folder / "pyproject.toml").exists():
+        parser.error(f"{asked.folder} is a checkout: what is compiled there hides every later change of a source")
     print(f"compiling {len(MODULES)} modules in {asked.folder}: about a minute", file=sys.stderr, flush=True)
     try:
         compile_modules(asked.folder, asked.python)

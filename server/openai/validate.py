@@ -173,7 +173,7 @@ def _calls(message: AssistantMessage, position: int) -> set[str]:
 def _parts(message: Message, position: int) -> None:
     for index, part in enumerate(message.content or ()):
         where = f"messages[{position}].content[{index}]"
-        kind = _PARTS.get(type(part))  # pyright: ignore[reportArgumentType]
+        kind = _PARTS.get(type(part))  # type: ignore[arg-type]
         if kind is not None:
             raise UnsupportedValue(
                 f"gpt-oss reads text, not {kind}: send a 'text' part instead.", param=f"{where}.type"

@@ -26,7 +26,7 @@ class UsageLog:
         self._ledger = ledger
         self._lost = lost
         self._pace = pace
-        self._spool: Spool = None  # pyright: ignore[reportAttributeAccessIssue] # known from `start` on
+        self._spool: Spool = None  # type: ignore[assignment] # known from `start` on
         self._delivery: Delivery | None = None
         self._task: asyncio.Task[None] | None = None
 

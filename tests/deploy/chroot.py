@@ -18,7 +18,7 @@ from tests.deploy.dockerfile import Instruction, environment, of
 RELEASE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
 # What the base image has beyond Debian's smallest root.
-BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv", "python3-pip", "python-is-python3")
+BASE_PACKAGES = ("ca-certificates", "python3", "python3-venv", "python3-pip", "python-is-python3", "libpython3-dev")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -39,8 +39,8 @@ def build(stages: list[list[Instruction]], base: Path, folder: Path, context: Pa
     roots: dict[str, Path] = {}
     last = base
     for number, stage in enumerate(stages):
-        last = copied(base, folder / f"stage-{number}")
-        name = of(stage, "FROM")[0].partition(" AS ")[2]
+        origin, _, name = of(stage, "FROM")[0].partition(" AS ")
+        last = copied(roots.get(origin, base), folder / f"stage-{number}")
         roots[name] = last
         _run_stage(stage, last, roots, context)
     return last

@@ -19,10 +19,10 @@ def stages(root: Path) -> list[list[Instruction]]:
 def test_every_stage_starts_from_the_pinned_slim_image(root: Path, stages: list[list[Instruction]]) -> None:
     text = (root / "Dockerfile").read_text(encoding="utf-8")
     assert re.search(r"^ARG PYTHON=python:3\.12-slim-[a-z]+$", text, re.MULTILINE)
-    assert [of(stage, "FROM") for stage in stages] == [["${PYTHON} AS build"], ["${PYTHON}"]]
+    assert [of(stage, "FROM") for stage in stages] == [["${PYTHON} AS build"], ["build AS compiled"], ["${PYTHON}"]]
 
 
-def test_dependencies_come_from_the_lock_with_hashes_and_nothing_is_compiled(stages: list[list[Instruction]]) -> None:
+def test_dependencies_come_from_the_lock_with_hashes_and_none_is_compiled(stages: list[list[Instruction]]) -> None:
     lock, project = (run for run in of(stages[0], "RUN") if " install --no-cache-dir" in run)
     for flag in (
         "--require-hashes",
@@ -36,10 +36,23 @@ def test_dependencies_come_from_the_lock_with_hashes_and_nothing_is_compiled(sta
         assert flag in project
 
 
-def test_no_stage_installs_a_compiler(stages: list[list[Instruction]]) -> None:
-    runs = " ".join(run for stage in stages for run in of(stage, "RUN"))
-    assert re.findall(r"apt-get install --yes --no-install-recommends ([a-z0-9 -]+?) *&&", runs) == ["libnuma1 tini"]
-    assert not re.search(r"build-essential|gcc|g\+\+|clang|cargo|rust", runs)
+def test_only_the_stage_that_compiles_has_a_compiler(stages: list[list[Instruction]]) -> None:
+    installed = [
+        re.findall(r"apt-get install --yes --no-install-recommends ([a-z0-9 -]+?) *&&", " ".join(of(stage, "RUN")))
+        for stage in stages
+    ]
+    assert installed == [["libnuma1 tini"], ["gcc libc6-dev"], []]
+
+
+def test_the_hot_path_is_compiled_with_what_a_lock_names_and_only_its_result_is_shipped(
+    stages: list[list[Instruction]],
+) -> None:
+    tools, compiling = of(stages[1], "RUN")[1:]
+    assert "--require-hashes --only-binary :all: --requirement compile.lock" in tools
+    assert "compile.py --python /opt/portico/bin/python" in compiling
+    assert [copy.split()[1:] for copy in of(stages[-1], "COPY") if "--from=compiled" in copy] == [
+        ["/opt/portico", "/opt/portico"]
+    ]
 
 
 def test_the_result_installs_nothing(stages: list[list[Instruction]]) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import lacking
 from tests.deploy import chroot, dockerfile
+from tools.compile import MODULES
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 KEY = "sk-0123456789abcdef"
@@ -63,7 +64,13 @@ def test_there_is_no_compiler_and_no_pip_beside_portico(image: Path) -> None:
     ]
     assert [file for file in programs if file.exists()] == []
     assert not list(image.glob("opt/portico/bin/pip*"))
-    assert not list(image.glob("opt/portico/lib/python3*/site-packages/hatchling"))
+    for name in ("hatchling", "mypyc", "setuptools"):
+        assert not list(image.glob(f"opt/portico/lib/python3*/site-packages/{name}"))
+
+
+def test_the_hot_path_is_compiled(image: Path) -> None:
+    for module in MODULES:
+        assert list(image.glob(f"opt/portico/lib/python3*/site-packages/server/{module}.*.so")), module
 
 
 def test_nothing_that_was_added_can_be_written_by_others(base: Path, image: Path) -> None:
