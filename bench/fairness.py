@@ -62,10 +62,15 @@ class Plan:
     answer: tuple[int, int]
     short_answer: tuple[int, int]
     pause_s: float
+    reserve: float = 0.02
+    engine_flags: tuple[str, ...] = ()
 
 
 SIMULATED = Plan("simulated engine", 64, 60.0, 30.0, 8.0, 2000, 100, (50, 150), (10, 30), 0.2)
-LIVE = Plan("vLLM, demo model on the CPU", 64, 60.0, 30.0, 15.0, 400, 30, (20, 60), (5, 15), 0.5)
+PRESET = ("--no-enable-chunked-prefill", "--max-num-batched-tokens=8192")
+LIVE = replace(
+    Plan("vLLM, demo model on the CPU", 64, 60.0, 30.0, 15.0, 400, 30, (20, 60), (5, 15), 0.5), engine_flags=PRESET
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,13 @@ def configuration(backend: Backend, plan: Plan, way: Way, ports: tuple[int, int]
         "auth": {"static_keys": keys},
         "engines": {"engine": engine},
         "models": {backend.model: {"engines": ["engine"], "context_length": 8192}},
-        "admission": {"max_queue": NO_BOUND, "max_wait_s": 3600, "age_s": 3600, "weights": {"one": way.weight}},
+        "admission": {
+            "max_queue": NO_BOUND,
+            "max_wait_s": 3600,
+            "age_s": 3600,
+            "reserve": plan.reserve,
+            "weights": {"one": way.weight},
+        },
         "logging": {"format": "json"},
     }
     return json.dumps(tree)
@@ -200,9 +211,12 @@ def verdicts(lines: dict[str, Line]) -> list[str]:
 
 def described(plan: Plan) -> str:
     """The conditions, in a paragraph."""
+    flags = f" ({', '.join(plan.engine_flags)})" if plan.engine_flags else ""
+    kept = int(plan.reserve * plan.seqs)
     return (
-        f"Engine: {plan.title}, {plan.seqs} calls at once. Flood: {10 * plan.seqs} clients with prompts of about "
-        f"{plan.long_prompt} tokens and answers of {plan.answer[0]} to {plan.answer[1]}; trickle: one client, "
+        f"Engine: {plan.title}{flags}, {plan.seqs} calls at once, {kept} kept for who has none. "
+        f"Flood: {10 * plan.seqs} clients with prompts of about {plan.long_prompt} tokens "
+        f"and answers of {plan.answer[0]} to {plan.answer[1]}; trickle: one client, "
         f"{plan.short_prompt} tokens and {plan.short_answer[0]} to {plan.short_answer[1]}, a pause of "
         f"{plan.pause_s:g} s. Shares: {3 * plan.seqs} clients each, long prompts and half an answer beside short "
         f"prompts and a whole one; a token of an answer counts as two of a prompt. {plan.seconds:g} s each. In the "
@@ -283,7 +297,7 @@ def start_live(plan: Plan, folder: Path, stack: ExitStack) -> Backend:
     if weights is None:
         raise StartError("the demo model is not there: run `make engine`")
     flags = ["--enforce-eager", "--kv-cache-memory-bytes=512M", "--scheduling-policy=priority"]
-    flags += ["--distributed-executor-backend=uni", "--no-enable-chunked-prefill", "--max-num-batched-tokens=8192"]
+    flags += ["--distributed-executor-backend=uni", *plan.engine_flags]
     engine = start(default_python(), weights, plan.seqs, flags, folder / "engine.log")
     if engine.process is not None:
         stack.callback(engine.process.stop)
@@ -295,8 +309,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--live", action="store_true", help="before the real vLLM with the demo model")
     parser.add_argument("--seconds", type=float, help="of each measurement (60; the trickle alone has half)")
     parser.add_argument("--seqs", type=int, help="calls that the engine computes at once (64)")
+    parser.add_argument("--reserve", type=float, help="admission.reserve (0.02)")
     parser.add_argument("--write", action="store_true", help=f"keep the table in bench/{RESULTS.name}")
-    return parser.parse_args()
+    parser.add_argument(
+        "engine_flags", nargs="*", help="with --live, after --: vLLM's, in place of the preset's prefill"
+    )
+    args = parser.parse_args()
+    if args.engine_flags and not args.live:
+        parser.error("there are no flags of an engine without --live")
+    return args
 
 
 def main() -> int:
@@ -304,7 +325,8 @@ def main() -> int:
     plan = LIVE if args.live else SIMULATED
     if args.seconds:
         plan = replace(plan, seconds=args.seconds, alone_s=args.seconds / 2, warm_s=min(plan.warm_s, args.seconds))
-    plan = replace(plan, seqs=args.seqs or plan.seqs)
+    flags = tuple(args.engine_flags) or plan.engine_flags
+    plan = replace(plan, seqs=args.seqs or plan.seqs, reserve=args.reserve or plan.reserve, engine_flags=flags)
     where = machine.describe()
     if machine.busy():
         say("This machine is busy: times will be too long; shares and ratios within this run still say something.")
