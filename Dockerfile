@@ -29,7 +29,7 @@ RUN pip --python /opt/portico/bin/python install --no-cache-dir --no-deps --no-b
         editables hatchling packaging pathspec pluggy tomlkit trove-classifiers \
  && /opt/portico/bin/portico --help > /dev/null
 
-# The hot path is compiled: a fifth less CPU for a request (tools/compile.py says how and what).
+# The hot path is compiled: a seventh to a fifth less CPU for a request (tools/compile.py says how and what).
 FROM build AS compiled
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev \

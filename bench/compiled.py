@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import sys
 import time
 from pathlib import Path
 
-from bench.environments import home, say
+from bench.environments import home, made_once, say
 from bench.process import StartError
 from tools.compile import CompileError, compile_modules
 
 CHECKOUT = Path(__file__).parent.parent
 PARTS = ("server", "config", "requirements")
-_COMPLETE = "complete"
 
 
 def compiled() -> Path:
-    """The folder of a compiled copy of this checkout, which is made when its sources are new. Raises StartError.
-
-    It counts as made only with its marker file, which is written last. Copies of other sources are removed.
-    """
-    folder = home() / f"portico-{_digest()}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "portico.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not (folder / _COMPLETE).exists():
-            for old in folder.parent.glob("portico-*"):
-                shutil.rmtree(old)
-            _make(folder)
-            (folder / _COMPLETE).touch()
-    return folder
+    """The folder of a compiled copy of this checkout, which is made when its sources are new. Raises StartError."""
+    return made_once(home() / f"portico-{_digest()}", _make)
 
 
 def environ(folder: Path) -> dict[str, str | None]:
@@ -42,14 +28,18 @@ def environ(folder: Path) -> dict[str, str | None]:
 
 def _digest() -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for path in (*sorted((CHECKOUT / "server").rglob("*.py")), CHECKOUT / "tools/compile.py"):
-        digest.update(f"{path.relative_to(CHECKOUT)}\n".encode() + path.read_bytes())
+    copied = sorted(path for part in PARTS for path in (CHECKOUT / part).rglob("*") if "__pycache__" not in path.parts)
+    for path in (*copied, CHECKOUT / "tools/compile.py"):
+        if path.is_file():
+            digest.update(f"{path.relative_to(CHECKOUT)}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def _make(folder: Path) -> None:
     say(f"portico: compiling its hot path into {folder}: about a minute")
     begun = time.monotonic()
+    for old in folder.parent.glob("portico-*/"):  # of other sources, or interrupted
+        shutil.rmtree(old)
     for part in PARTS:
         shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     try:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.process import StartError
@@ -38,20 +40,24 @@ def locked_version(peer: str) -> str:
 
 
 def environment(peer: str) -> Path:
-    """The folder of the peer's environment, installed from requirements/bench-<peer>.lock. Raises StartError.
-
-    It counts as installed only with its marker file, which is written last: an interrupted install is done again.
-    """
+    """The folder of the peer's environment, installed from requirements/bench-<peer>.lock. Raises StartError."""
     lock = REQUIREMENTS / f"bench-{peer}.lock"
     if not lock.is_file():
         raise StartError(f"{lock.name} is missing")
     key = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = home() / f"{peer}-{key}"
+    return made_once(home() / f"{peer}-{key}", partial(_install, peer, lock))
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder`, which `make` makes if it is not there; one process at a time. Raises what `make` raises.
+
+    It counts as made only with its marker file, which is written last: what was interrupted is done again.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (folder / _COMPLETE).exists():
-            _install(peer, lock, folder)
+            make(folder)
             (folder / _COMPLETE).touch()
     return folder
 

@@ -68,9 +68,7 @@ class Plan:
 
 SIMULATED = Plan("simulated engine", 64, 60.0, 30.0, 8.0, 2000, 100, (50, 150), (10, 30), 0.2)
 PRESET = ("--no-enable-chunked-prefill", "--max-num-batched-tokens=8192")
-LIVE = replace(
-    Plan("vLLM, demo model on the CPU", 64, 60.0, 30.0, 15.0, 400, 30, (20, 60), (5, 15), 0.5), engine_flags=PRESET
-)
+LIVE = Plan("vLLM, demo model on the CPU", 64, 60.0, 30.0, 15.0, 400, 30, (20, 60), (5, 15), 0.5, engine_flags=PRESET)
 
 
 @dataclass(frozen=True)
@@ -326,7 +324,12 @@ def main() -> int:
     if args.seconds:
         plan = replace(plan, seconds=args.seconds, alone_s=args.seconds / 2, warm_s=min(plan.warm_s, args.seconds))
     flags = tuple(args.engine_flags) or plan.engine_flags
-    plan = replace(plan, seqs=args.seqs or plan.seqs, reserve=args.reserve or plan.reserve, engine_flags=flags)
+    plan = replace(
+        plan,
+        seqs=args.seqs or plan.seqs,
+        reserve=plan.reserve if args.reserve is None else args.reserve,
+        engine_flags=flags,
+    )
     where = machine.describe()
     if machine.busy():
         say("This machine is busy: times will be too long; shares and ratios within this run still say something.")

@@ -1,9 +1,9 @@
 """Compile the gateway's hot path: `python -m tools.compile FOLDER`, where FOLDER holds the package `server`.
 
 The same sources run interpreted: this makes extension modules of some of them with mypyc and puts them beside, where
-Python prefers them. That takes a fifth off what a request costs (bench/RESULTS.md), a C compiler, Python's headers and
-about a minute. In a working copy it would hide every later change of a source, so it is done to copies only: the
-image's, the benchmark's, a test's.
+Python prefers them. A request then costs a seventh to a fifth less (bench/RESULTS.md). It takes a C compiler, Python's
+headers and about a minute. In a working copy it would hide every later change of a source, so it is done to copies
+only: the image's, the benchmark's, a test's.
 
 Which modules: those that every request or every chunk of a stream runs, and that mypyc can compile. It cannot compile
 msgspec's structs, classes that interpreted ones inherit from, and classes that inherit from a library's. What it gets

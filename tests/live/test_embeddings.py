@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from server.config import home
 from server.engines.managed.install import find
 from tests.conftest import lacking
 from tests.live.conftest import MODEL, START_S, client_of
-from tests.live.service import Service, free_port, other_engine
+from tests.live.service import Service, free_port, other_engine, wait_for
 from tests.live.wire import Wire
 from tests.openai_schema import validator
 
@@ -114,10 +113,7 @@ def test_many_inputs_come_as_they_are_made(behind: Service) -> None:
     assert [one["index"] for one in body["data"]] == list(range(300))
     used = body["usage"]["prompt_tokens"]
     assert used >= 300
-    deadline = time.monotonic() + 15
-    while behind.metric("portico_tokens_total", kind="prompt") < before + used:  # metrics are noted now and then
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_for(lambda: behind.metric("portico_tokens_total", kind="prompt") >= before + used, 15, "they are counted")
 
 
 def test_rerank(behind: Service) -> None:
